@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A tree of page tables and its pages, as seen by everyone above: no entry, no hardware bit.
+ */
+#ifndef PF_PT_TABLE_H
+#define PF_PT_TABLE_H
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "fmt/entry.h"
+#include "port/port.h"
+
+struct pf_pt;
+struct pf_pt_format;
+
+/*
+ * One table page's metadata, in the port's memmap at the table's first frame.
+ * lock orders all changes to the table's entries; it is the page-table lock (PTL) of its table.
+ * live counts entries that are not empty, so that a table can be found empty without a scan; it
+ * changes under lock.
+ */
+struct pf_table {
+	struct pf_spinlock lock;
+	uint16_t live;
+	uint8_t level;
+	uint8_t flags;
+	union {
+		struct {
+			uint8_t *watch;	/* policy watch: per block, watched slot and unfold count */
+			pf_pa_t pa;
+		};
+		struct pf_rcu_head rcu; /* once unlinked */
+	};
+};
+PF_STATIC_ASSERT(sizeof(struct pf_table) <= 32, "fits the memmap");
+
+PF_INLINE struct pf_table *pf_table_of(pf_pa_t pa)
+{
+	return (struct pf_table *)pf_port_memmap(pa);
+}
+
+/* Where table pages come from. ctx is the embedder's or lib/phys's. Called with no spinlock held. */
+struct pf_table_mem {
+	/* Physical address of `bytes` (a power of two, aligned to itself or to a frame), or 0. */
+	pf_pa_t (*alloc)(void *ctx, size_t bytes);
+	void (*free)(void *ctx, pf_pa_t pa, size_t bytes);
+	void *ctx;
+};
+
+/* When blocks fold (DESIGN 4.5). */
+enum pf_fold_policy {
+	PF_FOLD_OFF,
+	PF_FOLD_LINUX, /* batches, and a single store to a block's last slot */
+	PF_FOLD_WATCH, /* not built yet */
+};
+
+/* A tree whose owner cannot take a translation fault (A10). */
+#define PF_PT_NOFAULT 1u
+/* Entries get PF_PTE_KERNEL: privileged, global. */
+#define PF_PT_KERNEL 2u
+
+/* Software's counters, for the whole tree. Not atomic: statistics, changed under some table's lock. */
+struct pf_pt_stats {
+	uint64_t fold;		/* blocks that became contiguous, by batch or repaint */
+	uint64_t unfold;	/* blocks repainted without */
+	uint64_t fold_failed;	/* single stores to the slot that decides, whose block did not qualify */
+	uint64_t fold_loads;	/* entries read to decide */
+	uint64_t unfold_cause[8]; /* by enum pf_cause */
+	uint64_t table_alloc, table_free;
+	uint64_t tables;	/* bytes of tables now */
+};
+
+/* On whose behalf lib/pt is working; set by the caller, read by the statistics only. */
+enum pf_cause {
+	PF_CAUSE_OTHER,
+	PF_CAUSE_ZAP,
+	PF_CAUSE_MPROTECT,
+	PF_CAUSE_COW,
+	PF_CAUSE_MOVE,
+	PF_CAUSE_ACCESS,
+	PF_CAUSE_MIGRATE,
+	PF_CAUSE_FORK,
+};
+
+/* A tree of tables. Filled by pf_pt_init(); root, asid and flags do not change afterwards. */
+struct pf_pt {
+	const struct pf_pt_format *fmt;
+	pf_pa_t root;
+	uint16_t asid;
+	uint8_t flags;
+	uint8_t policy; /* enum pf_fold_policy */
+	uint32_t features;
+	uint8_t cause; /* enum pf_cause */
+	struct pf_table_mem mem;
+	struct pf_pt_stats stats;
+};
+
+/* Consecutive pages whose entries differ only as the caller's flags allow. */
+struct pf_run {
+	pf_va_t va;
+	uint64_t nr;
+	pf_pte_t first;
+	uint64_t leaf_size; /* bytes of the translation hardware may cache for `va` */
+};
+
+/* What belongs together: the memory a run lies in, told by its owner. Blocks fold inside one extent. */
+struct pf_extent {
+	pf_pfn_t first;
+	uint64_t nr;
+};
+
+struct pf_tlb_req;
+
+/*
+ * One format's tables, for users of pf_pt_* and for the layers that speak in ranges. See pt/pt.h for
+ * what each does; the function here is the same one, without its format in its name.
+ */
+struct pf_pt_format {
+	const char *name;
+	uint8_t page_shift, levels, level_bits, va_bits, entry_shift;
+	uint8_t cont_shift[5];
+	uint8_t leaf_levels;
+	uint8_t swap_offset_bits;
+	uint64_t pte_supported;
+	uint32_t ad_features;
+
+	int (*init)(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_t features, uint16_t asid,
+		unsigned flags, enum pf_fold_policy policy);
+	void (*destroy)(struct pf_pt *pt);
+	int (*map)(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, uint64_t prot);
+	int (*unmap)(struct pf_pt *pt, pf_va_t va, uint64_t nr);
+	int (*protect)(struct pf_pt *pt, pf_va_t va, uint64_t nr, uint64_t prot);
+	int (*query)(struct pf_pt *pt, pf_va_t va, uint64_t max, struct pf_run *run);
+	int (*age)(struct pf_pt *pt, pf_va_t va, uint64_t nr);
+	void (*tlb_issue)(struct pf_pt *pt, const struct pf_tlb_req *req);
+	void (*tlb_wait)(struct pf_pt *pt, const struct pf_tlb_req *req);
+};
+
+#endif
