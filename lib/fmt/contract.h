@@ -19,6 +19,7 @@
  * PF_CONT_SHIFT(l)	log2 of the entries of a contiguous block at level l; 0 = there is none
  * PF_LEAF_LEVELS	mask of the levels at which a leaf may stand; bit 0 is always set
  * PF_PTE_SUPPORTED	mask of neutral attribute bits that the format stores in a present entry
+ * PF_PFN_BITS		bits of frame number it can store
  * PF_SWAP_OFFSET_BITS	bits of swap offset it can store
  * PF_HW_AD_FEATURES	the PF_FEAT_HAF/HD bits its hardware may have; 0 = A and D are software's
  *
@@ -109,8 +110,9 @@ PF_INLINE pf_hw_t pf_hw_mkclean(pf_hw_t hw);
 /* Drops W; a hardware dirty state moves to where it survives. */
 PF_INLINE pf_hw_t pf_hw_wrprotect(pf_hw_t hw);
 /* Permissions, key and memory type from prot (PF_PTE_PROT_BITS), the rest kept, contiguity kept while
- * the result is valid and dropped when it is not (rule I7: never contiguous and invalid). */
-PF_INLINE pf_hw_t pf_hw_modify(pf_hw_t hw, unsigned level, uint64_t prot);
+ * the result is valid and dropped when it is not (rule I7: never contiguous and invalid); idx as for
+ * set_cont, which dropping needs. */
+PF_INLINE pf_hw_t pf_hw_modify(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot);
 /*
  * The word as compared for "the same entry": not contiguous, A clear, and D, W, soft-dirty clear
  * unless `respect` (PF_FPB_RESPECT_*) asks for them. Present entries only.
