@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every function of port/port.h as an external one: what the library still needs after it is linked with
- * itself shows as undefined symbols, and scripts/check-freestanding compares them with this list.
+ * Every function of port/port.h as an external one: what the library still needs after it is linked
+ * with itself shows as undefined symbols, and scripts/check-freestanding compares them with this
+ * list.
  */
 #ifndef PF_PORT_IMPL_H
 #define PF_PORT_IMPL_H
