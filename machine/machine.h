@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The software machine: physical memory, CPUs, MMUs and TLBs as adversarial as the architecture allows,
- * and the judge that stops at the first broken rule (docs/RULES.md).
+ * The software machine: physical memory, CPUs, MMUs and TLBs as adversarial as the architecture
+ * allows, and the judge that stops at the first broken rule (docs/RULES.md).
  *
  * Includes nothing of lib/ but lib/base and lib/port/port.h, and is written from the manuals.
  *
- * One machine at a time in a process (the port is compile-time, so its instance is a global here, on
- * the embedder's side of the line). Not thread-safe yet: CPUs are simulated, one host thread drives.
+ * One machine at a time in a process (the port is compile-time, so its instance is a global here,
+ * on the embedder's side of the line). Not thread-safe yet: CPUs are simulated, one host thread
+ * drives.
  */
 #ifndef MACHINE_H
 #define MACHINE_H
 
 #include "base/types.h"
+#include "counters.h"
 
 struct machine_config {
-	const char *format;	/* "arm64-4k", "fake-inv", ...: selects the decoder */
-	uint64_t memory;	/* bytes of physical memory; frames start at MACHINE_RAM_BASE */
+	const char *format; /* "arm64-4k", "fake-inv", ...: selects the decoder */
+	uint64_t memory;    /* bytes of physical memory; frames start at MACHINE_RAM_BASE */
 	unsigned cpus;
-	uint32_t features;	/* enum pf_feature */
-	uint64_t seed;		/* of every adversarial choice; the same seed gives the same run */
-	uint64_t fail_at;	/* k: the k-th library allocation fails, once; 0 = none */
-	const char *log;	/* event log file (docs/LOG.md), or NULL */
+	uint32_t features; /* enum pf_feature */
+	uint64_t seed;     /* of every adversarial choice; the same seed gives the same run */
+	uint64_t fail_at;  /* k: the k-th library allocation fails, once; 0 = none */
+	const char *log;   /* event log file (docs/LOG.md), or NULL */
+	bool no_data;      /* data pages have no contents (replay): loads read 0, stores vanish */
 };
 
 #define MACHINE_RAM_BASE UINT64_C(0x80000000)
 
-/* Fills cfg->features from names as @feature spells them; false if a name is unknown for the format. */
+/* Fills cfg->features from names as @feature spells them; false if a name is unknown for the
+ * format. */
 bool machine_features(const char *format, const char *names, uint32_t *features);
 /* NULL-terminated list of formats the machine can decode. */
 const char *const *machine_formats(void);
@@ -34,8 +38,8 @@ const char *const *machine_formats(void);
 int machine_start(const struct machine_config *cfg);
 void machine_stop(void);
 
-/* The first broken rule since the start: its number ("I3", "D1", ...) or NULL; text with the history of
- * the entry. The machine goes on after a violation but records only the first. */
+/* The first broken rule since the start: its number ("I3", "D1", ...) or NULL; text with the
+ * history of the entry. The machine goes on after a violation but records only the first. */
 const char *machine_violation(void);
 const char *machine_violation_text(void);
 const char *machine_error(void);
@@ -47,42 +51,35 @@ unsigned machine_cpu(void);
 void machine_set_cpu(unsigned cpu);
 /* Load the translation root of that CPU. root 0: no user translations. */
 void machine_set_root(unsigned cpu, uint64_t root_pa, uint16_t asid);
-/* The ASID will not be used again until it is given to another root; judge that nothing is cached. */
+/* The ASID will not be used again until it is given to another root; judge that nothing is cached.
+ */
 void machine_retire_asid(uint16_t asid);
 
 /* ---- what programs do, through the MMU of the current CPU ---- */
 enum machine_access { MACHINE_READ, MACHINE_WRITE, MACHINE_EXEC };
 struct machine_fault {
 	bool fault;
-	bool present;	    /* permission (or A/D) fault on a valid leaf; else translation fault */
-	uint64_t pa;	    /* when no fault */
+	bool present; /* permission (or A/D) fault on a valid leaf; else translation fault */
+	uint64_t pa;  /* when no fault */
 };
-/* An aligned 8-byte load or store. Walks, may use any stale translation it may hold, sets A and D. */
+/* An aligned 8-byte load or store. Walks, may use any stale translation it may hold, sets A and D.
+ */
 struct machine_fault machine_load(uint64_t va, uint64_t *value);
 struct machine_fault machine_store(uint64_t va, uint64_t value);
 struct machine_fault machine_exec(uint64_t va);
 /* Translate for read, and for write where the entry allows, so that A and D may be set; no data. */
 void machine_touch(uint64_t va);
-/* The software is about to act for a store of this CPU to va although none was executed (a populate, a
- * kernel write to user memory): counts as a store that reached the page for rule D-invented. */
+/* The software is about to act for a store of this CPU to va although none was executed (a
+ * populate, a kernel write to user memory): counts as a store that reached the page for rule
+ * D-invented. */
 void machine_note_store(uint64_t va);
 
 /* ---- quiescent points ---- */
-/* No table lock held, no flush pending for this ASID: every translation any CPU may hold agrees with
- * the tables; every block is uniform. Called after each system call. */
+/* No table lock held, no flush pending for this ASID: every translation any CPU may hold agrees
+ * with the tables; every block is uniform. Called after each system call. */
 void machine_check_quiescent(uint16_t asid);
 /* All processes gone: all frames returned, nothing cached. Returns bytes still allocated. */
 uint64_t machine_check_end(void);
-
-/* ---- counters (SCENARIOS.md); software only except the walk_ ones ---- */
-struct machine_counters {
-	uint64_t pte_load, pte_store, pte_xchg;
-	uint64_t tlbi, tlbi_range, tlbi_pages, dsb, ipi;
-	uint64_t table_alloc, table_free;
-	uint64_t walk_load, walk_ad, tlb_miss;
-	uint64_t allocs; /* library allocations so far, for @fail each */
-};
-extern struct machine_counters machine_counters;
 
 /* Mutants (judge only). */
 void machine_set_mutant(const char *name);
