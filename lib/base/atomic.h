@@ -9,17 +9,17 @@
 
 #include "base/types.h"
 
-#define pf_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define pf_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define pf_load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define pf_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define pf_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define pf_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define pf_xchg_relaxed(p, v) __atomic_exchange_n((p), (v), __ATOMIC_RELAXED)
-#define pf_add_relaxed(p, v) __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
+#define pf_xchg_relaxed(p, v)  __atomic_exchange_n((p), (v), __ATOMIC_RELAXED)
+#define pf_add_relaxed(p, v)   __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
 /* Fully ordered: what Linux gives value-returning read-modify-writes. */
-#define pf_add_return(p, v) __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define pf_sub_return(p, v) __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
+#define pf_add_return(p, v)  __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
+#define pf_sub_return(p, v)  __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
 #define pf_and_relaxed(p, v) __atomic_and_fetch((p), (v), __ATOMIC_RELAXED)
-#define pf_or_relaxed(p, v) __atomic_or_fetch((p), (v), __ATOMIC_RELAXED)
+#define pf_or_relaxed(p, v)  __atomic_or_fetch((p), (v), __ATOMIC_RELAXED)
 /* On failure *old is the value found. */
 #define pf_cas_relaxed(p, old, new)                                                                \
 	__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Folio-aware loops over user mappings, compiled once per format and reached through struct pf_format:
- * one call per range, none per entry.
+ * Folio-aware loops over user mappings, compiled once per format and reached through struct
+ * pf_format: one call per range, none per entry.
  *
- * Locks: every function says what its caller holds of the mmap lock; table locks are taken inside, one
- * at a time (fork and move: two, nested). None is held on return. Ranges (va, nr) lie inside the area.
+ * Locks: every function says what its caller holds of the mmap lock; table locks are taken inside,
+ * one at a time (fork and move: two, nested). None is held on return. Ranges (va, nr) lie inside
+ * the area.
  */
 #ifndef PF_OPS_OPS_H
 #define PF_OPS_OPS_H
@@ -12,33 +13,33 @@
 #include "tlb/gather.h"
 
 /* VMA flags, with Linux's values where it has them. */
-#define PF_VM_READ 0x1u
-#define PF_VM_WRITE 0x2u
-#define PF_VM_EXEC 0x4u
-#define PF_VM_SHARED 0x8u
-#define PF_VM_MAYREAD 0x10u
-#define PF_VM_MAYWRITE 0x20u
-#define PF_VM_MAYEXEC 0x40u
-#define PF_VM_MAYSHARE 0x80u
-#define PF_VM_GROWSDOWN 0x100u
+#define PF_VM_READ         0x1u
+#define PF_VM_WRITE        0x2u
+#define PF_VM_EXEC         0x4u
+#define PF_VM_SHARED       0x8u
+#define PF_VM_MAYREAD      0x10u
+#define PF_VM_MAYWRITE     0x20u
+#define PF_VM_MAYEXEC      0x40u
+#define PF_VM_MAYSHARE     0x80u
+#define PF_VM_GROWSDOWN    0x100u
 #define PF_VM_UFFD_MISSING 0x200u
-#define PF_VM_PFNMAP 0x400u
-#define PF_VM_UFFD_WP 0x1000u
-#define PF_VM_LOCKED 0x2000u
-#define PF_VM_DONTCOPY 0x20000u
-#define PF_VM_DONTEXPAND 0x40000u
-#define PF_VM_ACCOUNT 0x100000u
-#define PF_VM_NORESERVE 0x200000u
-#define PF_VM_WIPEONFORK 0x2000000u
-#define PF_VM_SOFTDIRTY 0x8000000u
-#define PF_VM_HUGEPAGE 0x20000000u
-#define PF_VM_NOHUGEPAGE 0x40000000u
+#define PF_VM_PFNMAP       0x400u
+#define PF_VM_UFFD_WP      0x1000u
+#define PF_VM_LOCKED       0x2000u
+#define PF_VM_DONTCOPY     0x20000u
+#define PF_VM_DONTEXPAND   0x40000u
+#define PF_VM_ACCOUNT      0x100000u
+#define PF_VM_NORESERVE    0x200000u
+#define PF_VM_WIPEONFORK   0x2000000u
+#define PF_VM_SOFTDIRTY    0x8000000u
+#define PF_VM_HUGEPAGE     0x20000000u
+#define PF_VM_NOHUGEPAGE   0x40000000u
 
 /* The part of a VMA that the layers below know. */
 struct pf_area {
 	pf_va_t start, end; /* end is exclusive; user address spaces end below 2^64 */
-	uint32_t flags;	    /* PF_VM_* */
-	uint64_t prot;	    /* bits of PF_PTE_PROT_BITS a fresh entry gets: vm_page_prot */
+	uint32_t flags;     /* PF_VM_* */
+	uint64_t prot;      /* bits of PF_PTE_PROT_BITS a fresh entry gets: vm_page_prot */
 };
 
 /* Private and may be written: pages are copied on write. */
@@ -47,81 +48,86 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 	return (a->flags & (PF_VM_SHARED | PF_VM_MAYWRITE)) == PF_VM_MAYWRITE;
 }
 
-#define PF_FAULT_FLAG_WRITE 1u
-#define PF_FAULT_FLAG_EXEC 2u
+#define PF_FAULT_FLAG_WRITE   1u
+#define PF_FAULT_FLAG_EXEC    2u
 #define PF_FAULT_FLAG_UNSHARE 4u
 
 enum pf_fault_result {
-	PF_FAULT_DONE,	  /* try the access again */
-	PF_FAULT_OOM,	  /* nothing changed but, perhaps, empty tables */
+	PF_FAULT_DONE,    /* try the access again */
+	PF_FAULT_OOM,     /* nothing changed but, perhaps, empty tables */
 	PF_FAULT_SIGSEGV, /* the area does not allow it */
 	PF_FAULT_SIGBUS,  /* poisoned, or past the end of what backs it */
 };
 
 /* What change_protection is for: Linux's MM_CP_*. */
 #define PF_CP_TRY_CHANGE_WRITABLE 1u
-#define PF_CP_PROT_NUMA 2u
-#define PF_CP_UFFD_WP 4u
-#define PF_CP_UFFD_WP_RESOLVE 8u
+#define PF_CP_PROT_NUMA           2u
+#define PF_CP_UFFD_WP             4u
+#define PF_CP_UFFD_WP_RESOLVE     8u
 
 /* One page as the locked getter returns it. */
 struct pf_page_info {
-	pf_pte_t pte;	/* A and D gathered over the block */
+	pf_pte_t pte; /* A and D gathered over the block */
 	bool folded;
 	bool exclusive; /* AnonExclusive, of a present page with a folio */
-	uint8_t order;	/* of its folio; 0 if it has none */
+	uint8_t order;  /* of its folio; 0 if it has none */
 };
 
 struct pf_format {
 	const struct pf_pt_format *pt;
 
 	/*
-	 * Handle a fault at va: demand-zero (a folio of the highest order of `orders` whose aligned range
-	 * lies in the area and is empty, falling back order by order as allocations fail; the zero page
-	 * for reads), copy on write with Linux's reuse rules, A and D set where hardware does not, spurious
-	 * faults. mmap lock read or write. Installs only into empty slots; the write to memory is done by
-	 * the access that follows.
+	 * Handle a fault at va: demand-zero (a folio of the highest order of `orders` whose aligned
+	 * range lies in the area and is empty, falling back order by order as allocations fail; the
+	 * zero page for reads), copy on write with Linux's reuse rules, A and D set where hardware
+	 * does not, spurious faults. mmap lock read or write. Installs only into empty slots; the
+	 * write to memory is done by the access that follows.
 	 */
-	enum pf_fault_result (*fault)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
-		unsigned flags, uint32_t orders);
+	enum pf_fault_result (*fault)(struct pf_space *space, const struct pf_area *area,
+		pf_va_t va, unsigned flags, uint32_t orders);
 
 	/*
-	 * fork: share src's pages with dst, batch by batch; in COW areas both sides become read-only and
-	 * lose AnonExclusive. 0, or -PF_ENOMEM with dst to be torn down (what was copied stays valid).
-	 * mmap lock of both, for writing. src's TLBs must be flushed by the caller afterwards if any entry
-	 * lost W: *flush is set then.
+	 * fork: share src's pages with dst, batch by batch; in COW areas both sides become
+	 * read-only and lose AnonExclusive. 0, or -PF_ENOMEM with dst to be torn down (what was
+	 * copied stays valid). mmap lock of both, for writing. src's TLBs must be flushed by the
+	 * caller afterwards if any entry lost W: *flush is set then.
 	 */
-	int (*copy_range)(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
-		const struct pf_area *src_area, pf_va_t va, uint64_t nr, bool *flush);
+	int (*copy_range)(struct pf_space *dst, struct pf_space *src,
+		const struct pf_area *dst_area, const struct pf_area *src_area, pf_va_t va,
+		uint64_t nr, bool *flush);
 
 	/*
-	 * Give every mapped page of the range the rights of `prot`. Downgrades are gathered, not flushed.
-	 * Returns the number of pages processed. mmap lock for writing (NUMA and uffd: reading).
+	 * Give every mapped page of the range the rights of `prot`. Downgrades are gathered, not
+	 * flushed. Returns the number of pages processed. mmap lock for writing (NUMA and uffd:
+	 * reading).
 	 */
 	int64_t (*change_protection)(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 		uint64_t nr, uint64_t prot, unsigned cp_flags);
 
-	/* Unmap: entries of any kind become empty, pages are queued on the gather. mmap lock, any way. */
+	/* Unmap: entries of any kind become empty, pages are queued on the gather. mmap lock, any
+	 * way. */
 	void (*zap_range)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
 	/*
-	 * mremap: move nr pages' entries from `from` to `to` (no overlap; the target is empty). The old
-	 * range is flushed before either table lock is dropped. Returns how many pages were dealt with: fewer
-	 * than nr when a table could not be allocated (the rest is untouched). mmap lock for writing.
+	 * mremap: move nr pages' entries from `from` to `to` (no overlap; the target is empty). The
+	 * old range is flushed before either table lock is dropped. Returns how many pages were
+	 * dealt with: fewer than nr when a table could not be allocated (the rest is untouched).
+	 * mmap lock for writing.
 	 */
 	uint64_t (*move_range)(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 		const struct pf_area *new_area, pf_va_t to, uint64_t nr);
 
-	/* Free tables left empty by zap_range: those inside [floor, floor + floor_nr). See pf_free_pgtables. */
-	void (*free_tables)(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor,
-		uint64_t floor_nr);
+	/* Free tables left empty by zap_range: those inside [floor, floor + floor_nr). See
+	 * pf_free_pgtables. */
+	void (*free_tables)(
+		struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 
 	/* The entry of one page, without fault or effect. mmap lock, any way. */
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);
 
 	/*
-	 * Pages from va, at most max, that are empty (*present = false) or all present: for mincore, pagemap,
-	 * MADV_POPULATE. mmap lock, any way.
+	 * Pages from va, at most max, that are empty (*present = false) or all present: for
+	 * mincore, pagemap, MADV_POPULATE. mmap lock, any way.
 	 */
 	uint64_t (*present_run)(struct pf_space *space, pf_va_t va, uint64_t max, bool *present);
 };

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verbs of lib/pt for one format: what Linux calls set_ptes, ptep_get, wrprotect_ptes and so on,
- * with contiguity managed underneath. For lib/ops; users of tables alone take pf_pt_* (pt/table.h).
+ * The verbs of lib/pt for one format: what Linux calls set_ptes, ptep_get, wrprotect_ptes and so
+ * on, with contiguity managed underneath. For lib/ops; users of tables alone take pf_pt_*
+ * (pt/table.h).
  *
- * All verbs but those that map a table act on a `struct pf_pte_map`: a leaf table whose lock is held.
- * A run is (idx, nr) within that table: idx + nr never exceeds PF_TABLE_ENTRIES.
+ * All verbs but those that map a table act on a `struct pf_pte_map`: a leaf table whose lock is
+ * held. A run is (idx, nr) within that table: idx + nr never exceeds PF_TABLE_ENTRIES.
  *
- * What other CPUs' walkers may see while a verb runs, unless the verb says less: each slot goes from
- * its old to its new value in one store, or through empty; slots change in ascending order. A block
- * being folded or unfolded is empty in between, so a CPU that touches it takes a translation fault,
- * blocks on the table lock in its handler, and retries (never in PF_PT_NOFAULT trees).
+ * What other CPUs' walkers may see while a verb runs, unless the verb says less: each slot goes
+ * from its old to its new value in one store, or through empty; slots change in ascending order. A
+ * block being folded or unfolded is empty in between, so a CPU that touches it takes a translation
+ * fault, blocks on the table lock in its handler, and retries (never in PF_PT_NOFAULT trees).
  *
  * No verb allocates, sleeps or fails, unless it returns an error.
  */
@@ -26,6 +27,7 @@ struct pf_pte_map {
 	struct pf_table *table;
 	pf_hw_t *base; /* slot 0; opaque outside lib/pt */
 	pf_va_t va;    /* address that slot 0 maps */
+	bool shared;   /* nested in a map of the same table, which holds the lock */
 };
 
 /* "Nothing in this run lies in one extent": small folios, raw frames. No block is made of it. */
@@ -44,22 +46,22 @@ PF_INLINE pf_va_t pf_pte_va(const struct pf_pte_map *m, unsigned idx)
 /* ---- tables ---- */
 
 /*
- * Make a leaf table exist for va, and all tables above it. 0, -PF_ENOMEM (tables already linked on the
- * way stay, empty), or -PF_EEXIST if a leaf of a higher level stands there. May sleep; no lock held.
- * Walkers see a new table only after its initialisation (store release).
+ * Make a leaf table exist for va, and all tables above it. 0, -PF_ENOMEM (tables already linked on
+ * the way stay, empty), or -PF_EEXIST if a leaf of a higher level stands there. May sleep; no lock
+ * held. Walkers see a new table only after its initialisation (store release).
  */
 int pf_pte_alloc(struct pf_pt *pt, pf_va_t va);
 
 /*
  * Find and lock the leaf table of va. False if there is none (never existed, was freed, or a higher
  * leaf stands there): the caller skips, or allocates and tries again. Takes PF_LOCK_TABLE.
- * The nested form is for a second table while one is locked: mremap and fork, which hold the mmap lock
- * for writing on both sides, so that any order is free of deadlock; if both addresses lie in one
- * table, *m is a copy of `outer` and unlocking it does nothing.
+ * The nested form is for a second table while one is locked: mremap and fork, which hold the mmap
+ * lock for writing on both sides, so that any order is free of deadlock; if both addresses lie in
+ * one table, *m is a copy of `outer` and unlocking it does nothing.
  */
 bool pf_pte_offset_map_lock(struct pf_pt *pt, pf_va_t va, struct pf_pte_map *m);
-bool pf_pte_offset_map_lock_nested(struct pf_pt *pt, pf_va_t va, struct pf_pte_map *m,
-	const struct pf_pte_map *outer);
+bool pf_pte_offset_map_lock_nested(
+	struct pf_pt *pt, pf_va_t va, struct pf_pte_map *m, const struct pf_pte_map *outer);
 void pf_pte_unmap_unlock(struct pf_pte_map *m);
 
 /* Number of pages from va, at most max, that no leaf table covers; 0 if one covers va. No lock. */
@@ -67,10 +69,10 @@ uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max);
 
 /*
  * Free every table that lies wholly within [floor, floor + floor_nr) and meets [va, va + nr), whose
- * entries are all empty already. The caller has exclusive access to the range (mmap lock for writing,
- * VMAs detached) and flushes afterwards through `unlinked`: called for each table after it is unlinked
- * and before anything else may use it; it must hand the table to pf_pt_free_table() once no walk cache
- * and no lockless walker can reach it.
+ * entries are all empty already. The caller has exclusive access to the range (mmap lock for
+ * writing, VMAs detached) and flushes afterwards through `unlinked`: called for each table after it
+ * is unlinked and before anything else may use it; it must hand the table to pf_pt_free_table()
+ * once no walk cache and no lockless walker can reach it.
  */
 void pf_free_pgtables(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr,
 	void (*unlinked)(void *ctx, struct pf_table *table), void *ctx);
@@ -81,40 +83,43 @@ void pf_pt_free_table(struct pf_pt *pt, struct pf_table *table);
 /* The entry, A and D gathered over its block. Contiguity does not show. */
 pf_pte_t pf_ptep_get(const struct pf_pte_map *m, unsigned idx);
 
-/* True if the slot's hardware entry is valid and has the contiguous encoding. For statistics, tests. */
+/* True if the slot's hardware entry is valid and has the contiguous encoding. For statistics,
+ * tests. */
 bool pf_ptes_folded(const struct pf_pte_map *m, unsigned idx);
 
 /*
- * The longest run from idx, at most max: if slot idx is empty, of empty slots (*first is none); if it is
- * present, of present entries with frames ascending by one that differ in nothing but A, and D, W and
- * soft-dirty unless `flags` (PF_FPB_RESPECT_*) forbids; else 1 (a softleaf). *first is slot idx's entry,
- * with PF_FPB_MERGE_* applied over the run. A frame run may cross folios: who needs a folio batch passes
- * max bounded by the folio's end, or splits the run. Each slot is loaded once.
+ * The longest run from idx, at most max: if slot idx is empty, of empty slots (*first is none); if
+ * it is present, of present entries with frames ascending by one that differ in nothing but A, and
+ * D, W and soft-dirty unless `flags` (PF_FPB_RESPECT_*) forbids; else 1 (a softleaf). *first is
+ * slot idx's entry, with PF_FPB_MERGE_* applied over the run. A frame run may cross folios: who
+ * needs a folio batch passes max bounded by the folio's end, or splits the run. Each slot is loaded
+ * once.
  */
-unsigned pf_pte_batch(const struct pf_pte_map *m, unsigned idx, unsigned max, unsigned flags,
-	pf_pte_t *first);
+unsigned pf_pte_batch(
+	const struct pf_pte_map *m, unsigned idx, unsigned max, unsigned flags, pf_pte_t *first);
 
 /* ---- writing ---- */
 
 /*
- * Write nr present entries: slot i gets `pte` advanced by i. nr > 1: all slots are empty, and no TLB
- * holds anything of them (their flush has completed). nr == 1: any old value, any new one; the caller
- * flushes if it must. Naturally aligned blocks that lie inside the run and inside `extent`, with the
- * frame congruent, accessible and not special, are written contiguous; a single store may fold its block
- * by the tree's policy, and unfolds it if it was folded. No TLB operation beyond those of that.
+ * Write nr present entries: slot i gets `pte` advanced by i. nr > 1: all slots are empty, and no
+ * TLB holds anything of them (their flush has completed). nr == 1: any old value, any new one; the
+ * caller flushes if it must. Naturally aligned blocks that lie inside the run and inside `extent`,
+ * with the frame congruent, accessible and not special, are written contiguous; a single store may
+ * fold its block by the tree's policy, and unfolds it if it was folded. No TLB operation beyond
+ * those of that.
  */
-void pf_set_ptes(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr,
-	struct pf_extent extent);
+void pf_set_ptes(
+	struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr, struct pf_extent extent);
 /* Any entry into one slot: set_ptes of one; also softleaves and none. */
 void pf_set_pte_at(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, struct pf_extent extent);
 /* Empty one slot, A and D dropped: pte_clear. Unfolds. */
 void pf_pte_clear_at(struct pf_pte_map *m, unsigned idx);
 
 /*
- * Empty nr present slots. Partly covered blocks at the two ends are unfolded first; whole blocks are
- * emptied as they are, without TLB operation: the caller's flush of the whole run finishes it, and until
- * then walkers may still re-create translations from members not yet emptied (all die in that flush).
- * get_and_clear returns the first entry with A and D of all; clear drops them.
+ * Empty nr present slots. Partly covered blocks at the two ends are unfolded first; whole blocks
+ * are emptied as they are, without TLB operation: the caller's flush of the whole run finishes it,
+ * and until then walkers may still re-create translations from members not yet emptied (all die in
+ * that flush). get_and_clear returns the first entry with A and D of all; clear drops them.
  */
 void pf_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 pf_pte_t pf_get_and_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
@@ -126,43 +131,45 @@ void pf_clear_not_present_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 
 /*
  * Remove write permission from nr present slots, A and D kept. Partly covered blocks are unfolded;
- * whole blocks stay folded and differ in W until the last slot is written. The caller flushes the run
- * before it relies on it.
+ * whole blocks stay folded and differ in W until the last slot is written. The caller flushes the
+ * run before it relies on it.
  */
 void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 void pf_ptep_set_wrprotect(struct pf_pte_map *m, unsigned idx);
 
 /*
- * Clear A; true if any was set. Never unfolds: the run is widened to whole blocks at both ends (A is
- * a property of the block). test_and_clear issues nothing. clear_flush issues one leaf invalidation over
- * the widened run if A was set, and does not wait: a ticket dropped, the only kind that may be.
+ * Clear A; true if any was set. Never unfolds: the run is widened to whole blocks at both ends (A
+ * is a property of the block). test_and_clear issues nothing. clear_flush issues one leaf
+ * invalidation over the widened run if A was set, and does not wait: a ticket dropped, the only
+ * kind that may be.
  */
 bool pf_test_and_clear_young_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 bool pf_ptep_test_and_clear_young(struct pf_pte_map *m, unsigned idx);
 bool pf_clear_flush_young_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 bool pf_ptep_clear_flush_young(struct pf_pte_map *m, unsigned idx);
 
-/* Clear A and/or D of nr present slots of one folio, widened as above; W is kept. Caller flushes. */
+/* Clear A and/or D of nr present slots of one folio, widened as above; W is kept. Caller flushes.
+ */
 #define PF_CYDP_CLEAR_YOUNG 1u
 #define PF_CYDP_CLEAR_DIRTY 2u
 void pf_clear_young_dirty_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, unsigned flags);
 
 /*
- * Make one entry more permissive: A, D and W of `pte` are added, nothing is taken away. "Nothing to do"
- * is decided on the raw entries of the whole block, never on the gathered one: a walker without
- * hardware A/D looks at the addressed entry alone and would fault for ever. If W does not change, all
- * entries of a block are updated and it stays folded; else it is unfolded and one slot changes.
+ * Make one entry more permissive: A, D and W of `pte` are added, nothing is taken away. "Nothing to
+ * do" is decided on the raw entries of the whole block, never on the gathered one: a walker without
+ * hardware A/D looks at the addressed entry alone and would fault for ever. If W does not change,
+ * all entries of a block are updated and it stays folded; else it is unfolded and one slot changes.
  * Returns whether anything changed. With `flush`, this CPU's translation of the run is invalidated
  * (locally, waited for); other CPUs may fault once more on what they still hold (spurious fault).
  */
 bool pf_ptep_set_access_flags(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, bool flush);
 
 /*
- * mprotect's transaction on nr present slots that differ in nothing but A and D: permissions, key and
- * memory type become those of `prot`, then bits of `set` are added and of `clear` removed (UFFD_WP,
- * SOFT_DIRTY only). All else is kept, A and D exactly. Partly covered blocks are unfolded first. Whole
- * folded blocks stay folded (or become PROT_NONE, not contiguous); whole blocks that come back from
- * PROT_NONE inside `extent` are folded. Returns true if TLBs must forget the run.
+ * mprotect's transaction on nr present slots that differ in nothing but A and D: permissions, key
+ * and memory type become those of `prot`, then bits of `set` are added and of `clear` removed
+ * (UFFD_WP, SOFT_DIRTY only). All else is kept, A and D exactly. Partly covered blocks are unfolded
+ * first. Whole folded blocks stay folded (or become PROT_NONE, not contiguous); whole blocks that
+ * come back from PROT_NONE inside `extent` are folded. Returns true if TLBs must forget the run.
  */
 bool pf_modify_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, uint64_t prot, uint64_t set,
 	uint64_t clear, struct pf_extent extent);

@@ -24,12 +24,11 @@ struct pf_table {
 	uint16_t live;
 	uint8_t level;
 	uint8_t flags;
+	pf_pa_t pa;
 	union {
-		struct {
-			uint8_t *watch;	/* policy watch: per block, watched slot and unfold count */
-			pf_pa_t pa;
-		};
-		struct pf_rcu_head rcu; /* once unlinked */
+		uint8_t *watch;         /* policy watch: per block, watched slot and unfold count */
+		struct pf_table *next;  /* once unlinked, on the list of who will free it */
+		struct pf_rcu_head rcu; /* then, until lockless walkers are gone */
 	};
 };
 PF_STATIC_ASSERT(sizeof(struct pf_table) <= 32, "fits the memmap");
@@ -39,7 +38,8 @@ PF_INLINE struct pf_table *pf_table_of(pf_pa_t pa)
 	return (struct pf_table *)pf_port_memmap(pa);
 }
 
-/* Where table pages come from. ctx is the embedder's or lib/phys's. Called with no spinlock held. */
+/* Where table pages come from. ctx is the embedder's or lib/phys's. Called with no spinlock held.
+ */
 struct pf_table_mem {
 	/* Physical address of `bytes` (a power of two, aligned to itself or to a frame), or 0. */
 	pf_pa_t (*alloc)(void *ctx, size_t bytes);
@@ -59,15 +59,17 @@ enum pf_fold_policy {
 /* Entries get PF_PTE_KERNEL: privileged, global. */
 #define PF_PT_KERNEL 2u
 
-/* Software's counters, for the whole tree. Not atomic: statistics, changed under some table's lock. */
+/* Software's counters, for the whole tree. Not atomic: statistics, changed under some table's lock.
+ */
 struct pf_pt_stats {
-	uint64_t fold;		/* blocks that became contiguous, by batch or repaint */
-	uint64_t unfold;	/* blocks repainted without */
-	uint64_t fold_failed;	/* single stores to the slot that decides, whose block did not qualify */
-	uint64_t fold_loads;	/* entries read to decide */
+	uint64_t fold;        /* blocks that became contiguous, by batch or repaint */
+	uint64_t unfold;      /* blocks repainted without */
+	uint64_t fold_failed; /* single stores to the slot that decides, whose block did not qualify
+			       */
+	uint64_t fold_loads;  /* entries read to decide */
 	uint64_t unfold_cause[8]; /* by enum pf_cause */
 	uint64_t table_alloc, table_free;
-	uint64_t tables;	/* bytes of tables now */
+	uint64_t tables; /* bytes of tables now */
 };
 
 /* On whose behalf lib/pt is working; set by the caller, read by the statistics only. */
@@ -103,7 +105,8 @@ struct pf_run {
 	uint64_t leaf_size; /* bytes of the translation hardware may cache for `va` */
 };
 
-/* What belongs together: the memory a run lies in, told by its owner. Blocks fold inside one extent. */
+/* What belongs together: the memory a run lies in, told by its owner. Blocks fold inside one
+ * extent. */
 struct pf_extent {
 	pf_pfn_t first;
 	uint64_t nr;
@@ -112,8 +115,8 @@ struct pf_extent {
 struct pf_tlb_req;
 
 /*
- * One format's tables, for users of pf_pt_* and for the layers that speak in ranges. See pt/pt.h for
- * what each does; the function here is the same one, without its format in its name.
+ * One format's tables, for users of pf_pt_* and for the layers that speak in ranges. See pt/pt.h
+ * for what each does; the function here is the same one, without its format in its name.
  */
 struct pf_pt_format {
 	const char *name;
@@ -124,8 +127,8 @@ struct pf_pt_format {
 	uint64_t pte_supported;
 	uint32_t ad_features;
 
-	int (*init)(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_t features, uint16_t asid,
-		unsigned flags, enum pf_fold_policy policy);
+	int (*init)(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_t features,
+		uint16_t asid, unsigned flags, enum pf_fold_policy policy);
 	void (*destroy)(struct pf_pt *pt);
 	int (*map)(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, uint64_t prot);
 	int (*unmap)(struct pf_pt *pt, pf_va_t va, uint64_t nr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an address space is to the layers below VMAs: its tables, the memory it takes pages from, the
- * flushes it still owes, and its counters.
+ * What an address space is to the layers below VMAs: its tables, the memory it takes pages from,
+ * the flushes it still owes, and its counters.
  */
 #ifndef PF_TLB_SPACE_H
 #define PF_TLB_SPACE_H
@@ -10,7 +10,8 @@
 
 struct pf_phys;
 
-/* Software's counters (SCENARIOS.md). Changed under the mmap lock or a table lock; statistics only. */
+/* Software's counters (SCENARIOS.md). Changed under the mmap lock or a table lock; statistics only.
+ */
 struct pf_space_stats {
 	uint64_t fault, spurious_fault, cow;
 	uint64_t flush_mm;
@@ -21,10 +22,10 @@ struct pf_space {
 	struct pf_pt pt;
 	struct pf_phys *phys;
 	pf_pfn_t zero_pfn; /* the shared page of zeros, mapped special */
-	uint16_t mm_id;	   /* who maps a large folio (lib/phys), never 0 */
+	uint16_t mm_id;    /* who maps a large folio (lib/phys), never 0 */
 	/*
-	 * Gathers in progress. More than one means that another thread may have changed entries whose
-	 * flush it has not done yet; read under a table lock.
+	 * Gathers in progress. More than one means that another thread may have changed entries
+	 * whose flush it has not done yet; read under a table lock.
 	 */
 	uint32_t tlb_flush_pending;
 	int64_t rss_anon, rss_file, rss_swap; /* pages; atomic adds */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pf_pt_*: page tables alone, for a hypervisor, an IOMMU driver, a kernel's own mappings. Whoever
+ * uses only this page links lib/fmt and lib/pt, and nothing above.
+ *
+ * Ranges are (va, nr) in pages of the format, overflow-safe to the last page of the address space.
+ * Every call that fails leaves all mappings as they were; -PF_EINVAL: the range does not lie in the
+ * address space, nr is 0, va is not page-aligned, or the format cannot store what was asked.
+ *
+ * Concurrency: calls on disjoint ranges may run at the same time, also where they share tables; the
+ * caller keeps calls on overlapping ranges, and its own lockless walkers during unmap, apart.
+ * Hardware may walk at any time. Calls may sleep in the allocator the caller supplied; they take
+ * table locks inside.
+ *
+ * PF_PT_NOFAULT trees (A10): no translation that is in use may ever be missing for a moment.
+ * Contiguous blocks and large leaves are built into empty slots only; a change that would have to
+ * take one apart (unmap or protect of a part of it, or of a block's rights other than W) is refused
+ * with -PF_EBUSY before anything changed, unless the hardware can do it without a gap
+ * (PF_FEAT_BBM2_NOABORT). Their entries are written with A, and D if writable, so that hardware
+ * never updates them.
+ */
+#ifndef PF_PT_PF_PT_H
+#define PF_PT_PF_PT_H
+
+#include "base/err.h"
+#include "pt/table.h"
+
+/*
+ * An empty tree. mem is copied. features: enum pf_feature of all CPUs that will walk it. asid tags
+ * its translations; flags: PF_PT_*. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_FOLD_WATCH.
+ */
+PF_INLINE int pf_pt_init(struct pf_pt *pt, const struct pf_pt_format *fmt,
+	const struct pf_table_mem *mem, uint32_t features, uint16_t asid, unsigned flags,
+	enum pf_fold_policy policy)
+{
+	return fmt->init(pt, mem, features, asid, flags, policy);
+}
+
+/* Free all tables; what they map is not touched. No CPU uses the tree any more. Flushes its ASID,
+ * waits. */
+PF_INLINE void pf_pt_destroy(struct pf_pt *pt)
+{
+	pt->fmt->destroy(pt);
+}
+
+/*
+ * Map nr pages from va to consecutive frames from pfn, with the largest leaves and contiguous
+ * blocks that alignment allows (the whole call is one extent). prot: PF_PTE_R/W/X, memory type,
+ * key, and A, D as the entries shall start. -PF_EEXIST if anything is mapped there, -PF_ENOMEM. No
+ * TLB operation.
+ */
+PF_INLINE int pf_pt_map(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, uint64_t prot)
+{
+	return pt->fmt->map(pt, va, nr, pfn, prot);
+}
+
+/*
+ * Unmap all that is mapped in the range; holes are skipped. Leaves and blocks that reach over its
+ * ends are taken apart first. Returns when no TLB holds anything of it: the frames may be reused.
+ * Emptied tables are freed. -PF_ENOMEM (a leaf must be split and there is no table), -PF_EBUSY
+ * (NOFAULT).
+ */
+PF_INLINE int pf_pt_unmap(struct pf_pt *pt, pf_va_t va, uint64_t nr)
+{
+	return pt->fmt->unmap(pt, va, nr);
+}
+
+/* Give all that is mapped in the range the rights of prot; A and D are kept. Errors and TLBs as
+ * unmap. */
+PF_INLINE int pf_pt_protect(struct pf_pt *pt, pf_va_t va, uint64_t nr, uint64_t prot)
+{
+	return pt->fmt->protect(pt, va, nr, prot);
+}
+
+/*
+ * What is at va: 1 and the mapping's extent from there, or 0 and the hole's. run->nr: pages, at
+ * most max, of consecutive frames with equal rights (a longer mapping may need more calls: an
+ * extent ends at the end of a table). run->first: va's own entry, A and D of its block. Without
+ * lock: may race with changes of the same range, which the caller excludes.
+ */
+PF_INLINE int pf_pt_query(struct pf_pt *pt, pf_va_t va, uint64_t max, struct pf_run *run)
+{
+	return pt->fmt->query(pt, va, max, run);
+}
+
+/*
+ * Clear A over the range, whole blocks where it cuts one; 1 if any was set, else 0. The
+ * invalidation is issued, not waited for. -PF_EOPNOTSUPP in NOFAULT trees, whose entries must keep
+ * A.
+ */
+PF_INLINE int pf_pt_age(struct pf_pt *pt, pf_va_t va, uint64_t nr)
+{
+	return pt->fmt->age(pt, va, nr);
+}
+
+#endif
