@@ -4,61 +4,62 @@
  *
  * A struct pf_system is what the address spaces of one machine share; a struct pf_mm is one address
  * space. The embedder allocates both. Calls return the system call's value, or a negated error
- * (base/err.h, Linux's numbers). They take the mmap lock themselves; callers hold no lock of the library.
- * Every call that fails with -PF_ENOMEM for lack of metadata leaves the address space as it was, except
- * where Linux documents partial effect (mprotect and madvise over a hole; munmap never).
+ * (base/err.h, Linux's numbers). They take the mmap lock themselves; callers hold no lock of the
+ * library. Every call that fails with -PF_ENOMEM for lack of metadata leaves the address space as
+ * it was, except where Linux documents partial effect (mprotect and madvise over a hole; munmap
+ * never).
  */
 #ifndef PF_MM_MM_H
 #define PF_MM_MM_H
 
 #include "ops/ops.h"
 
-#define PF_PROT_NONE 0x0u
-#define PF_PROT_READ 0x1u
-#define PF_PROT_WRITE 0x2u
-#define PF_PROT_EXEC 0x4u
+#define PF_PROT_NONE      0x0u
+#define PF_PROT_READ      0x1u
+#define PF_PROT_WRITE     0x2u
+#define PF_PROT_EXEC      0x4u
 #define PF_PROT_GROWSDOWN 0x01000000u
-#define PF_PROT_GROWSUP 0x02000000u
+#define PF_PROT_GROWSUP   0x02000000u
 
-#define PF_MAP_SHARED 0x01u
-#define PF_MAP_PRIVATE 0x02u
+#define PF_MAP_SHARED          0x01u
+#define PF_MAP_PRIVATE         0x02u
 #define PF_MAP_SHARED_VALIDATE 0x03u
-#define PF_MAP_TYPE 0x0fu
-#define PF_MAP_FIXED 0x10u
-#define PF_MAP_ANONYMOUS 0x20u
-#define PF_MAP_GROWSDOWN 0x0100u
-#define PF_MAP_LOCKED 0x2000u
-#define PF_MAP_NORESERVE 0x4000u
-#define PF_MAP_POPULATE 0x8000u
-#define PF_MAP_NONBLOCK 0x10000u
-#define PF_MAP_STACK 0x20000u
+#define PF_MAP_TYPE            0x0fu
+#define PF_MAP_FIXED           0x10u
+#define PF_MAP_ANONYMOUS       0x20u
+#define PF_MAP_GROWSDOWN       0x0100u
+#define PF_MAP_LOCKED          0x2000u
+#define PF_MAP_NORESERVE       0x4000u
+#define PF_MAP_POPULATE        0x8000u
+#define PF_MAP_NONBLOCK        0x10000u
+#define PF_MAP_STACK           0x20000u
 #define PF_MAP_FIXED_NOREPLACE 0x100000u
 
-#define PF_MREMAP_MAYMOVE 1u
-#define PF_MREMAP_FIXED 2u
+#define PF_MREMAP_MAYMOVE   1u
+#define PF_MREMAP_FIXED     2u
 #define PF_MREMAP_DONTUNMAP 4u
 
-#define PF_MADV_NORMAL 0
-#define PF_MADV_RANDOM 1
-#define PF_MADV_SEQUENTIAL 2
-#define PF_MADV_WILLNEED 3
-#define PF_MADV_DONTNEED 4
-#define PF_MADV_FREE 8
-#define PF_MADV_REMOVE 9
-#define PF_MADV_DONTFORK 10
-#define PF_MADV_DOFORK 11
-#define PF_MADV_MERGEABLE 12
-#define PF_MADV_UNMERGEABLE 13
-#define PF_MADV_HUGEPAGE 14
-#define PF_MADV_NOHUGEPAGE 15
-#define PF_MADV_WIPEONFORK 18
-#define PF_MADV_KEEPONFORK 19
-#define PF_MADV_COLD 20
-#define PF_MADV_PAGEOUT 21
-#define PF_MADV_POPULATE_READ 22
-#define PF_MADV_POPULATE_WRITE 23
+#define PF_MADV_NORMAL          0
+#define PF_MADV_RANDOM          1
+#define PF_MADV_SEQUENTIAL      2
+#define PF_MADV_WILLNEED        3
+#define PF_MADV_DONTNEED        4
+#define PF_MADV_FREE            8
+#define PF_MADV_REMOVE          9
+#define PF_MADV_DONTFORK        10
+#define PF_MADV_DOFORK          11
+#define PF_MADV_MERGEABLE       12
+#define PF_MADV_UNMERGEABLE     13
+#define PF_MADV_HUGEPAGE        14
+#define PF_MADV_NOHUGEPAGE      15
+#define PF_MADV_WIPEONFORK      18
+#define PF_MADV_KEEPONFORK      19
+#define PF_MADV_COLD            20
+#define PF_MADV_PAGEOUT         21
+#define PF_MADV_POPULATE_READ   22
+#define PF_MADV_POPULATE_WRITE  23
 #define PF_MADV_DONTNEED_LOCKED 24
-#define PF_MADV_COLLAPSE 25
+#define PF_MADV_COLLAPSE        25
 
 /* transparent_hugepage/enabled and hugepages-<size>/enabled */
 enum pf_thp_mode { PF_THP_NEVER, PF_THP_MADVISE, PF_THP_ALWAYS, PF_THP_INHERIT };
@@ -68,10 +69,12 @@ struct pf_thp {
 	enum pf_thp_mode order[16]; /* by folio order; orders 0 and 1 are not used */
 };
 
-/* What the address spaces of one machine share. Filled by pf_system_init; thp may be changed any time. */
+/* What the address spaces of one machine share. Filled by pf_system_init; thp may be changed any
+ * time. */
 struct pf_system {
 	const struct pf_format *fmt;
 	struct pf_phys *phys;
+	struct pf_table_mem table_mem; /* phys's */
 	uint32_t features;
 	enum pf_fold_policy policy;
 	struct pf_thp thp;
@@ -117,8 +120,8 @@ void pf_set_brk_start(struct pf_mm *mm, pf_va_t start);
 int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid);
 
 /*
- * A CPU faulted at va (any byte) for a read (0), write or exec (PF_FAULT_FLAG_*). Finds the VMA, checks
- * its rights, and handles it; PF_FAULT_DONE: run the access again.
+ * A CPU faulted at va (any byte) for a read (0), write or exec (PF_FAULT_FLAG_*). Finds the VMA,
+ * checks its rights, and handles it; PF_FAULT_DONE: run the access again.
  */
 enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags);
 
@@ -133,8 +136,8 @@ bool pf_find_vma_info(struct pf_mm *mm, pf_va_t va, struct pf_vma_info *info);
 void pf_page_info(struct pf_mm *mm, pf_va_t va, struct pf_page_info *info);
 
 /*
- * Everything that must hold of an address space that nobody is changing: VMAs ordered and merged, counts,
- * G1-G3, G10, blocks well formed. NULL, or what is wrong. For tests: slow.
+ * Everything that must hold of an address space that nobody is changing: VMAs ordered and merged,
+ * counts, G1-G3, G10, blocks well formed. NULL, or what is wrong. For tests: slow.
  */
 const char *pf_mm_check(struct pf_mm *mm);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an embedder supplies, all of it. The embedder writes `pf_port_impl.h`, puts its folder on the
- * include path, and defines there, as static inline functions (or macros), everything this page
+ * What an embedder supplies, all of it. The embedder writes `pf_port_impl.h`, puts its folder on
+ * the include path, and defines there, as static inline functions (or macros), everything this page
  * declares under "the port defines". There is no table of function pointers.
  *
- * The software machine's port (machine/port/) is one implementation; docs/PORTING.md walks through it.
+ * The software machine's port (machine/port/) is one implementation; docs/PORTING.md walks through
+ * it.
  */
 #ifndef PF_PORT_H
 #define PF_PORT_H
@@ -20,9 +21,9 @@
  * shareable domain; the plain ones act on this CPU only.
  *
  * fake formats: operand = asid << 48 | va >> 12; operand2 = (pages - 1) | level << 32 |
- * leaf_only << 40 | whole_asid << 41 | local << 42. `level` is the level of the entries that changed
- * (0 = last level), 7 = unknown; an operation with a level hint need only drop translations that
- * came from entries of that level.
+ * leaf_only << 40 | whole_asid << 41 | local << 42. `level` is the level of the entries that
+ * changed (0 = last level), 7 = unknown; an operation with a level hint need only drop translations
+ * that came from entries of that level.
  */
 enum pf_tlbi {
 	PF_TLBI_VAE1IS,
@@ -43,16 +44,16 @@ enum pf_tlbi {
 /*
  * Barriers, by what they order. On arm64: DSB ISHST, DSB ISH, DSB NSHST, DSB NSH, DMB ISHST.
  * PUBLISH makes this CPU's earlier table stores visible to every walker in scope; COMPLETE waits
- * until every earlier invalidation of this CPU has taken effect, for every access begun with what it
- * removed; both also order like a full barrier between the two. LINK orders the initialisation of a
- * table before the store that links it.
+ * until every earlier invalidation of this CPU has taken effect, for every access begun with what
+ * it removed; both also order like a full barrier between the two. LINK orders the initialisation
+ * of a table before the store that links it.
  */
 enum pf_barrier {
-	PF_BARRIER_PUBLISH,	  /* DSB ISHST */
-	PF_BARRIER_COMPLETE,	  /* DSB ISH */
-	PF_BARRIER_PUBLISH_LOCAL, /* DSB NSHST */
+	PF_BARRIER_PUBLISH,        /* DSB ISHST */
+	PF_BARRIER_COMPLETE,       /* DSB ISH */
+	PF_BARRIER_PUBLISH_LOCAL,  /* DSB NSHST */
 	PF_BARRIER_COMPLETE_LOCAL, /* DSB NSH */
-	PF_BARRIER_LINK,	  /* DMB ISHST */
+	PF_BARRIER_LINK,           /* DMB ISHST */
 };
 
 /* What an allocation or a lock is for; for the port's statistics, checks and failure injection. */
@@ -61,13 +62,13 @@ enum pf_lock_class { PF_LOCK_MMAP, PF_LOCK_VMA, PF_LOCK_TABLE, PF_LOCK_ZONE };
 
 /* Hardware features an embedder found at run time; a set is handed to every address space. */
 enum pf_feature {
-	PF_FEAT_HAF = 1 << 0,		/* hardware sets A */
-	PF_FEAT_HD = 1 << 1,		/* hardware sets D (DBM); implies HAF */
-	PF_FEAT_BBM1 = 1 << 2,		/* FEAT_BBM level >= 1 */
-	PF_FEAT_BBM2 = 1 << 3,		/* FEAT_BBM level >= 2 */
-	PF_FEAT_BBM2_NOABORT = 1 << 4,	/* level 2 and never a TLB conflict abort (level 3) */
-	PF_FEAT_TLB_RANGE = 1 << 5,	/* range invalidation (FEAT_TLBIRANGE) */
-	PF_FEAT_TTL = 1 << 6,		/* level hints are used (FEAT_TTL) */
+	PF_FEAT_HAF = 1 << 0,          /* hardware sets A */
+	PF_FEAT_HD = 1 << 1,           /* hardware sets D (DBM); implies HAF */
+	PF_FEAT_BBM1 = 1 << 2,         /* FEAT_BBM level >= 1 */
+	PF_FEAT_BBM2 = 1 << 3,         /* FEAT_BBM level >= 2 */
+	PF_FEAT_BBM2_NOABORT = 1 << 4, /* level 2 and never a TLB conflict abort (level 3) */
+	PF_FEAT_TLB_RANGE = 1 << 5,    /* range invalidation (FEAT_TLBIRANGE) */
+	PF_FEAT_TTL = 1 << 6,          /* level hints are used (FEAT_TTL) */
 };
 
 struct pf_spinlock {
@@ -79,28 +80,34 @@ struct pf_rwlock {
 	uint32_t word[2];
 };
 
+/* Something to be done when lockless walkers are gone. The port uses `next` until it calls
+ * pf_rcu_done. */
 struct pf_rcu_head {
 	struct pf_rcu_head *next;
-	void (*fn)(struct pf_rcu_head *);
+	void *ctx; /* the library's */
 };
+
+/* The library's; the port calls it for each head given to pf_port_call_rcu. Takes PF_LOCK_ZONE. */
+void pf_rcu_done(struct pf_rcu_head *head);
 
 /*
  * ---- the port defines ----
  *
  * void *pf_port_virt(pf_pa_t pa)
- *	The address through which the library reaches physical memory it manages (tables, and data it
- *	clears or copies). Constant for the life of the frame.
+ *	The address through which the library reaches physical memory it manages (tables, and data
+ *it clears or copies). Constant for the life of the frame.
  *
  * pf_pa_t pf_port_phys(const void *p)
  *	The inverse, for addresses that pf_port_virt gave.
  *
- * void *pf_port_memmap(pf_pa_t pa)
+ * void *pf_port_memmap(pf_pa_t pa), pf_pa_t pf_port_memmap_pa(const void *meta)
  *	32 zero-initialised bytes of metadata for the 4K frame (the format's page, if larger) at pa,
- *	8-byte aligned, contiguous and ascending with pa. lib/phys keeps struct pf_frame there; lib/pt
- *	keeps struct pf_table there for table pages.
+ *	8-byte aligned, contiguous and ascending with pa. lib/phys keeps struct pf_frame there;
+ *lib/pt keeps struct pf_table there for table pages. The second is the inverse.
  *
  * void *pf_port_meta_alloc(size_t bytes), void pf_port_meta_free(void *p, size_t bytes)
- *	Small metadata (VMAs, gather batches). NULL when there is none. Never called with a spinlock held.
+ *	Small metadata (VMAs, gather batches). NULL when there is none. Never called with a spinlock
+ *held.
  *
  * void pf_port_clear_pages(pf_pa_t pa, size_t bytes), void pf_port_copy_pages(dst, src, bytes)
  *	Data pages. Made visible before any later store by this CPU that maps them.
@@ -112,30 +119,30 @@ struct pf_rcu_head {
  *
  * void pf_port_spin_init/lock/unlock(struct pf_spinlock *, enum pf_lock_class, pf_pa_t id)
  * bool pf_port_spin_trylock(...)
- *	Acquire and release ordering. `id` names what is protected (a table's address), for checkers.
+ *	Acquire and release ordering. `id` names what is protected (a table's address), for
+ *checkers.
  *
  * void pf_port_rw_init/read_lock/read_unlock/write_lock/write_unlock(struct pf_rwlock *,
  *	enum pf_lock_class)
  *
  * void pf_port_rcu_read_lock(void), pf_port_rcu_read_unlock(void)
- * void pf_port_call_rcu(struct pf_rcu_head *, void (*fn)(struct pf_rcu_head *))
- *	fn runs when every lockless walker that began before the call has ended. No allocation.
+ * void pf_port_call_rcu(struct pf_rcu_head *)
+ *	pf_rcu_done(head) is called when every lockless walker that began before has ended, from a
+ *context without spinlocks. No allocation: the head is the memory.
  *
  * void pf_port_note_alloc(enum pf_mem_use, pf_pa_t pa, size_t bytes)
  * void pf_port_note_free(enum pf_mem_use, pf_pa_t pa, size_t bytes)
- *	Memory changes hands: an extent of frames becomes one table or one folio, or is returned. The
- *	judge checks lifetimes by it; a real port leaves them empty.
- * bool pf_port_fail_alloc(enum pf_mem_use)
- *	Failure injection: true makes this allocation fail. A real port returns false.
+ *	Memory changes hands: an extent of frames becomes one table or one folio, or is returned.
+ *The judge checks lifetimes by it; a real port leaves them empty. bool pf_port_fail_alloc(enum
+ *pf_mem_use) Failure injection: true makes this allocation fail. A real port returns false.
  *
  * Only with PF_JUDGE, where every access to an entry is the machine's to see:
  * uint64_t pf_port_entry_load(const uint64_t *p)
  * void pf_port_entry_store(uint64_t *p, uint64_t v, bool release)
  * uint64_t pf_port_entry_xchg(uint64_t *p, uint64_t v)
  * bool pf_port_entry_cas(uint64_t *p, uint64_t *old, uint64_t v)
- *	and the same with 32 at the end of the name for 32-bit words (formats of two words an entry).
- * bool pf_port_mutant(const char *name)
- *	True if that deliberate bug was asked for.
+ *	and the same with 32 at the end of the name for 32-bit words (formats of two words an
+ *entry). bool pf_port_mutant(const char *name) True if that deliberate bug was asked for.
  */
 #include "pf_port_impl.h"
 

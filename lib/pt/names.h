@@ -48,7 +48,6 @@
 #define pf_slot_clear_young           PF_FN(slot_clear_young)
 #define pf_leaves_modify              PF_FN(leaves_modify)
 #define pf_pt_alloc_path              PF_FN(pt_alloc_path)
-#define pf_pt_free_table              PF_FN(pt_free_table)
 #define pf_pt_format_this             PF_CAT2(pf_pt_format_, PF_FMT)
 
 #endif

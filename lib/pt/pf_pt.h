@@ -26,8 +26,8 @@
 #include "pt/table.h"
 
 /*
- * An empty tree. mem is copied. features: enum pf_feature of all CPUs that will walk it. asid tags
- * its translations; flags: PF_PT_*. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_FOLD_WATCH.
+ * An empty tree. mem outlives the tree. features: enum pf_feature of all CPUs that will walk it.
+ * asid tags its translations; flags: PF_PT_*. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_FOLD_WATCH.
  */
 PF_INLINE int pf_pt_init(struct pf_pt *pt, const struct pf_pt_format *fmt,
 	const struct pf_table_mem *mem, uint32_t features, uint16_t asid, unsigned flags,

@@ -68,15 +68,14 @@ void pf_pte_unmap_unlock(struct pf_pte_map *m);
 uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max);
 
 /*
- * Free every table that lies wholly within [floor, floor + floor_nr) and meets [va, va + nr), whose
- * entries are all empty already. The caller has exclusive access to the range (mmap lock for
- * writing, VMAs detached) and flushes afterwards through `unlinked`: called for each table after it
- * is unlinked and before anything else may use it; it must hand the table to pf_pt_free_table()
- * once no walk cache and no lockless walker can reach it.
+ * Unlink every table that lies wholly within [floor, floor + floor_nr) and meets [va, va + nr),
+ * whose entries are all empty already. The caller has exclusive access to the range (mmap lock for
+ * writing, VMAs detached). `unlinked` is called for each, after which nothing points to it; it
+ * keeps the table until walk caches have been flushed, and then gives it to pf_table_free() or
+ * pf_table_free_rcu().
  */
 void pf_free_pgtables(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr,
 	void (*unlinked)(void *ctx, struct pf_table *table), void *ctx);
-void pf_pt_free_table(struct pf_pt *pt, struct pf_table *table);
 
 /* ---- reading ---- */
 

@@ -14,7 +14,7 @@ struct pf_pt;
 struct pf_pt_format;
 
 /*
- * One table page's metadata, in the port's memmap at the table's first frame.
+ * One table's metadata: 24 of the 32 bytes of its first frame in the port's memmap.
  * lock orders all changes to the table's entries; it is the page-table lock (PTL) of its table.
  * live counts entries that are not empty, so that a table can be found empty without a scan; it
  * changes under lock.
@@ -24,18 +24,24 @@ struct pf_table {
 	uint16_t live;
 	uint8_t level;
 	uint8_t flags;
-	pf_pa_t pa;
 	union {
-		uint8_t *watch;         /* policy watch: per block, watched slot and unfold count */
-		struct pf_table *next;  /* once unlinked, on the list of who will free it */
+		struct {
+			uint8_t *watch; /* policy watch: per block, watched slot and unfold count */
+			struct pf_table *next; /* once unlinked, on the list of who will free it */
+		};
 		struct pf_rcu_head rcu; /* then, until lockless walkers are gone */
 	};
 };
-PF_STATIC_ASSERT(sizeof(struct pf_table) <= 32, "fits the memmap");
+PF_STATIC_ASSERT(sizeof(struct pf_table) <= 24, "leaves the count word of lib/phys alone");
 
 PF_INLINE struct pf_table *pf_table_of(pf_pa_t pa)
 {
 	return (struct pf_table *)pf_port_memmap(pa);
+}
+
+PF_INLINE pf_pa_t pf_table_pa(const struct pf_table *table)
+{
+	return pf_port_memmap_pa(table);
 }
 
 /* Where table pages come from. ctx is the embedder's or lib/phys's. Called with no spinlock held.
@@ -93,7 +99,7 @@ struct pf_pt {
 	uint8_t policy; /* enum pf_fold_policy */
 	uint32_t features;
 	uint8_t cause; /* enum pf_cause */
-	struct pf_table_mem mem;
+	const struct pf_table_mem *mem;
 	struct pf_pt_stats stats;
 };
 
@@ -111,6 +117,13 @@ struct pf_extent {
 	pf_pfn_t first;
 	uint64_t nr;
 };
+
+/*
+ * Give an unlinked table back: at once, where no lockless walker of software's can reach it, or
+ * when those that may have begun are gone. Its flush has completed.
+ */
+void pf_table_free(struct pf_pt *pt, struct pf_table *table);
+void pf_table_free_rcu(struct pf_pt *pt, struct pf_table *table);
 
 struct pf_tlb_req;
 

@@ -16,7 +16,7 @@ static int tables_init(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_
 		.flags = (uint8_t)flags,
 		.policy = (uint8_t)policy,
 		.features = features,
-		.mem = *mem,
+		.mem = mem,
 	};
 	pt->root = pf_table_new(pt, PF_LEVELS - 1);
 	return pt->root ? 0 : -PF_ENOMEM;
@@ -33,7 +33,7 @@ static void destroy_below(struct pf_pt *pt, pf_pa_t pa, unsigned level)
 		if (!pf_hw_none(hw) && pf_hw_table(hw, level))
 			destroy_below(pt, pf_hw_table_pa(hw), level - 1);
 	}
-	pf_pt_free_table(pt, pf_table_of(pa));
+	pf_table_free(pt, pf_table_of(pa));
 }
 
 static void tables_destroy(struct pf_pt *pt)
@@ -177,7 +177,7 @@ static void free_unlinked(struct pf_pt *pt, struct pf_table *table)
 	while (table) {
 		struct pf_table *next = table->next;
 
-		pf_pt_free_table(pt, table);
+		pf_table_free(pt, table);
 		table = next;
 	}
 }
@@ -298,7 +298,7 @@ static int edge_prepare(struct pf_pt *pt, pf_va_t va, uint64_t nr, struct spare 
 static void spare_free(struct pf_pt *pt, struct spare *s)
 {
 	while (s->nr)
-		pf_pt_free_table(pt, pf_table_of(s->pa[--s->nr]));
+		pf_table_free(pt, pf_table_of(s->pa[--s->nr]));
 }
 
 /*

@@ -16,27 +16,18 @@ static void table_fill_empty(pf_hw_t *base)
 
 pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)
 {
-	pf_pa_t pa = pt->mem.alloc(pt->mem.ctx, PF_TABLE_MEM_BYTES);
+	pf_pa_t pa = pt->mem->alloc(pt->mem->ctx, PF_TABLE_MEM_BYTES);
 	struct pf_table *table;
 
 	if (!pa)
 		return 0;
 	table = pf_table_of(pa);
-	*table = (struct pf_table){.level = (uint8_t)level, .pa = pa};
+	*table = (struct pf_table){.level = (uint8_t)level};
 	pf_port_spin_init(&table->lock, PF_LOCK_TABLE, pa);
 	table_fill_empty(pf_port_virt(pa));
 	pt->stats.table_alloc++;
 	pt->stats.tables += PF_TABLE_MEM_BYTES;
 	return pa;
-}
-
-void pf_pt_free_table(struct pf_pt *pt, struct pf_table *table)
-{
-	pf_pa_t pa = table->pa;
-
-	pt->stats.table_free++;
-	pt->stats.tables -= PF_TABLE_MEM_BYTES;
-	pt->mem.free(pt->mem.ctx, pa, PF_TABLE_MEM_BYTES);
 }
 
 struct pf_leaves pf_table_leaves(struct pf_pt *pt, pf_pa_t pa, unsigned level, pf_va_t va)
@@ -52,7 +43,7 @@ struct pf_leaves pf_table_leaves(struct pf_pt *pt, pf_pa_t pa, unsigned level, p
 
 bool pf_table_lock(struct pf_leaves *t)
 {
-	pf_port_spin_lock(&t->table->lock, PF_LOCK_TABLE, t->table->pa);
+	pf_port_spin_lock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table));
 	if (!(t->table->flags & PF_TABLE_DEAD))
 		return true;
 	pf_table_unlock(t);
@@ -61,7 +52,7 @@ bool pf_table_lock(struct pf_leaves *t)
 
 void pf_table_unlock(struct pf_leaves *t)
 {
-	pf_port_spin_unlock(&t->table->lock, PF_LOCK_TABLE, t->table->pa);
+	pf_port_spin_unlock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table));
 }
 
 /*
@@ -91,7 +82,7 @@ static pf_pa_t child_or_new(struct pf_leaves *t, unsigned idx)
 		if (!pf_table_lock(t)) {
 			/* t was unlinked while we allocated. The caller starts again from the root.
 			 */
-			pf_pt_free_table(t->pt, pf_table_of(child));
+			pf_table_free(t->pt, pf_table_of(child));
 			return PF_TABLE_RETRY;
 		}
 		hw = pf_hw_load(&t->base[idx]);
@@ -101,7 +92,7 @@ static pf_pa_t child_or_new(struct pf_leaves *t, unsigned idx)
 		if (pf_hw_none(hw))
 			return child;
 		/* Another thread linked one first; ours was never visible. */
-		pf_pt_free_table(t->pt, pf_table_of(child));
+		pf_table_free(t->pt, pf_table_of(child));
 	}
 	return pf_hw_table(hw, t->level) ? pf_hw_table_pa(hw) : PF_TABLE_IS_LEAF;
 }
@@ -177,7 +168,7 @@ bool pf_pte_offset_map_lock_nested(
 void pf_pte_unmap_unlock(struct pf_pte_map *m)
 {
 	if (!m->shared)
-		pf_port_spin_unlock(&m->table->lock, PF_LOCK_TABLE, m->table->pa);
+		pf_port_spin_unlock(&m->table->lock, PF_LOCK_TABLE, pf_table_pa(m->table));
 }
 
 uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max)

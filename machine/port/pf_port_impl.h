@@ -42,6 +42,11 @@ PF_INLINE void *pf_port_memmap(pf_pa_t pa)
 	return machine_port.memmap_bias + (pa >> 12) * 32;
 }
 
+PF_INLINE pf_pa_t pf_port_memmap_pa(const void *meta)
+{
+	return (pf_pa_t)((const char *)meta - machine_port.memmap_bias) / 32 << 12;
+}
+
 /* Counts the allocation, and answers whether it is the one to fail. pf_port_meta_alloc asks for
  * itself. */
 PF_INLINE bool pf_port_fail_alloc(enum pf_mem_use use)
@@ -158,9 +163,8 @@ PF_INLINE void pf_port_rcu_read_unlock(void)
 	machine_ev_rcu_unlock();
 }
 
-PF_INLINE void pf_port_call_rcu(struct pf_rcu_head *h, void (*fn)(struct pf_rcu_head *))
+PF_INLINE void pf_port_call_rcu(struct pf_rcu_head *h)
 {
-	h->fn = fn;
 	machine_ev_call_rcu(h);
 }
 
@@ -361,9 +365,8 @@ PF_INLINE void pf_port_rcu_read_unlock(void)
 	machine_rcu_poll();
 }
 
-PF_INLINE void pf_port_call_rcu(struct pf_rcu_head *h, void (*fn)(struct pf_rcu_head *))
+PF_INLINE void pf_port_call_rcu(struct pf_rcu_head *h)
 {
-	h->fn = fn;
 	h->next = NULL;
 	*machine_port.rcu_tail = h;
 	machine_port.rcu_tail = &h->next;

@@ -10,6 +10,7 @@
 void *pf_port_virt(pf_pa_t pa);
 pf_pa_t pf_port_phys(const void *p);
 void *pf_port_memmap(pf_pa_t pa);
+pf_pa_t pf_port_memmap_pa(const void *meta);
 void *pf_port_meta_alloc(size_t bytes);
 void pf_port_meta_free(void *p, size_t bytes);
 void pf_port_clear_pages(pf_pa_t pa, size_t bytes);
@@ -31,7 +32,7 @@ void pf_port_rw_write_unlock(struct pf_rwlock *lock, enum pf_lock_class class);
 
 void pf_port_rcu_read_lock(void);
 void pf_port_rcu_read_unlock(void);
-void pf_port_call_rcu(struct pf_rcu_head *head, void (*fn)(struct pf_rcu_head *));
+void pf_port_call_rcu(struct pf_rcu_head *head);
 
 void pf_port_note_alloc(enum pf_mem_use use, pf_pa_t pa, size_t bytes);
 void pf_port_note_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The end of a table's life. Compiled once: it knows sizes, not formats.
+ */
+#include "pt/table.h"
+
+/* As walk.h has it for the format being compiled. */
+static size_t table_bytes(const struct pf_pt_format *fmt)
+{
+	return (size_t)pf_max(UINT64_C(1) << (fmt->level_bits + fmt->entry_shift),
+		UINT64_C(1) << fmt->page_shift);
+}
+
+/* log2 of the table's bytes waits in `level`, which nobody reads any more. */
+static void count_free(struct pf_pt *pt, struct pf_table *table)
+{
+	size_t bytes = table_bytes(pt->fmt);
+
+	pt->stats.table_free++;
+	pt->stats.tables -= bytes;
+	table->level = (uint8_t)pf_log2(bytes);
+}
+
+void pf_table_free(struct pf_pt *pt, struct pf_table *table)
+{
+	count_free(pt, table);
+	pt->mem->free(pt->mem->ctx, pf_table_pa(table), (size_t)1 << table->level);
+}
+
+void pf_table_free_rcu(struct pf_pt *pt, struct pf_table *table)
+{
+	count_free(pt, table);
+	table->rcu.ctx = (void *)(uintptr_t)pt->mem;
+	pf_port_call_rcu(&table->rcu);
+}
+
+void pf_rcu_done(struct pf_rcu_head *head)
+{
+	struct pf_table *table = PF_CONTAINER_OF(head, struct pf_table, rcu);
+	const struct pf_table_mem *mem = head->ctx;
+
+	mem->free(mem->ctx, pf_table_pa(table), (size_t)1 << table->level);
+}
