@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* fake-inv (docs/FAKE.md): inverted valid bit, tables of 128 entries, blocks of 4. */
+#ifndef PF_FMT_FAKE_INV_GEO_H
+#define PF_FMT_FAKE_INV_GEO_H
+
+#define PF_FMT_NAME      "fake-inv"
+#define PF_PAGE_SHIFT    12
+#define PF_LEVELS        4
+#define PF_LEVEL_BITS    7
+#define PF_VA_BITS       40
+#define PF_ENTRY_SHIFT   3
+#define PF_CONT_SHIFT(l) ((l) ? 0 : 2)
+#define PF_LEAF_LEVELS   0x3
+
+#define PF_PTE_SUPPORTED                                                                           \
+	(PF_PTE_PERM | PF_PTE_KERNEL | PF_PTE_A | PF_PTE_D | PF_PTE_SPECIAL | PF_PTE_SOFT_DIRTY |  \
+		PF_PTE_UFFD_WP | PF_PTE_MEM | PF_PTE_KEY)
+#define PF_PFN_BITS         40
+#define PF_SWAP_OFFSET_BITS 40
+#define PF_HW_AD_FEATURES   (PF_FEAT_HAF | PF_FEAT_HD)
+
+#endif
