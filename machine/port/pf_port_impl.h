@@ -18,6 +18,7 @@ struct machine_port {
 	uint64_t fail_at;  /* the allocation that fails, counted from 1; 0 = none */
 	bool no_data;      /* data pages have no contents: clear and copy do nothing */
 	uint32_t rcu_readers;
+	uint32_t spin_depth; /* of the one host thread: RCU callbacks run outside spinlocks */
 	struct pf_rcu_head *rcu_head, **rcu_tail;
 };
 extern struct machine_port machine_port;
@@ -40,6 +41,11 @@ PF_INLINE pf_pa_t pf_port_phys(const void *p)
 PF_INLINE void *pf_port_memmap(pf_pa_t pa)
 {
 	return machine_port.memmap_bias + (pa >> 12) * 32;
+}
+
+PF_INLINE pf_pa_t pf_port_memmap_pa(const void *meta)
+{
+	return (pf_pa_t)((const char *)meta - machine_port.memmap_bias) / 32 << 12;
 }
 
 PF_INLINE pf_pa_t pf_port_memmap_pa(const void *meta)
@@ -277,7 +283,10 @@ PF_INLINE bool pf_port_spin_trylock(struct pf_spinlock *l, enum pf_lock_class c,
 {
 	(void)c;
 	(void)id;
-	return !__atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE);
+	if (__atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE))
+		return false;
+	machine_port.spin_depth++;
+	return true;
 }
 
 PF_INLINE void pf_port_spin_lock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t id)
@@ -287,19 +296,20 @@ PF_INLINE void pf_port_spin_lock(struct pf_spinlock *l, enum pf_lock_class c, pf
 			machine_relax();
 }
 
-/* A callback may run once no reader is inside; it may take any lock but a table's. */
 PF_INLINE void machine_rcu_poll(void)
 {
-	if (PF_UNLIKELY(machine_port.rcu_head) && !machine_port.rcu_readers)
+	if (PF_UNLIKELY(machine_port.rcu_head) && !machine_port.rcu_readers &&
+		!machine_port.spin_depth)
 		machine_rcu_drain();
 }
 
 PF_INLINE void pf_port_spin_unlock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t id)
 {
+	(void)c;
 	(void)id;
+	machine_port.spin_depth--;
 	pf_store_release(&l->word, 0);
-	if (c == PF_LOCK_TABLE)
-		machine_rcu_poll();
+	machine_rcu_poll();
 }
 
 #define MACHINE_RW_WRITER UINT32_MAX
