@@ -48,11 +48,6 @@ PF_INLINE pf_pa_t pf_port_memmap_pa(const void *meta)
 	return (pf_pa_t)((const char *)meta - machine_port.memmap_bias) / 32 << 12;
 }
 
-PF_INLINE pf_pa_t pf_port_memmap_pa(const void *meta)
-{
-	return (pf_pa_t)((const char *)meta - machine_port.memmap_bias) / 32 << 12;
-}
-
 /* Counts the allocation, and answers whether it is the one to fail. pf_port_meta_alloc asks for
  * itself. */
 PF_INLINE bool pf_port_fail_alloc(enum pf_mem_use use)
