@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The buddy allocator. Free blocks are threaded through their first frame's record by frame indexes
+ * (plus one, so that 0 ends a list). Allocation takes the most recently freed block of the smallest
+ * order that serves and keeps its lower half at each split; freeing merges with the buddy while
+ * that is free. Both are O(max_order) and depend on nothing but the calls made.
+ *
+ * A record's kind is PF_FRAME_FREE exactly if its frame is the first of a block on a list; that is
+ * all merging looks at, under the lock. Records inside a free block are whatever they were last,
+ * but never FREE and never a folio head (FRAME.md 3).
+ *
+ * Per-CPU lists of small orders belong between these functions and their callers: pf_folio_alloc()
+ * and pf_folios_free() are the only two ways in and out (tables go through the same pair of
+ * statics).
+ */
+#include "phys/phys.h"
+
+static struct pf_frame *frame_at(struct pf_phys *phys, uint64_t idx)
+{
+	return &phys->frames[idx];
+}
+
+static void list_add(struct pf_phys *phys, uint64_t idx, unsigned order)
+{
+	struct pf_frame *f = frame_at(phys, idx);
+	uint32_t old = phys->free[order];
+
+	f->lru_prev = 0;
+	f->lru_next = old;
+	if (old)
+		frame_at(phys, old - 1)->lru_prev = (uint32_t)idx + 1;
+	phys->free[order] = (uint32_t)idx + 1;
+	phys->free_nr[order]++;
+	phys->nonempty |= 1u << order;
+	/* Relaxed: only merging relies on it, under the lock; lockless readers merely must not see
+	 * a head. */
+	pf_store_relaxed(&f->count.word, pf_count_make(PF_FRAME_FREE, order, 0, 0));
+}
+
+static void list_del(struct pf_phys *phys, uint64_t idx, unsigned order)
+{
+	struct pf_frame *f = frame_at(phys, idx);
+
+	if (f->lru_prev)
+		frame_at(phys, f->lru_prev - 1)->lru_next = f->lru_next;
+	else
+		phys->free[order] = f->lru_next;
+	if (f->lru_next)
+		frame_at(phys, f->lru_next - 1)->lru_prev = f->lru_prev;
+	if (!--phys->free_nr[order])
+		phys->nonempty &= ~(1u << order);
+	pf_store_relaxed(&f->count.word, 0);
+}
+
+/* Lock held. The first frame's index, or UINT64_MAX. */
+static uint64_t block_take(struct pf_phys *phys, unsigned order)
+{
+	uint32_t fit = phys->nonempty >> order;
+	unsigned o;
+	uint64_t idx;
+
+	if (!fit)
+		return UINT64_MAX;
+	o = order + pf_ctz64(fit);
+	idx = phys->free[o] - 1;
+	list_del(phys, idx, o);
+	while (o > order) {
+		o--;
+		list_add(phys, idx + PF_BIT(o), o);
+	}
+	phys->free_pages -= PF_BIT(order);
+	return idx;
+}
+
+/* Lock held. The block's records are nobody's any more. */
+static void block_give(struct pf_phys *phys, uint64_t idx, unsigned order)
+{
+	phys->free_pages += PF_BIT(order);
+	while (order < phys->max_order) {
+		/* Natural alignment is that of the frame number, so buddies are found by it. */
+		uint64_t buddy = ((phys->first + idx) ^ PF_BIT(order)) - phys->first;
+
+		/* Wraps to a large number below the first frame. A buddy's first frame in range and
+		 * FREE with that order lies in range wholly. */
+		if (buddy >= phys->nr || pf_load_relaxed(&frame_at(phys, buddy)->count.word) !=
+						 pf_count_make(PF_FRAME_FREE, order, 0, 0))
+			break;
+		list_del(phys, buddy, order);
+		/* The half that becomes an inner frame must not look like a folio's head. */
+		pf_store_relaxed(&frame_at(phys, idx)->count.word, 0);
+		idx = pf_min(idx, buddy);
+		order++;
+	}
+	list_add(phys, idx, order);
+}
+
+static void zone_lock(struct pf_phys *phys)
+{
+	pf_port_spin_lock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+}
+
+static void zone_unlock(struct pf_phys *phys)
+{
+	pf_port_spin_unlock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+}
+
+static uint64_t block_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use)
+{
+	uint64_t idx;
+
+	if (order > phys->max_order || pf_port_fail_alloc(use))
+		return UINT64_MAX;
+	zone_lock(phys);
+	idx = block_take(phys, order);
+	zone_unlock(phys);
+	if (idx != UINT64_MAX)
+		pf_port_note_alloc(use, (phys->first + idx) << phys->page_shift,
+			PF_BIT(order) << phys->page_shift);
+	return idx;
+}
+
+int pf_phys_init(
+	struct pf_phys *phys, pf_pa_t pa, uint64_t bytes, unsigned page_shift, unsigned max_order)
+{
+	uint64_t nr;
+	uint8_t *map;
+
+	if (page_shift < 12 || page_shift > 30 || max_order > PF_MAX_ORDER)
+		return -PF_EINVAL;
+	nr = bytes >> page_shift;
+	if (!pa || !nr || !pf_aligned(pa | bytes, PF_BIT(page_shift)) || pa + (bytes - 1) < pa)
+		return -PF_EINVAL;
+	if (nr > UINT32_MAX - 1)
+		return -PF_EOVERFLOW;
+	map = pf_port_memmap(pa);
+	if (nr > 1 &&
+		(uint8_t *)pf_port_memmap(pa + PF_BIT(page_shift)) != map + sizeof(struct pf_frame))
+		return -PF_EINVAL;
+
+	__builtin_memset(phys, 0, sizeof(*phys));
+	phys->first = pa >> page_shift;
+	phys->nr = nr;
+	phys->frames = (struct pf_frame *)map;
+	phys->page_shift = (uint8_t)page_shift;
+	phys->max_order = (uint8_t)max_order;
+	pf_port_spin_init(&phys->lock, PF_LOCK_ZONE, pa);
+
+	/* No record may carry an order from another life; untouched memmap is only read. */
+	for (uint64_t i = 0; i < nr; i++)
+		if (frame_at(phys, i)->count.word)
+			frame_at(phys, i)->count.word = 0;
+	/* From the top, in the largest aligned blocks, so that the lowest addresses are taken
+	 * first. */
+	for (uint64_t end = phys->first + nr; end > phys->first;) {
+		unsigned order = pf_ctz64(end);
+
+		order = order < max_order ? order : max_order;
+		while (PF_BIT(order) > end - phys->first)
+			order--;
+		end -= PF_BIT(order);
+		list_add(phys, end - phys->first, order);
+		phys->free_pages += PF_BIT(order);
+	}
+	return 0;
+}
+
+struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use)
+{
+	uint64_t idx = block_alloc(phys, order, use);
+	struct pf_frame *f;
+
+	if (idx == UINT64_MAX)
+		return NULL;
+	f = frame_at(phys, idx);
+	__builtin_memset(f, 0, offsetof(struct pf_frame, count));
+	f->flags = PF_FOLIO_USE(use);
+	for (unsigned i = 1; i < 1u << order; i++) {
+		/* First tail: bitmap, slots, pins. On from the second: all have room for what few
+		 * use. */
+		__builtin_memset(f + i, 0, offsetof(struct pf_frame, count));
+		pf_store_relaxed(&f[i].count.word, pf_count_make(PF_FRAME_TAIL, order, 0, 0));
+	}
+	/*
+	 * Release: a lockless walker that gets a reference (acquire) sees the tails and the cleared
+	 * fields. Until this store the head is NONE and no walker can.
+	 */
+	pf_store_release(&f->count.word, pf_count_make(PF_FRAME_FOLIO, order, 0, 1));
+	return (struct pf_folio *)f;
+}
+
+static void folio_note_free(struct pf_phys *phys, struct pf_folio *folio)
+{
+	uint32_t use = (pf_load_relaxed(&folio->head.flags) & PF_FOLIO_USE(3)) / PF_FOLIO_USE(1);
+
+	pf_port_note_free((enum pf_mem_use)use, pf_folio_pfn(phys, folio) << phys->page_shift,
+		(uint64_t)pf_folio_nr(folio) << phys->page_shift);
+}
+
+void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsigned n)
+{
+	/* Before the lock: once a block is on a list it may be someone else's. */
+	for (unsigned i = 0; i < n; i++)
+		folio_note_free(phys, folios[i]);
+	zone_lock(phys);
+	for (unsigned i = 0; i < n; i++)
+		block_give(phys, pf_folio_pfn(phys, folios[i]) - phys->first,
+			pf_folio_order(folios[i]));
+	zone_unlock(phys);
+}
+
+void pf_folio_free(struct pf_phys *phys, struct pf_folio *folio)
+{
+	pf_folios_free(phys, &folio, 1);
+}
+
+/* ---- tables ---- */
+
+static unsigned table_order(const struct pf_phys *phys, size_t bytes)
+{
+	/* bytes is a power of two */
+	return bytes >> phys->page_shift ? pf_log2(bytes >> phys->page_shift) : 0;
+}
+
+static pf_pa_t table_alloc(void *ctx, size_t bytes)
+{
+	struct pf_phys *phys = ctx;
+	unsigned order = table_order(phys, bytes);
+	uint64_t idx = block_alloc(phys, order, PF_USE_TABLE);
+	struct pf_frame *f;
+
+	if (idx == UINT64_MAX)
+		return 0;
+	f = frame_at(phys, idx);
+	for (unsigned i = 0; i < 1u << order; i++) {
+		/* The kind first: from here on no walker with an old frame number takes a
+		 * reference. */
+		pf_store_relaxed(&f[i].count.word, pf_count_make(PF_FRAME_TABLE, order, 0, 0));
+		__builtin_memset(f + i, 0, offsetof(struct pf_frame, count));
+	}
+	return (phys->first + idx) << phys->page_shift;
+}
+
+static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
+{
+	struct pf_phys *phys = ctx;
+	unsigned order = table_order(phys, bytes);
+
+	pf_port_note_free(PF_USE_TABLE, pa, PF_BIT(order) << phys->page_shift);
+	zone_lock(phys);
+	block_give(phys, (pa >> phys->page_shift) - phys->first, order);
+	zone_unlock(phys);
+}
+
+struct pf_table_mem pf_phys_table_mem(struct pf_phys *phys)
+{
+	return (struct pf_table_mem){table_alloc, table_free, phys};
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A folio's size, references and pins.
+ *
+ * References and mappings are two counts in one word. A mapping *is* a reference: it keeps the
+ * folio alive by itself, and pf_folio_ref() (Linux's refcount) is the sum. So G3 needs no ordering:
+ * adding a mapping adds its reference, removing one (rmap.h) turns it into a plain reference, which
+ * its owner drops after the flush, each by one atomic. mapcount <= refcount cannot be observed
+ * false.
+ */
+#ifndef PF_PHYS_FOLIO_H
+#define PF_PHYS_FOLIO_H
+
+#include "phys/frame.h"
+
+PF_INLINE uint64_t pf_folio_count(const struct pf_folio *folio)
+{
+	return pf_load_relaxed(&folio->head.count.word);
+}
+
+/* log2 of the pages; constant while the folio lives. */
+PF_INLINE unsigned pf_folio_order(const struct pf_folio *folio)
+{
+	return pf_load_relaxed(&folio->head.count.lo) >> PF_COUNT_ORDER_SHIFT;
+}
+
+/* Pages. */
+PF_INLINE unsigned pf_folio_nr(const struct pf_folio *folio)
+{
+	return 1u << pf_folio_order(folio);
+}
+
+/* Which page of its folio pfn is: natural alignment. */
+PF_INLINE unsigned pf_folio_idx(const struct pf_folio *folio, pf_pfn_t pfn)
+{
+	return (unsigned)(pfn & (pf_folio_nr(folio) - 1));
+}
+
+/* Page-table entries that map a page of it. A snapshot, unless the caller excludes every mapper. */
+PF_INLINE unsigned pf_folio_mapcount(const struct pf_folio *folio)
+{
+	return pf_count_map(pf_folio_count(folio));
+}
+
+/* All references, those of mappings included. A snapshot. */
+PF_INLINE unsigned pf_folio_ref(const struct pf_folio *folio)
+{
+	uint64_t c = pf_folio_count(folio);
+
+	return pf_count_map(c) + pf_count_ref(c);
+}
+
+/* References that are not mappings: gathers, pins, caches, walkers in passing. A snapshot. */
+PF_INLINE unsigned pf_folio_extra_ref(const struct pf_folio *folio)
+{
+	return pf_count_ref(pf_folio_count(folio));
+}
+
+/*
+ * n more references. The caller has one, or the lock of a table with an entry that maps the folio.
+ * Relaxed: nothing is decided by it.
+ */
+PF_INLINE void pf_folio_get(struct pf_folio *folio, unsigned n)
+{
+	pf_add_relaxed(&folio->head.count.word, n);
+}
+
+/*
+ * n references, for who holds none: only if the frame is a folio's head that has some. One compare
+ * and exchange covers kind, order and counts, so it cannot succeed on what became something else
+ * since it was looked at, and never writes to a tail or to a table's metadata. False also beyond
+ * PF_REF_LIMIT. Fully ordered on success: a later re-read of the entry sees any clearing by a CPU
+ * that did not see the reference (GUP-fast, coremm 6.2).
+ */
+PF_INLINE bool pf_folio_try_get_n(struct pf_folio *folio, unsigned n)
+{
+	uint64_t c = pf_folio_count(folio);
+
+	do {
+		if (pf_count_kind(c) != PF_FRAME_FOLIO || !(c & (PF_COUNT_REF | PF_COUNT_MAP)) ||
+			pf_count_ref(c) + n > PF_REF_LIMIT)
+			return false;
+	} while (!pf_cas(&folio->head.count.word, &c, c + n));
+	return true;
+}
+
+PF_INLINE bool pf_folio_try_get(struct pf_folio *folio)
+{
+	return pf_folio_try_get_n(folio, 1);
+}
+
+/*
+ * Drop n references; true if the folio has none left and no mapping: it is then the caller's to
+ * pf_folio_free(). Fully ordered: release for the earlier uses, acquire for the freeing. What the
+ * caller may do afterwards with a folio that was not freed: nothing.
+ */
+PF_INLINE bool pf_folio_put_testzero(struct pf_folio *folio, unsigned n)
+{
+	uint64_t c = pf_sub_return(&folio->head.count.word, n);
+
+	return !(c & (PF_COUNT_REF | PF_COUNT_MAP));
+}
+
+/* ---- pins (FOLL_PIN) ---- */
+
+/*
+ * Turn one reference of the caller's into a pin: a small folio's pin is PF_PIN_BIAS references in
+ * all, a large one's is a reference and a count. Fully ordered, so that re-reading the entry after
+ * this, and pf_folio_maybe_pinned() after clearing the entry, cannot both miss (coremm 4.3). False
+ * beyond PF_REF_LIMIT: the reference is then still the caller's, as it was.
+ */
+PF_INLINE bool pf_folio_pin_ref(struct pf_folio *folio)
+{
+	uint64_t c = pf_folio_count(folio);
+
+	if (pf_count_order(c)) {
+		/* Each pin owns a reference, so PF_REF_LIMIT bounds this count too. */
+		pf_add_return(&(&folio->head)[1].pins, 1);
+		return true;
+	}
+	do {
+		if (pf_count_ref(c) + PF_PIN_BIAS - 1 > PF_REF_LIMIT)
+			return false;
+	} while (!pf_cas(&folio->head.count.word, &c, c + PF_PIN_BIAS - 1));
+	return true;
+}
+
+/*
+ * Unpin n pins: returns how many plain references the caller must now put. A large folio's pin is
+ * uncounted before its reference goes, so that pins <= references always.
+ */
+PF_INLINE unsigned pf_folio_unpin_refs(struct pf_folio *folio, unsigned n)
+{
+	if (pf_folio_order(folio)) {
+		pf_sub_return(&(&folio->head)[1].pins, n);
+		return n;
+	}
+	return n * PF_PIN_BIAS;
+}
+
+/*
+ * Linux's folio_maybe_dma_pinned. Never false while a pin exists that the caller's protocol lets it
+ * see (write_protect_seq for fork; a full barrier after clearing the entry for share); may be true
+ * for a small folio with PF_PIN_BIAS other references. Mappings do not count.
+ */
+PF_INLINE bool pf_folio_maybe_pinned(const struct pf_folio *folio)
+{
+	uint64_t c = pf_folio_count(folio);
+
+	if (pf_count_order(c))
+		return pf_load_relaxed(&(&folio->head)[1].pins) != 0;
+	return pf_count_ref(c) >= PF_PIN_BIAS;
+}
+
+/* ---- flags ---- */
+
+/* Any context with a reference; relaxed. `flags` is PF_FOLIO_*, never the AnonExclusive byte. */
+PF_INLINE bool pf_folio_test_flags(const struct pf_folio *folio, uint32_t flags)
+{
+	return pf_load_relaxed(&folio->head.flags) & flags;
+}
+
+PF_INLINE void pf_folio_set_flags(struct pf_folio *folio, uint32_t flags)
+{
+	pf_or_relaxed(&folio->head.flags, flags);
+}
+
+PF_INLINE void pf_folio_clear_flags(struct pf_folio *folio, uint32_t flags)
+{
+	pf_and_relaxed(&folio->head.flags, ~flags);
+}
+
+#endif

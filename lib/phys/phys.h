@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical memory: frames, the buddy allocator, folios. Knows no entry, no VMA, no mm but by
+ *number.
+ *
+ * Who includes this gets frame.h (the 32 bytes), folio.h (references, pins), exclusive.h
+ *(AnonExclusive) and rmap.h (mappings). docs/FRAME.md is the page to read.
+ *
+ * The life of an anonymous page, for who writes the loops:
+ *	fault	folio = pf_folio_alloc(); pf_folio_add_new_anon_rmap(); set_ptes
+ *	fork	pf_folio_try_dup_anon_rmap_ptes(); wrprotect; set_ptes	    (no pf_folio_get: a
+ *mapping is one) zap	clear_ptes; flush; pf_folio_drop_rmap_ptes()		    (the gather
+ *keeps the mapping), or clear_ptes; pf_folio_remove_rmap_ptes(); flush; pf_folio_put(nr) write
+ *pf_folio_ae_test(), or pf_folio_reuse_anon() and pf_folio_ae_set_range(); else copy
+ */
+#ifndef PF_PHYS_PHYS_H
+#define PF_PHYS_PHYS_H
+
+#include "base/err.h"
+#include "phys/rmap.h"
+#include "port/port.h"
+
+/*
+ * One range of physical memory and its allocator. Several may exist. All fields are private to
+ * lib/phys but `first`, `nr`, `page_shift`, `frames`, which do not change after pf_phys_init().
+ */
+struct pf_phys {
+	pf_pfn_t first; /* first frame managed */
+	uint64_t nr;    /* frames managed */
+	struct pf_frame *frames;
+	uint8_t page_shift;
+	uint8_t max_order;
+	/* Under lock: */
+	struct pf_spinlock lock;
+	uint32_t nonempty;                  /* bit o: free[o] has a block */
+	uint32_t free[PF_MAX_ORDER + 1];    /* first block: frame index + 1, 0 none */
+	uint32_t free_nr[PF_MAX_ORDER + 1]; /* blocks */
+	uint64_t free_pages;
+};
+
+/* A consistent picture, in pages, of the free lists. */
+struct pf_phys_stats {
+	uint64_t pages;                    /* managed */
+	uint64_t free;                     /* of them, free */
+	uint64_t blocks[PF_MAX_ORDER + 1]; /* free blocks of each order */
+	int largest;                       /* largest order with a free block, -1 if none */
+};
+
+/*
+ * Manage [pa, pa + bytes), both multiples of the page. Blocks have orders 0..max_order (at most
+ * PF_MAX_ORDER) and are naturally aligned in physical address. Everything is free afterwards; the
+ * order of allocations is a function of the calls alone.
+ * -PF_EINVAL: alignment, order, empty or wrapping range, pa 0 (which as a table's address means
+ * none), or a memmap whose records for consecutive pages are not 32 bytes apart; -PF_EOVERFLOW:
+ * more than 2^32 - 2 frames. Memmap records must be zero (fresh) or have been left by an earlier
+ * pf_phys over the same frames.
+ */
+int pf_phys_init(
+	struct pf_phys *phys, pf_pa_t pa, uint64_t bytes, unsigned page_shift, unsigned max_order);
+
+/*
+ * A folio of 2^order pages, naturally aligned, with one reference and no mapping, AnonExclusive
+ * clear, contents whatever they were. NULL: none free (no smaller or larger one is tried for the
+ * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_ZONE; never sleeps; any context
+ * without that lock.
+ */
+struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use);
+
+/*
+ * Give folios back whose count has reached zero (pf_folio_put_testzero() and
+ * pf_folio_drop_rmap_testzero() said so): resets their metadata. The caller has seen to G4: no TLB,
+ * secondary MMU or lockless walker reaches them. Takes PF_LOCK_ZONE, once for all n.
+ */
+void pf_folio_free(struct pf_phys *phys, struct pf_folio *folio);
+void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsigned n);
+
+/*
+ * Where lib/pt takes tables from: whole frames (a table smaller than a page gets one), a larger one
+ * naturally aligned. The first 24 bytes of metadata are zero. Reported as PF_USE_TABLE.
+ */
+struct pf_table_mem pf_phys_table_mem(struct pf_phys *phys);
+
+void pf_phys_stats(struct pf_phys *phys, struct pf_phys_stats *stats);
+
+/*
+ * For tests and quiescent points: walk every frame and list and verify that they agree (FRAME.md
+ * 7). 0, or -PF_EINVAL with *bad the first frame at fault and *why what is wrong with it. Nothing
+ * may be allocated, freed or mapped meanwhile. O(frames).
+ */
+int pf_phys_check(struct pf_phys *phys, pf_pfn_t *bad, const char **why);
+
+/* ---- frame, page, folio ---- */
+
+PF_INLINE bool pf_phys_has(const struct pf_phys *phys, pf_pfn_t pfn)
+{
+	return pfn - phys->first < phys->nr;
+}
+
+/* pfn must be managed. */
+PF_INLINE struct pf_frame *pf_phys_frame(const struct pf_phys *phys, pf_pfn_t pfn)
+{
+	return &phys->frames[pfn - phys->first];
+}
+
+/*
+ * The folio that page pfn lies in: one load, of the page's own record, for natural alignment gives
+ * the head from the order. Right for as long as the page cannot be freed: a reference, or the lock
+ * of a table with an entry that maps it. A lockless walker uses pf_folio_try_get_page().
+ */
+PF_INLINE struct pf_folio *pf_page_folio(const struct pf_phys *phys, pf_pfn_t pfn)
+{
+	struct pf_frame *f = pf_phys_frame(phys, pfn);
+	unsigned order = pf_load_relaxed(&f->count.lo) >> PF_COUNT_ORDER_SHIFT;
+
+	return (struct pf_folio *)(f - (pfn & (PF_BIT(order) - 1)));
+}
+
+/* First page of the folio. */
+PF_INLINE pf_pfn_t pf_folio_pfn(const struct pf_phys *phys, const struct pf_folio *folio)
+{
+	return phys->first + (uint64_t)(&folio->head - phys->frames);
+}
+
+/* What lib/pt folds within. */
+PF_INLINE struct pf_extent pf_folio_extent(const struct pf_phys *phys, const struct pf_folio *folio)
+{
+	return (struct pf_extent){pf_folio_pfn(phys, folio), pf_folio_nr(folio)};
+}
+
+/*
+ * For lockless walkers (GUP-fast): a reference to the folio of a page read from an entry that may
+ * be gone by now. NULL if the page is free, a table, or changed folio; the walker then gives up or,
+ * having got one, reads its entry again. Fully ordered.
+ */
+PF_INLINE struct pf_folio *pf_folio_try_get_page(struct pf_phys *phys, pf_pfn_t pfn);
+
+/* ---- dropping references ---- */
+
+/*
+ * Drop n references; at zero references and mappings the folio is freed. Release before, acquire on
+ * freeing: all that holders did to the folio happens before its next life.
+ */
+PF_INLINE void pf_folio_put(struct pf_phys *phys, struct pf_folio *folio, unsigned n)
+{
+	if (pf_folio_put_testzero(folio, n))
+		pf_folio_free(phys, folio);
+}
+
+/* pf_folio_remove_rmap_ptes() and pf_folio_put() of the same nr in one, after the flush. */
+PF_INLINE void pf_folio_drop_rmap_ptes(
+	struct pf_phys *phys, struct pf_folio *folio, pf_pfn_t pfn, unsigned nr, uint32_t mm_id)
+{
+	if (pf_folio_drop_rmap_testzero(folio, pfn, nr, mm_id))
+		pf_folio_free(phys, folio);
+}
+
+PF_INLINE struct pf_folio *pf_folio_try_get_page(struct pf_phys *phys, pf_pfn_t pfn)
+{
+	struct pf_folio *folio = pf_page_folio(phys, pfn);
+	const struct pf_frame *f = pf_phys_frame(phys, pfn);
+
+	/* A stale order is one that was right once, so it never leads out of the managed range. */
+	if (!pf_folio_try_get(folio))
+		return NULL;
+	/*
+	 * The folio is ours to keep now, so its order is stable. The page is in it if its own
+	 * record says the same order: records of a live folio are all written before its first
+	 * reference (release in pf_folio_alloc, acquire in try_get), and a stale one of another
+	 * order cannot be mistaken for it (FRAME.md 3).
+	 */
+	if (PF_LIKELY(pf_load_relaxed(&f->count.lo) >> PF_COUNT_ORDER_SHIFT ==
+		      pf_folio_order(folio)) &&
+		(&folio->head == f ||
+			pf_count_kind(pf_load_relaxed(&f->count.word)) == PF_FRAME_TAIL))
+		return folio;
+	pf_folio_put(phys, folio, 1);
+	return NULL;
+}
+
+#endif
