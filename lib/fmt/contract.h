@@ -36,6 +36,7 @@
 #include "base/bits.h"
 #include "fmt/entry.h"
 #include "fmt/geometry.h"
+#include "fmt/tlb_req.h"
 #include "port/port.h"
 
 /*
@@ -49,31 +50,19 @@ typedef struct pf_hw pf_hw_t;
  * What must be equal in a batch, beyond what always must; Linux's FPB_*.
  * The merges apply to the first entry, which the caller gets.
  */
-#define PF_FPB_RESPECT_DIRTY 1u
+#define PF_FPB_RESPECT_DIRTY      1u
 #define PF_FPB_RESPECT_SOFT_DIRTY 2u
-#define PF_FPB_RESPECT_WRITE 4u
-#define PF_FPB_MERGE_WRITE 8u
-#define PF_FPB_MERGE_YOUNG_DIRTY 16u
+#define PF_FPB_RESPECT_WRITE      4u
+#define PF_FPB_MERGE_WRITE        8u
+#define PF_FPB_MERGE_YOUNG_DIRTY  16u
 
-/* What is to be forgotten by TLBs. */
-struct pf_tlb_req {
-	pf_va_t va;
-	uint64_t nr;	/* number of strides, starting at va; overflow-safe, see base/types.h */
-	uint8_t level;	/* level of the leaves that changed: stride is one entry of that level */
-	bool hint;	/* every changed leaf was of that level, so a level hint may be encoded */
-	bool tables;	/* table entries changed too: walk caches must forget them */
-	bool local;	/* this CPU only */
-	bool whole_asid; /* va, nr and level do not matter */
-	uint16_t asid;
-	bool global;	/* kernel mappings: all ASIDs */
-};
-
-#define PF_FMT_BITS_HEADER PF_STR(fmt/PF_FMT.h)
+#define PF_FMT_BITS_HEADER PF_STR(fmt / PF_FMT.h)
 
 #ifdef PF_PT_INTERNAL
 #include PF_FMT_BITS_HEADER
 
-/* Empty entry (may be any word), and the tests. Order in a walker: none, table, leaf, else softleaf. */
+/* Empty entry (may be any word), and the tests. Order in a walker: none, table, leaf, else
+ * softleaf. */
 PF_INLINE pf_hw_t pf_hw_empty(void);
 PF_INLINE bool pf_hw_same(pf_hw_t a, pf_hw_t b);
 PF_INLINE bool pf_hw_none(pf_hw_t hw);
@@ -93,9 +82,10 @@ PF_INLINE pf_hw_t pf_hw_mktable(pf_pa_t table);
 PF_INLINE pf_pa_t pf_hw_table_pa(pf_hw_t hw);
 
 /*
- * On present entries. advance: the word n entries further on, frame + n pages of the level's size; only
- * for words that are not contiguous. set_cont: the same entry with or without the contiguous encoding;
- * idx is its slot, because a format may repeat one word over a block and then needs it to find the frame.
+ * On present entries. advance: the word n entries further on, frame + n pages of the level's size;
+ * only for words that are not contiguous. set_cont: the same entry with or without the contiguous
+ * encoding; idx is its slot, because a format may repeat one word over a block and then needs it to
+ * find the frame.
  */
 PF_INLINE pf_hw_t pf_hw_advance(pf_hw_t hw, unsigned level, uint64_t n);
 PF_INLINE pf_pfn_t pf_hw_pfn(pf_hw_t hw, unsigned level, unsigned idx);
@@ -109,9 +99,9 @@ PF_INLINE pf_hw_t pf_hw_mkdirty(pf_hw_t hw);
 PF_INLINE pf_hw_t pf_hw_mkclean(pf_hw_t hw);
 /* Drops W; a hardware dirty state moves to where it survives. */
 PF_INLINE pf_hw_t pf_hw_wrprotect(pf_hw_t hw);
-/* Permissions, key and memory type from prot (PF_PTE_PROT_BITS), the rest kept, contiguity kept while
- * the result is valid and dropped when it is not (rule I7: never contiguous and invalid); idx as for
- * set_cont, which dropping needs. */
+/* Permissions, key and memory type from prot (PF_PTE_PROT_BITS), the rest kept, contiguity kept
+ * while the result is valid and dropped when it is not (rule I7: never contiguous and invalid); idx
+ * as for set_cont, which dropping needs. */
 PF_INLINE pf_hw_t pf_hw_modify(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot);
 /*
  * The word as compared for "the same entry": not contiguous, A clear, and D, W, soft-dirty clear
@@ -128,8 +118,9 @@ PF_INLINE bool pf_hw_settled(pf_hw_t hw, unsigned features);
 PF_INLINE bool pf_hw_needs_flush(pf_hw_t old, pf_hw_t new_hw);
 
 /*
- * Accessors: the only places that touch memory. load is one single-copy-atomic read where the format
- * has one word an entry. store may carry release ordering (linking a table). xchg and cas are relaxed.
+ * Accessors: the only places that touch memory. load is one single-copy-atomic read where the
+ * format has one word an entry. store may carry release ordering (linking a table). xchg and cas
+ * are relaxed.
  */
 PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p);
 PF_INLINE void pf_hw_store(pf_hw_t *p, pf_hw_t v);

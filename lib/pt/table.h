@@ -8,6 +8,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "fmt/entry.h"
+#include "fmt/tlb_req.h"
 #include "port/port.h"
 
 struct pf_pt;
@@ -124,8 +125,6 @@ struct pf_extent {
  */
 void pf_table_free(struct pf_pt *pt, struct pf_table *table);
 void pf_table_free_rcu(struct pf_pt *pt, struct pf_table *table);
-
-struct pf_tlb_req;
 
 /*
  * One format's tables, for users of pf_pt_* and for the layers that speak in ranges. See pt/pt.h

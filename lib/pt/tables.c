@@ -160,10 +160,11 @@ static void map_commit(
 }
 
 /* Tables unlinked by one call, to be freed after its flush. */
-static void collect_unlinked(void *ctx, struct pf_table *table)
+static void collect_unlinked(void *ctx, struct pf_table *table, pf_va_t va)
 {
 	struct pf_table **head = ctx;
 
+	(void)va;
 	table->next = *head;
 	*head = table;
 }

@@ -223,7 +223,7 @@ bool pf_table_unlink(struct pf_leaves *t, unsigned idx, struct pf_table *child)
 struct free_ctx {
 	pf_va_t floor_last; /* last byte of the range that may lose its tables */
 	pf_va_t floor;
-	void (*unlinked)(void *ctx, struct pf_table *table);
+	void (*unlinked)(void *ctx, struct pf_table *table, pf_va_t va);
 	void *ctx;
 };
 
@@ -248,7 +248,7 @@ static void free_below(struct pf_leaves *t, pf_va_t va, uint64_t nr, const struc
 			if (span >= f->floor &&
 				span + (PF_LEVEL_SIZE(t->level) - 1) <= f->floor_last &&
 				!c.table->live && pf_table_unlink(t, idx, c.table))
-				f->unlinked(f->ctx, c.table);
+				f->unlinked(f->ctx, c.table, span);
 		}
 		va += n << PF_PAGE_SHIFT;
 		nr -= n;
@@ -256,7 +256,7 @@ static void free_below(struct pf_leaves *t, pf_va_t va, uint64_t nr, const struc
 }
 
 void pf_free_pgtables(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr,
-	void (*unlinked)(void *ctx, struct pf_table *table), void *ctx)
+	void (*unlinked)(void *ctx, struct pf_table *table, pf_va_t va), void *ctx)
 {
 	struct pf_leaves root = pf_table_leaves(pt, pt->root, PF_LEVELS - 1, va);
 	struct free_ctx f = {

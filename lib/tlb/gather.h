@@ -11,18 +11,18 @@
 
 #include "tlb/space.h"
 
-struct pf_folio;
-
-#define PF_GATHER_INLINE      64
-#define PF_GATHER_BATCH       500
+/* 510 items and a header: one 4K page of metadata. Linux bounds a gather at 10,000 pages; so do we.
+ */
+#define PF_GATHER_BATCH       510
 #define PF_GATHER_MAX_BATCHES 20
+#define PF_GATHER_INLINE      32
 
-/* nr pages of one folio, first frame pfn; to be unreferenced, and unmapped first if delay_rmap. */
+/*
+ * Pages to let go of: [63..24 first frame][23 small][22..0 count]. small: so many single-page
+ * folios with consecutive frames; else so many pages of one large folio.
+ */
 struct pf_gather_item {
-	struct pf_folio *folio;
-	pf_pfn_t pfn;
-	uint32_t nr;
-	uint32_t delay_rmap;
+	uint64_t v;
 };
 
 struct pf_gather_batch {
@@ -38,8 +38,7 @@ struct pf_gather {
 	bool fullmm;   /* the space has no users left: no CPU runs in it */
 	bool cleared_ptes;
 	bool freed_tables;
-	bool delayed_rmap;
-	uint32_t nr;
+	uint32_t nr; /* items inline; then those of the batches up to `active` */
 	struct pf_gather_item item[PF_GATHER_INLINE];
 	struct pf_gather_batch *first, *active;
 	uint32_t batches;
@@ -55,22 +54,31 @@ void pf_tlb_gather_mmu_fullmm(struct pf_gather *g, struct pf_space *space);
 void pf_tlb_remove_tlb_entries(struct pf_gather *g, pf_va_t va, uint64_t nr);
 
 /*
- * Queue nr pages of one folio, whose entries have been cleared. True: the queue is full, and the
- * caller must drop its table lock and call pf_tlb_flush_mmu before it queues more. May be called
- * under a table lock; may allocate a batch (never fails: without one, the queue is full earlier).
- * delay_rmap: the page is dirty and shared; its rmap is kept until pf_tlb_flush_rmaps, which the
- * caller calls after pf_tlb_flush_mmu_tlbonly and before it drops the table lock.
+ * Before a table is locked: make room, if there is memory, for what one table may queue. May sleep.
+ * Never fails: without memory the queue is full earlier.
  */
-bool pf_tlb_remove_folio_pages(
-	struct pf_gather *g, struct pf_folio *folio, pf_pfn_t pfn, uint32_t nr, bool delay_rmap);
+void pf_tlb_gather_reserve(struct pf_gather *g);
 
-/* Queue a table that was unlinked; walk caches are flushed before it is freed. */
-void pf_tlb_remove_table(struct pf_gather *g, struct pf_table *table);
+/*
+ * Queue nr pages whose entries have been cleared: of one large folio, or (small) single-page folios
+ * of consecutive frames. Their mappings and the references in them are dropped together, after the
+ * flush: a page counts as mapped as long as a TLB may map it. (Linux has to delay that for dirty
+ * shared pages only, because it counts the two apart.) Under the table lock. False: the queue is
+ * full, and these pages are not in it; the caller unlocks, calls pf_tlb_flush_mmu, and queues them
+ * then.
+ *
+ * What this does not replace: the rmap walk that cleans a shared page finds its entry empty and
+ * waits for the table lock alone. Who clears a dirty entry of a shared page therefore flushes
+ * before it unlocks (pf_tlb_flush_mmu_tlbonly).
+ */
+bool pf_tlb_remove_pages(struct pf_gather *g, pf_pfn_t pfn, uint32_t nr, bool small);
+
+/* Queue a table that was unlinked, and mapped from va; walk caches are flushed before it is freed.
+ */
+void pf_tlb_remove_table(struct pf_gather *g, struct pf_table *table, pf_va_t va);
 
 /* Invalidate what was gathered, and wait. Under any lock. No-op if nothing was gathered. */
 void pf_tlb_flush_mmu_tlbonly(struct pf_gather *g);
-/* Unmap the queued pages whose rmap was delayed. Under the table lock that covered them. */
-void pf_tlb_flush_rmaps(struct pf_gather *g);
 /* Invalidate, then free all that is queued. No spinlock held. */
 void pf_tlb_flush_mmu(struct pf_gather *g);
 
@@ -84,6 +92,5 @@ void pf_tlb_finish_mmu(struct pf_gather *g);
  * Invalidate a range (or, nr == 0, the whole ASID) now and wait; last level only.
  */
 void pf_tlb_flush_range(struct pf_space *space, pf_va_t va, uint64_t nr);
-void pf_tlb_flush_space(struct pf_space *space);
 
 #endif
