@@ -56,7 +56,9 @@ typedef struct pf_hw pf_hw_t;
 #define PF_FPB_MERGE_WRITE        8u
 #define PF_FPB_MERGE_YOUNG_DIRTY  16u
 
-#define PF_FMT_BITS_HEADER PF_STR(fmt / PF_FMT.h)
+/* clang-format off */
+#define PF_FMT_BITS_HEADER PF_STR(fmt/PF_FMT.h)
+/* clang-format on */
 
 #ifdef PF_PT_INTERNAL
 #include PF_FMT_BITS_HEADER

@@ -9,7 +9,9 @@
 #include "base/bits.h"
 #include "fmt/entry.h"
 
+/* clang-format off */
 #define PF_FMT_GEO_HEADER PF_STR(fmt/PF_CAT2(PF_FMT, _geo).h)
+/* clang-format on */
 #include PF_FMT_GEO_HEADER
 
 #define PF_PAGE_SIZE (UINT64_C(1) << PF_PAGE_SHIFT)
