@@ -38,8 +38,7 @@ enum pf_frame_kind {
 #define PF_COUNT_KIND        PF_MASK(63, 60)
 #define PF_HI_MAP            ((uint32_t)PF_MASK(27, 0))
 #define PF_HI_FOLIO          ((uint32_t)PF_FRAME_FOLIO << 28)
-/* try_get refuses beyond: leaves room for every mapping of every mm to become a reference at once.
- */
+/* try_get refuses beyond: room is left for all mappings to become references at once. */
 #define PF_REF_LIMIT PF_BIT(27)
 /* A pin of a small folio is this many references (Linux's GUP_PIN_COUNTING_BIAS). */
 #define PF_PIN_BIAS 1024u
@@ -105,8 +104,7 @@ struct pf_frame {
 		};
 		struct {                     /* second tail and on */
 			uint64_t ae_more[2]; /* AnonExclusive of 128 more pages */
-			uint32_t aux[2]; /* second: deferred-split links; third: entire mapcount,
-					    swap */
+			uint32_t aux[2];     /* not used yet (FRAME.md 1) */
 		};
 		struct pf_table table;
 	};

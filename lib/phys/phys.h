@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Physical memory: frames, the buddy allocator, folios. Knows no entry, no VMA, no mm but by
- *number.
+ * Physical memory: frames, the buddy allocator, folios. Knows no entry, no VMA, and mms by number.
  *
  * Who includes this gets frame.h (the 32 bytes), folio.h (references, pins), exclusive.h
- *(AnonExclusive) and rmap.h (mappings). docs/FRAME.md is the page to read.
+ * (AnonExclusive) and rmap.h (mappings). docs/FRAME.md is the page to read.
  *
- * The life of an anonymous page, for who writes the loops:
- *	fault	folio = pf_folio_alloc(); pf_folio_add_new_anon_rmap(); set_ptes
- *	fork	pf_folio_try_dup_anon_rmap_ptes(); wrprotect; set_ptes	    (no pf_folio_get: a
- *mapping is one) zap	clear_ptes; flush; pf_folio_drop_rmap_ptes()		    (the gather
- *keeps the mapping), or clear_ptes; pf_folio_remove_rmap_ptes(); flush; pf_folio_put(nr) write
- *pf_folio_ae_test(), or pf_folio_reuse_anon() and pf_folio_ae_set_range(); else copy
+ * The life of an anonymous page, for who writes the loops. A mapping is a reference; nobody calls
+ * pf_folio_get() for one.
+ *
+ *   fault  pf_folio_alloc(), pf_folio_add_new_anon_rmap() (uses up the reference), set_ptes
+ *   fork   pf_folio_try_dup_anon_rmap_ptes(), wrprotect_ptes, set_ptes
+ *   zap    clear_ptes, pf_folio_remove_rmap_ptes(), flush, pf_folio_put(nr);
+ *          or clear_ptes, flush, pf_folio_drop_rmap_ptes(): half the atomics
+ *   write  pf_folio_ae_test(), or pf_folio_reuse_anon() and pf_folio_ae_set_range(); else copy
  */
 #ifndef PF_PHYS_PHYS_H
 #define PF_PHYS_PHYS_H
@@ -157,21 +158,15 @@ PF_INLINE void pf_folio_drop_rmap_ptes(
 PF_INLINE struct pf_folio *pf_folio_try_get_page(struct pf_phys *phys, pf_pfn_t pfn)
 {
 	struct pf_folio *folio = pf_page_folio(phys, pfn);
-	const struct pf_frame *f = pf_phys_frame(phys, pfn);
 
 	/* A stale order is one that was right once, so it never leads out of the managed range. */
 	if (!pf_folio_try_get(folio))
 		return NULL;
 	/*
-	 * The folio is ours to keep now, so its order is stable. The page is in it if its own
-	 * record says the same order: records of a live folio are all written before its first
-	 * reference (release in pf_folio_alloc, acquire in try_get), and a stale one of another
-	 * order cannot be mistaken for it (FRAME.md 3).
+	 * The folio is ours to keep now: its order is stable, and what lies inside it is its page.
+	 * The order that led here may have been a larger one, of an earlier folio.
 	 */
-	if (PF_LIKELY(pf_load_relaxed(&f->count.lo) >> PF_COUNT_ORDER_SHIFT ==
-		      pf_folio_order(folio)) &&
-		(&folio->head == f ||
-			pf_count_kind(pf_load_relaxed(&f->count.word)) == PF_FRAME_TAIL))
+	if (PF_LIKELY((uint64_t)(pf_phys_frame(phys, pfn) - &folio->head) < pf_folio_nr(folio)))
 		return folio;
 	pf_folio_put(phys, folio, 1);
 	return NULL;

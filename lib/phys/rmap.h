@@ -45,7 +45,7 @@ PF_INLINE void pf_folio_ids_lock(struct pf_folio *folio)
 PF_INLINE void pf_folio_ids_unlock(struct pf_folio *folio, uint32_t map)
 {
 	struct pf_frame *t = &(&folio->head)[1];
-	uint32_t id = t->id[0] & PF_ID_MASK;
+	uint32_t id = pf_load_relaxed(&t->id[0]) & PF_ID_MASK;
 
 	if (map != t->id_map[0] && map != t->id_map[1])
 		id |= PF_ID_SHARED;
@@ -55,7 +55,7 @@ PF_INLINE void pf_folio_ids_unlock(struct pf_folio *folio, uint32_t map)
 /* Index of the mm's slot, or -1. */
 PF_INLINE int pf_folio_ids_find(const struct pf_frame *t, uint32_t mm_id)
 {
-	if (t->id_map[0] && (t->id[0] & PF_ID_MASK) == mm_id)
+	if (t->id_map[0] && (pf_load_relaxed(&t->id[0]) & PF_ID_MASK) == mm_id)
 		return 0;
 	if (t->id_map[1] && t->id[1] == mm_id)
 		return 1;
@@ -70,7 +70,9 @@ PF_INLINE void pf_folio_ids_add(struct pf_folio *folio, uint32_t mm_id, unsigned
 	if (s < 0) {
 		if (!t->id_map[0]) {
 			s = 0;
-			t->id[0] = PF_ID_LOCK | mm_id;
+			/* Atomic for those who try the lock; "maybe shared" stays what it was. */
+			pf_store_relaxed(
+				&t->id[0], (pf_load_relaxed(&t->id[0]) & ~PF_ID_MASK) | mm_id);
 		} else if (!t->id_map[1]) {
 			s = 1;
 			t->id[1] = mm_id;
