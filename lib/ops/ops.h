@@ -48,9 +48,8 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 	return (a->flags & (PF_VM_SHARED | PF_VM_MAYWRITE)) == PF_VM_MAYWRITE;
 }
 
-#define PF_FAULT_FLAG_WRITE   1u
-#define PF_FAULT_FLAG_EXEC    2u
-#define PF_FAULT_FLAG_UNSHARE 4u
+#define PF_FAULT_FLAG_WRITE 1u
+#define PF_FAULT_FLAG_EXEC  2u
 
 enum pf_fault_result {
 	PF_FAULT_DONE,    /* try the access again */

@@ -123,6 +123,14 @@ void pf_pte_clear_at(struct pf_pte_map *m, unsigned idx);
 void pf_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 pf_pte_t pf_get_and_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 pf_pte_t pf_ptep_get_and_clear(struct pf_pte_map *m, unsigned idx);
+/*
+ * Move nr present entries of a batch uniform in W and soft-dirty into empty slots (of the same
+ * tree; both tables locked), and mark them soft-dirty. With an extent, all of the run lies in it: A
+ * and D are merged, and whole aligned blocks of the target are folded. Without, each slot keeps its
+ * own A and D, and nothing is folded. Source as get_and_clear: the caller flushes its range.
+ */
+void pf_move_ptes(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
+	unsigned nr, struct pf_extent extent);
 /* Empty one slot and wait until no TLB holds it. */
 pf_pte_t pf_ptep_clear_flush(struct pf_pte_map *m, unsigned idx);
 /* Empty nr slots that are softleaves. */

@@ -74,3 +74,55 @@ void pf_clear_not_present_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 	for (unsigned i = idx; i < idx + nr; i++)
 		pf_hw_store(&m->base[i], pf_hw_empty());
 }
+
+/* Soft-dirty on, where the format has it: what moved counts as written (Linux's mremap). */
+static pf_hw_t mark_moved(pf_hw_t hw)
+{
+	if (!(PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY))
+		return hw;
+	return pf_hw_encode(pf_pte_set(pf_hw_decode(hw, 0, 0), PF_PTE_SOFT_DIRTY), 0, false);
+}
+
+void pf_move_ptes(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
+	unsigned nr, struct pf_extent extent)
+{
+	const unsigned n = PF_CONT_NR(0);
+	struct pf_leaves f = pf_leaves(from);
+
+	pf_contpte_unfold_ends(&f, fidx, nr);
+	if (extent.nr) {
+		pf_pte_t pte = pf_hw_decode(pf_leaves_clear(&f, fidx, nr), 0, fidx);
+
+		pte = pf_pte_set(pte, PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY);
+		pf_set_ptes(to, tidx, pte, nr, extent);
+		return;
+	}
+	from->table->live -= nr;
+	to->table->live += nr;
+	while (nr) {
+		unsigned stop = 1;
+		bool cont = n > 1 && pf_hw_cont(pf_hw_load(&from->base[fidx]));
+		pf_hw_t hw = pf_hw_take(from->pt, &from->base[fidx]);
+
+		if (cont) {
+			/* A whole block (ends were unfolded): its A and D are those of any member.
+			 */
+			bool young = pf_hw_young(hw), dirty = pf_hw_dirty(hw);
+
+			for (unsigned i = 1; i < n; i++) {
+				pf_hw_t w = pf_hw_take(from->pt, &from->base[fidx + i]);
+
+				young |= pf_hw_young(w);
+				dirty |= pf_hw_dirty(w);
+			}
+			hw = pf_hw_add_ad(pf_hw_set_cont(hw, 0, fidx, false), young, dirty);
+			stop = n;
+		}
+		hw = mark_moved(hw);
+		for (unsigned i = 0; i < stop; i++)
+			pf_hw_store(&to->base[tidx + i], pf_hw_advance(hw, 0, i));
+		fidx += stop;
+		tidx += stop;
+		nr -= stop;
+	}
+}

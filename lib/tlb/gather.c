@@ -103,17 +103,16 @@ static struct pf_gather_item *next_item(struct pf_gather *g)
 	return &g->active->item[g->active->nr++];
 }
 
-#define ITEM_SMALL     PF_BIT(23)
-#define ITEM_NR        PF_MASK(22, 0)
+#define ITEM_NR        PF_MASK(23, 0)
 #define ITEM_PFN_SHIFT 24
 
-bool pf_tlb_remove_pages(struct pf_gather *g, pf_pfn_t pfn, uint32_t nr, bool small)
+bool pf_tlb_remove_pages(struct pf_gather *g, pf_pfn_t pfn, uint32_t nr)
 {
 	struct pf_gather_item *item = next_item(g);
 
 	if (!item)
 		return false;
-	item->v = pfn << ITEM_PFN_SHIFT | (small ? ITEM_SMALL : 0) | nr;
+	item->v = pfn << ITEM_PFN_SHIFT | nr;
 	return true;
 }
 
@@ -146,14 +145,17 @@ static void drop_items(
 {
 	for (uint32_t i = 0; i < nr; i++) {
 		pf_pfn_t pfn = item[i].v >> ITEM_PFN_SHIFT;
-		uint32_t pages = (uint32_t)(item[i].v & ITEM_NR);
+		uint32_t left = (uint32_t)(item[i].v & ITEM_NR);
 
-		if (!(item[i].v & ITEM_SMALL)) {
-			drop(d, pf_page_folio(d->phys, pfn), pfn, pages, mm_id);
-			continue;
+		while (left) {
+			struct pf_folio *folio = pf_page_folio(d->phys, pfn);
+			unsigned in_folio = pf_folio_nr(folio) - pf_folio_idx(folio, pfn);
+			uint32_t n = (uint32_t)pf_min(left, in_folio);
+
+			drop(d, folio, pfn, n, mm_id);
+			pfn += n;
+			left -= n;
 		}
-		for (uint32_t p = 0; p < pages; p++)
-			drop(d, pf_page_folio(d->phys, pfn + p), pfn + p, 1, mm_id);
 	}
 }
 

@@ -60,18 +60,17 @@ void pf_tlb_remove_tlb_entries(struct pf_gather *g, pf_va_t va, uint64_t nr);
 void pf_tlb_gather_reserve(struct pf_gather *g);
 
 /*
- * Queue nr pages whose entries have been cleared: of one large folio, or (small) single-page folios
- * of consecutive frames. Their mappings and the references in them are dropped together, after the
- * flush: a page counts as mapped as long as a TLB may map it. (Linux has to delay that for dirty
- * shared pages only, because it counts the two apart.) Under the table lock. False: the queue is
- * full, and these pages are not in it; the caller unlocks, calls pf_tlb_flush_mmu, and queues them
- * then.
+ * Queue nr pages with consecutive frames, whose entries have been cleared; of one folio or of many.
+ * Their mappings and the references in them are dropped together, after the flush: a page counts as
+ * mapped for as long as a TLB may map it. (Linux delays that for dirty shared pages only, because
+ * it counts the two apart.) Under the table lock. False: the queue is full, and these pages are not
+ * in it; the caller unlocks, calls pf_tlb_flush_mmu, and queues them then.
  *
  * What this does not replace: the rmap walk that cleans a shared page finds its entry empty and
  * waits for the table lock alone. Who clears a dirty entry of a shared page therefore flushes
  * before it unlocks (pf_tlb_flush_mmu_tlbonly).
  */
-bool pf_tlb_remove_pages(struct pf_gather *g, pf_pfn_t pfn, uint32_t nr, bool small);
+bool pf_tlb_remove_pages(struct pf_gather *g, pf_pfn_t pfn, uint32_t nr);
 
 /* Queue a table that was unlinked, and mapped from va; walk caches are flushed before it is freed.
  */

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page faults on anonymous private memory: demand-zero, copy on write, and entries that need
+ * nothing but A or D, or nothing at all.
+ */
+#include "ops/internal.h"
+
+struct fault {
+	struct pf_space *space;
+	const struct pf_area *area;
+	pf_va_t va; /* of the page */
+	bool write;
+	uint32_t orders;
+};
+
+/* The rights that a fresh entry of a page that is ours alone gets. */
+static uint64_t fresh_prot(const struct fault *f, bool writable)
+{
+	return writable ? f->area->prot : f->area->prot & ~PF_PTE_W;
+}
+
+static uint64_t sd(void)
+{
+	return PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
+}
+
+/* ---- demand-zero ---- */
+
+/*
+ * The highest order of f->orders whose aligned range around the fault lies in the area and in this
+ * table, and is empty. 0 at least.
+ */
+static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m, uint32_t orders)
+{
+	while (orders >> 1) {
+		unsigned order = pf_log2(orders);
+		pf_va_t size = PF_PAGE_SIZE << order;
+		pf_va_t start = pf_align_down(f->va, size);
+		pf_pte_t pte;
+
+		orders &= ~(1u << order);
+		if (order > PF_LEVEL_BITS || start < f->area->start || f->area->end - start < size)
+			continue;
+		if (pf_pte_batch(m, pf_pte_idx(m, start), 1u << order, 0, &pte) >= 1u << order &&
+			pf_pte_none(pte))
+			return order;
+	}
+	return 0;
+}
+
+/* A cleared folio: of `order` if there is one, else of the next lower order that is allowed. */
+static struct pf_folio *alloc_cleared(const struct fault *f, unsigned order)
+{
+	for (;;) {
+		struct pf_folio *folio = pf_folio_alloc(f->space->phys, order, PF_USE_ANON);
+		uint32_t lower = f->orders & ((1u << order) - 1);
+
+		if (folio) {
+			pf_port_clear_pages(pf_folio_pfn(f->space->phys, folio) << PF_PAGE_SHIFT,
+				PF_PAGE_SIZE << order);
+			return folio;
+		}
+		if (!order)
+			return NULL;
+		order = lower ? pf_log2(lower) : 0;
+	}
+}
+
+static void map_new_folio(
+	const struct fault *f, struct pf_pte_map *m, struct pf_folio *folio, pf_va_t va)
+{
+	unsigned order = pf_folio_order(folio), nr = 1u << order;
+	pf_pfn_t pfn = pf_folio_pfn(f->space->phys, folio);
+	bool writable = f->area->flags & PF_VM_WRITE;
+	pf_pte_t pte;
+
+	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | sd());
+	if (writable)
+		pte = pf_pte_set(pte, PF_PTE_D);
+	/* Counted before it can be seen; exclusive, because nobody else has it. */
+	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
+	pf_add_relaxed(&f->space->rss_anon, nr);
+	f->space->stats.fault_order[order]++;
+	pf_set_ptes(m, pf_pte_idx(m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
+}
+
+/*
+ * The table lock is dropped for the allocation, so the slots are looked at again: whoever filled
+ * one meanwhile has won, and the access finds out by being tried again.
+ */
+static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map *m)
+{
+	unsigned order;
+	struct pf_folio *folio;
+	pf_va_t va;
+	pf_pte_t pte;
+	bool empty;
+
+	if (!f->write) {
+		/* One page of zeros serves all readers until someone writes. */
+		pte = pf_pte_mk(f->space->zero_pfn,
+			fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A | sd());
+		pf_set_pte_at(m, pf_pte_idx(m, f->va), pte, PF_NO_EXTENT);
+		pf_pte_unmap_unlock(m);
+		return PF_FAULT_DONE;
+	}
+	order = highest_order(f, m, f->orders);
+	pf_pte_unmap_unlock(m);
+
+	folio = alloc_cleared(f, order);
+	if (!folio)
+		return PF_FAULT_OOM;
+	order = pf_folio_order(folio);
+	va = pf_align_down(f->va, PF_PAGE_SIZE << order);
+	empty = pf_pte_offset_map_lock(&f->space->pt, va, m);
+	if (empty) {
+		empty = pf_pte_batch(m, pf_pte_idx(m, va), 1u << order, 0, &pte) >= 1u << order &&
+			pf_pte_none(pte);
+		if (empty)
+			map_new_folio(f, m, folio, va);
+		pf_pte_unmap_unlock(m);
+	}
+	if (!empty)
+		pf_folio_put(f->space->phys, folio, 1);
+	return PF_FAULT_DONE;
+}
+
+/* ---- copy on write ---- */
+
+static bool same_but_ad(pf_pte_t a, pf_pte_t b)
+{
+	return !((a.v ^ b.v) & ~(PF_PTE_A | PF_PTE_D));
+}
+
+/* The page is ours alone: write it where it is. Unfolds, for W changes in one slot. */
+static void reuse(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+{
+	pte = pf_pte_set(pte, fresh_prot(f, true) & PF_PTE_W);
+	pte = pf_pte_set(pte, PF_PTE_A | PF_PTE_D | sd());
+	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true);
+}
+
+/*
+ * Put a copy in place of `old`. The old entry is emptied and flushed before the new one is written
+ * (G5: a live entry never changes its frame), so that no CPU reads the old page after another wrote
+ * the new. The old page's mapping is dropped last: before the flush another process could reuse the
+ * page for its own writes while our threads still read it through their TLBs.
+ */
+static void replace(
+	const struct fault *f, struct pf_pte_map *m, pf_pte_t old, struct pf_folio *copy)
+{
+	struct pf_space *space = f->space;
+	unsigned idx = pf_pte_idx(m, f->va);
+	pf_pfn_t pfn = pf_folio_pfn(space->phys, copy);
+	pf_pte_t pte;
+
+	pf_ptep_clear_flush(m, idx);
+	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
+	pte = pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
+	pf_set_pte_at(m, idx, pte, pf_folio_extent(space->phys, copy));
+	if (pf_pte_special(old))
+		pf_add_relaxed(&space->rss_anon, 1);
+	else
+		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
+			pf_pte_pfn(old), 1, space->mm_id);
+	space->stats.cow++;
+}
+
+static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *m, pf_pte_t old)
+{
+	struct pf_space *space = f->space;
+	bool zero = pf_pte_special(old);
+	struct pf_folio *src = zero ? NULL : pf_page_folio(space->phys, pf_pte_pfn(old));
+	struct pf_folio *copy;
+
+	/* Keeps the page what it is while the lock is dropped. */
+	if (src)
+		pf_folio_get(src, 1);
+	pf_pte_unmap_unlock(m);
+	copy = pf_folio_alloc(space->phys, 0, PF_USE_ANON);
+	if (copy) {
+		pf_pa_t pa = pf_folio_pfn(space->phys, copy) << PF_PAGE_SHIFT;
+
+		if (zero)
+			pf_port_clear_pages(pa, PF_PAGE_SIZE);
+		else
+			pf_port_copy_pages(pa, pf_pte_pfn(old) << PF_PAGE_SHIFT, PF_PAGE_SIZE);
+		if (pf_pte_offset_map_lock(&space->pt, f->va, m)) {
+			/* If it is still the entry we copied from; A and D do not make it another.
+			 */
+			if (same_but_ad(pf_ptep_get(m, pf_pte_idx(m, f->va)), old)) {
+				replace(f, m, old, copy);
+				copy = NULL;
+			}
+			pf_pte_unmap_unlock(m);
+		}
+		if (copy)
+			pf_folio_put(space->phys, copy, 1);
+	} else {
+		if (src)
+			pf_folio_put(space->phys, src, 1);
+		return PF_FAULT_OOM;
+	}
+	if (src)
+		pf_folio_put(space->phys, src, 1);
+	return PF_FAULT_DONE;
+}
+
+static enum pf_fault_result fault_write_protected(
+	const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+{
+	struct pf_phys *phys = f->space->phys;
+	struct pf_folio *folio;
+	unsigned page;
+
+	f->space->pt.cause = PF_CAUSE_COW;
+	if (pf_pte_special(pte))
+		return copy_page(f, m, pte);
+	folio = pf_page_folio(phys, pf_pte_pfn(pte));
+	page = pf_folio_idx(folio, pf_pte_pfn(pte));
+	if (!pf_folio_ae_test(folio, page)) {
+		if (!pf_folio_reuse_anon(folio, f->space->mm_id) && !PF_MUTANT("cow-reuse-shared"))
+			return copy_page(f, m, pte);
+		pf_folio_ae_set_range(folio, page, 1);
+	}
+	reuse(f, m, pte);
+	pf_pte_unmap_unlock(m);
+	return PF_FAULT_DONE;
+}
+
+/* ---- present, and allowed ---- */
+
+static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+{
+	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D | sd() : 0));
+
+	f->space->pt.cause = PF_CAUSE_ACCESS;
+	if (!pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), want, f->write)) {
+		/*
+		 * Nothing to do: this CPU faulted on a translation that another has since relaxed.
+		 * Forget it here; every other CPU will come by the same way.
+		 */
+		struct pf_tlb_req req = {.va = f->va,
+			.nr = 1,
+			.hint = true,
+			.local = true,
+			.asid = f->space->pt.asid};
+
+		f->space->stats.spurious_fault++;
+		if (f->write) {
+			pf_pt_format_this.tlb_issue(&f->space->pt, &req);
+			pf_pt_format_this.tlb_wait(&f->space->pt, &req);
+		}
+	}
+	pf_pte_unmap_unlock(m);
+	return PF_FAULT_DONE;
+}
+
+/* PROT_NONE where the area allows access: a NUMA hint. Nothing to migrate to; take it back. */
+static enum pf_fault_result fault_hint(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+{
+	struct pf_folio *folio = pf_page_folio(f->space->phys, pf_pte_pfn(pte));
+	bool exclusive = !pf_pte_special(pte) &&
+			 pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
+
+	/* Invalid to valid: nothing is cached, nothing is flushed. */
+	pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, fresh_prot(f, exclusive), 0, 0, PF_NO_EXTENT);
+	pf_pte_unmap_unlock(m);
+	return PF_FAULT_DONE;
+}
+
+enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	unsigned flags, uint32_t orders)
+{
+	struct fault f = {
+		.space = space,
+		.area = area,
+		.va = pf_align_down(va, PF_PAGE_SIZE),
+		.write = flags & PF_FAULT_FLAG_WRITE,
+		.orders = orders | 1,
+	};
+	struct pf_pte_map m;
+	pf_pte_t pte;
+	int err;
+
+	if (!pf_area_cow(area) && (area->flags & PF_VM_SHARED))
+		return PF_FAULT_SIGBUS; /* shared memory is not built: nothing maps it */
+	space->stats.fault++;
+	do {
+		err = pf_pte_alloc(&space->pt, f.va);
+		if (err)
+			return PF_FAULT_OOM;
+	} while (!pf_pte_offset_map_lock(&space->pt, f.va, &m));
+
+	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
+	if (pf_pte_none(pte))
+		return fault_anon(&f, &m);
+	if (!pf_pte_present(pte)) {
+		/* Of softleaves only markers are built, and a fault on one is an error. */
+		pf_pte_unmap_unlock(&m);
+		return pte.v & PF_MARKER_GUARD ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
+	}
+	if (pf_pte_protnone(pte))
+		return fault_hint(&f, &m, pte);
+	if (f.write && !pf_pte_write(pte))
+		return fault_write_protected(&f, &m, pte);
+	return fault_access(&f, &m, pte);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a format offers to user mappings; and asking about single pages.
+ */
+#include "ops/internal.h"
+
+#include "ops/formats.h"
+
+static void page_info(struct pf_space *space, pf_va_t va, struct pf_page_info *info)
+{
+	struct pf_pte_map m;
+	unsigned idx;
+
+	*info = (struct pf_page_info){.pte = pf_pte(0)};
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return;
+	idx = pf_pte_idx(&m, pf_align_down(va, PF_PAGE_SIZE));
+	info->pte = pf_ptep_get(&m, idx);
+	info->folded = pf_ptes_folded(&m, idx);
+	if (pf_pte_present(info->pte) && !pf_pte_special(info->pte)) {
+		pf_pfn_t pfn = pf_pte_pfn(info->pte);
+		struct pf_folio *folio = pf_page_folio(space->phys, pfn);
+
+		info->order = (uint8_t)pf_folio_order(folio);
+		info->exclusive = pf_folio_ae_test(folio, pf_folio_idx(folio, pfn));
+	}
+	pf_pte_unmap_unlock(&m);
+}
+
+static uint64_t present_run(struct pf_space *space, pf_va_t va, uint64_t max, bool *present)
+{
+	uint64_t nr = pf_pte_hole(&space->pt, va, max);
+	struct pf_pte_map m;
+
+	*present = false;
+	while (nr < max) {
+		pf_va_t at = va + (nr << PF_PAGE_SHIFT);
+		unsigned idx, end;
+		bool stop = false;
+
+		if (!pf_pte_offset_map_lock(&space->pt, at, &m)) {
+			uint64_t hole = pf_pte_hole(&space->pt, at, max - nr);
+
+			if (*present && hole)
+				break;
+			nr += hole;
+			continue;
+		}
+		idx = pf_pte_idx(&m, at);
+		end = idx + pf_pages_in_table(at, max - nr);
+		while (idx < end && !stop) {
+			pf_pte_t pte;
+			unsigned n = pf_pte_batch(&m, idx, end - idx, 0, &pte);
+
+			if (!nr)
+				*present = pf_pte_present(pte);
+			stop = pf_pte_present(pte) != *present;
+			if (!stop) {
+				nr += n;
+				idx += n;
+			}
+		}
+		pf_pte_unmap_unlock(&m);
+		if (stop)
+			break;
+	}
+	return nr;
+}
+
+const struct pf_format pf_format_this = {
+	.pt = &pf_pt_format_this,
+	.fault = pf_fault,
+	.copy_range = pf_copy_range,
+	.change_protection = pf_change_protection,
+	.zap_range = pf_zap_range,
+	.move_range = pf_move_range,
+	.free_tables = pf_free_tables,
+	.page_info = page_info,
+	.present_run = present_run,
+};

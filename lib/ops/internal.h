@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the loops share: the tables of a range, and the folios of a run. Private to lib/ops.
+ */
+#ifndef PF_OPS_INTERNAL_H
+#define PF_OPS_INTERNAL_H
+
+#include "base/err.h"
+#include "ops/ops.h"
+#include "phys/phys.h"
+#include "phys/rmap.h"
+#include "pt/pt.h"
+
+#define pf_fault             PF_FN(fault)
+#define pf_copy_range        PF_FN(copy_range)
+#define pf_change_protection PF_FN(change_protection)
+#define pf_zap_range         PF_FN(zap_range)
+#define pf_move_range        PF_FN(move_range)
+#define pf_free_tables       PF_FN(free_tables)
+#define pf_format_this       PF_CAT2(pf_format_, PF_FMT)
+
+/* What struct pf_format offers; documented there. */
+enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	unsigned flags, uint32_t orders);
+int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
+	const struct pf_area *src_area, pf_va_t va, uint64_t nr, bool *flush);
+int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
+	uint64_t nr, uint64_t prot, unsigned cp_flags);
+void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+uint64_t pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
+	const struct pf_area *new_area, pf_va_t to, uint64_t nr);
+void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+
+/* Softleaves of kinds that nothing creates yet; see README, what isn't built. */
+PF_INLINE bool pf_softleaf_supported(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_MARKER;
+}
+
+/*
+ * A stretch of a run that is dealt with at once: pages of one large folio, or single-page folios
+ * with consecutive frames.
+ */
+struct pf_piece {
+	struct pf_folio *folio; /* large; NULL: small ones */
+	unsigned nr;
+	struct pf_extent extent;
+};
+
+/* The first piece of the frames [pfn, pfn + max). One metadata line a small folio, one a large one.
+ */
+PF_INLINE struct pf_piece pf_piece(const struct pf_phys *phys, pf_pfn_t pfn, unsigned max)
+{
+	struct pf_folio *folio = pf_page_folio(phys, pfn);
+	unsigned nr = 1;
+
+	if (pf_folio_order(folio))
+		return (struct pf_piece){
+			.folio = folio,
+			.nr = (unsigned)pf_min(max, pf_folio_nr(folio) - pf_folio_idx(folio, pfn)),
+			.extent = pf_folio_extent(phys, folio),
+		};
+	while (nr < max && !pf_folio_order(pf_page_folio(phys, pfn + nr)))
+		nr++;
+	return (struct pf_piece){.nr = nr, .extent = PF_NO_EXTENT};
+}
+
+/* Pages from va to the end of its leaf table, at most nr. */
+PF_INLINE unsigned pf_pages_in_table(pf_va_t va, uint64_t nr)
+{
+	return (unsigned)pf_min(PF_TABLE_ENTRIES - pf_level_index(va, 0), nr);
+}
+
+/*
+ * Skip what no table covers, then lock the table of *va. False: nothing is left. The range may lose
+ * tables meanwhile; then there was nothing in them.
+ */
+PF_INLINE bool pf_next_table(
+	struct pf_space *space, pf_va_t *va, uint64_t *nr, struct pf_pte_map *m)
+{
+	while (*nr) {
+		uint64_t hole = pf_pte_hole(&space->pt, *va, *nr);
+
+		if (!hole && pf_pte_offset_map_lock(&space->pt, *va, m))
+			return true;
+		if (!hole)
+			continue;
+		*va += hole << PF_PAGE_SHIFT;
+		*nr -= hole;
+	}
+	return false;
+}
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mremap's loop: entries move, pages stay.
+ */
+#include "ops/internal.h"
+
+/*
+ * Could a block come of moving a run of nr frames from pfn to slot idx? Frame and slot congruent,
+ * and the run reaches the end of a block. Only then the folio matters.
+ */
+static bool may_fold(const struct pf_space *space, pf_pfn_t pfn, unsigned idx, unsigned nr)
+{
+	const unsigned n = PF_CONT_NR(0);
+
+	return n > 1 && space->pt.policy != PF_FOLD_OFF && !((idx - pfn) & (n - 1)) &&
+	       idx / n != (idx + nr) / n;
+}
+
+static void move_present(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,
+	unsigned fidx, unsigned tidx, pf_pte_t pte, unsigned nr)
+{
+	if (pf_pte_special(pte)) {
+		pf_move_ptes(from, fidx, to, tidx, nr, PF_NO_EXTENT);
+		return;
+	}
+	while (nr) {
+		struct pf_piece p = {.nr = nr, .extent = PF_NO_EXTENT};
+
+		if (may_fold(space, pf_pte_pfn(pte), tidx, nr))
+			p = pf_piece(space->phys, pf_pte_pfn(pte), nr);
+		pf_move_ptes(from, fidx, to, tidx, p.nr, p.extent);
+		pte = pf_pte_advance(pte, p.nr);
+		fidx += p.nr;
+		tidx += p.nr;
+		nr -= p.nr;
+	}
+}
+
+/* True if a live translation was moved, so that the old range must be flushed. */
+static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,
+	unsigned fidx, unsigned tidx, unsigned max)
+{
+	unsigned flags = PF_FPB_RESPECT_SOFT_DIRTY;
+	bool flush = false;
+
+	/* The target's entries repeat the first's W: a page that is not exclusive may never get it.
+	 */
+	if (!PF_MUTANT("mremap-ignore-write"))
+		flags |= PF_FPB_RESPECT_WRITE;
+	for (unsigned i = 0; i < max;) {
+		pf_pte_t pte;
+		unsigned n = pf_pte_batch(from, fidx + i, max - i, flags, &pte);
+
+		if (pf_pte_present(pte)) {
+			flush |= pf_pte_accessible(pte);
+			move_present(space, from, to, fidx + i, tidx + i, pte, n);
+		} else if (!pf_pte_none(pte)) {
+			pf_clear_not_present_ptes(from, fidx + i, n);
+			pf_set_pte_at(to, tidx + i, pte, PF_NO_EXTENT);
+		}
+		i += n;
+	}
+	return flush;
+}
+
+uint64_t pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
+	const struct pf_area *new_area, pf_va_t to, uint64_t nr)
+{
+	uint64_t done = 0;
+
+	(void)old_area;
+	(void)new_area;
+	space->pt.cause = PF_CAUSE_MOVE;
+	while (done < nr) {
+		pf_va_t f = from + (done << PF_PAGE_SHIFT), t = to + (done << PF_PAGE_SHIFT);
+		uint64_t n = pf_pte_hole(&space->pt, f, nr - done);
+		struct pf_pte_map fm, tm;
+
+		if (n) {
+			done += n;
+			continue;
+		}
+		if (pf_pte_alloc(&space->pt, t))
+			break;
+		n = pf_min(pf_pages_in_table(f, nr - done), pf_pages_in_table(t, nr - done));
+		if (!pf_pte_offset_map_lock(&space->pt, f, &fm))
+			continue;
+		if (pf_pte_offset_map_lock_nested(&space->pt, t, &tm, &fm)) {
+			bool flush = move_table(space, &fm, &tm, pf_pte_idx(&fm, f),
+				pf_pte_idx(&tm, t), (unsigned)n);
+
+			/*
+			 * Before either lock goes: with the old one free, cleaning the page would
+			 * find the old entry empty and miss a CPU that still writes through it;
+			 * with the new one free, the page could be unmapped and freed under such a
+			 * CPU.
+			 */
+			if (flush && !PF_MUTANT("mremap-no-flush"))
+				pf_flush_tlb_range(&space->pt, f, n);
+			pf_pte_unmap_unlock(&tm);
+			done += n;
+		}
+		pf_pte_unmap_unlock(&fm);
+	}
+	return done;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mprotect's loop: other rights for what is mapped, batch by batch.
+ */
+#include "ops/internal.h"
+
+struct protect {
+	struct pf_gather *g;
+	const struct pf_area *area;
+	uint64_t prot;     /* what entries get, W withheld where pages are copied on write */
+	bool try_writable; /* entries of exclusive pages may have W at once */
+};
+
+static void change(struct protect *p, struct pf_pte_map *m, unsigned idx, unsigned nr,
+	uint64_t prot, struct pf_extent extent)
+{
+	if (pf_modify_ptes(m, idx, nr, prot, 0, 0, extent))
+		pf_tlb_remove_tlb_entries(p->g, pf_pte_va(m, idx), nr);
+}
+
+/*
+ * May the entry be made writable without a fault (B3)? Not if a write must be noticed: uffd-wp,
+ * soft-dirty tracking of an entry that is not soft-dirty. Nor the zero page, nor what stays
+ * inaccessible. Then what is left for a private page is AnonExclusive: a write fault would reuse it
+ * with no other check.
+ */
+static bool may_become_writable(const struct protect *p, pf_pte_t pte)
+{
+	if (!p->try_writable || pf_pte_special(pte) || !(p->prot & PF_PTE_PERM))
+		return false;
+	if ((pte.v & PF_PTE_UFFD_WP) && (p->area->flags & PF_VM_UFFD_WP))
+		return false;
+	if ((PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY) && !(p->area->flags & PF_VM_SOFTDIRTY) &&
+		!(pte.v & PF_PTE_SOFT_DIRTY))
+		return false;
+	return true;
+}
+
+/*
+ * A batch inside one large folio, split where AnonExclusive differs. Counted from the page that the
+ * first entry maps, wherever in the folio that is: a batch may start in its middle.
+ */
+static void change_by_exclusive(struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pfn_t pfn,
+	const struct pf_piece *piece)
+{
+	unsigned first = pf_folio_idx(piece->folio, pfn), nr = piece->nr;
+
+	if (PF_MUTANT("mprotect-ae-from-head"))
+		first = 0;
+	while (nr) {
+		bool exclusive;
+		unsigned n = pf_folio_ae_run(piece->folio, first, nr, &exclusive);
+
+		if (PF_MUTANT("mprotect-ae-of-first"))
+			n = nr;
+		change(p, m, idx, n, p->prot | (exclusive ? PF_PTE_W : 0), piece->extent);
+		first += n;
+		idx += n;
+		nr -= n;
+	}
+}
+
+/* Single-page folios with consecutive frames, split the same way. */
+static void change_small(
+	struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pfn_t pfn, unsigned nr)
+{
+	const struct pf_phys *phys = p->g->space->phys;
+
+	while (nr) {
+		bool exclusive = pf_folio_ae_test(pf_page_folio(phys, pfn), 0);
+		unsigned n = 1;
+
+		while (n < nr && pf_folio_ae_test(pf_page_folio(phys, pfn + n), 0) == exclusive)
+			n++;
+		change(p, m, idx, n, p->prot | (exclusive ? PF_PTE_W : 0), PF_NO_EXTENT);
+		pfn += n;
+		idx += n;
+		nr -= n;
+	}
+}
+
+static void change_present(
+	struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr)
+{
+	bool writable = may_become_writable(p, pte);
+
+	/* Folios matter only for W, and for blocks that may come back from PROT_NONE. */
+	if (pf_pte_special(pte) || (!writable && !pf_pte_protnone(pte))) {
+		change(p, m, idx, nr, p->prot, PF_NO_EXTENT);
+		return;
+	}
+	while (nr) {
+		struct pf_piece piece = pf_piece(p->g->space->phys, pf_pte_pfn(pte), nr);
+
+		if (!writable)
+			change(p, m, idx, piece.nr, p->prot, piece.extent);
+		else if (piece.folio)
+			change_by_exclusive(p, m, idx, pf_pte_pfn(pte), &piece);
+		else
+			change_small(p, m, idx, pf_pte_pfn(pte), piece.nr);
+		pte = pf_pte_advance(pte, piece.nr);
+		idx += piece.nr;
+		nr -= piece.nr;
+	}
+}
+
+static int64_t change_table(struct protect *p, struct pf_pte_map *m, unsigned idx, unsigned max)
+{
+	/* Uniform in W and soft-dirty: then only A and D differ, which the change keeps slot by
+	 * slot. */
+	const unsigned flags = PF_FPB_RESPECT_SOFT_DIRTY | PF_FPB_RESPECT_WRITE;
+	int64_t pages = 0;
+
+	for (unsigned i = 0; i < max;) {
+		pf_pte_t pte;
+		unsigned n = pf_pte_batch(m, idx + i, max - i, flags, &pte);
+
+		/* Softleaves that mprotect would change (migration, device) are not built; markers
+		 * stay. */
+		if (pf_pte_present(pte)) {
+			change_present(p, m, idx + i, pte, n);
+			pages += n;
+		}
+		i += n;
+	}
+	return pages;
+}
+
+int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
+	uint64_t nr, uint64_t prot, unsigned cp_flags)
+{
+	struct protect p = {
+		.g = g,
+		.area = area,
+		.prot = pf_area_cow(area) ? prot & ~PF_PTE_W : prot,
+		.try_writable = (cp_flags & PF_CP_TRY_CHANGE_WRITABLE) && (prot & PF_PTE_W) &&
+				pf_area_cow(area),
+	};
+	struct pf_pte_map m;
+	int64_t pages = 0;
+
+	if (cp_flags & ~PF_CP_TRY_CHANGE_WRITABLE)
+		return -PF_EOPNOTSUPP;
+	g->space->pt.cause = PF_CAUSE_MPROTECT;
+	while (pf_next_table(g->space, &va, &nr, &m)) {
+		unsigned n = pf_pages_in_table(va, nr);
+
+		pages += change_table(&p, &m, pf_pte_idx(&m, va), n);
+		pf_pte_unmap_unlock(&m);
+		va += (pf_va_t)n << PF_PAGE_SHIFT;
+		nr -= n;
+	}
+	return pages;
+}
