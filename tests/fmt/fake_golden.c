@@ -12,13 +12,13 @@
 
 #include "fmt/contract.h"
 
-#define R                    PF_PTE_R
-#define W                    PF_PTE_W
-#define X                    PF_PTE_X
-#define A                    PF_PTE_A
-#define D                    PF_PTE_D
-#define MEM(m)               ((uint64_t)(m) << PF_PTE_MEM_SHIFT)
-#define KEY(k)               ((uint64_t)(k) << PF_PTE_KEY_SHIFT)
+#define R      PF_PTE_R
+#define W      PF_PTE_W
+#define X      PF_PTE_X
+#define A      PF_PTE_A
+#define D      PF_PTE_D
+#define MEM(m) ((uint64_t)(m) << PF_PTE_MEM_SHIFT)
+#define KEY(k) ((uint64_t)(k) << PF_PTE_KEY_SHIFT)
 
 struct word {
 	pf_pte_t e;
