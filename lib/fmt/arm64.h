@@ -17,8 +17,8 @@
  * PROT_NONE has VALID clear and bit 11 set; while VALID is set, bit 11 is nG. Everything else with
  * VALID clear is no page, and has bit 11 clear too.
  *
- * The output address goes through two functions only: with LPA2 its top bits move to 9:8 and 49:48,
- * and SH is gone. Not supported yet.
+ * The output address goes through three functions only: with LPA2 its top bits move to 9:8 and
+ * 49:48, and SH is gone. Not supported yet.
  */
 #ifndef PF_FMT_ARM64_H
 #define PF_FMT_ARM64_H
@@ -81,6 +81,12 @@ PF_INLINE pf_pa_t pf_a64_get_oa(uint64_t w)
 	return w & PF_MASK(47, PF_PAGE_SHIFT);
 }
 
+/* The field is in one piece and in place; frames beyond it are not given (PF_PFN_BITS). */
+PF_INLINE uint64_t pf_a64_add_oa(uint64_t w, uint64_t bytes)
+{
+	return w + bytes;
+}
+
 #define PF_A64_OA PF_MASK(47, PF_PAGE_SHIFT)
 
 /* What pf_hw_modify keeps. All the rest is derived from prot by pf_a64_prot(). */
@@ -88,17 +94,17 @@ PF_INLINE pf_pa_t pf_a64_get_oa(uint64_t w)
 	(PF_A64_OA | PF_A64_SH | PF_A64_AF | PF_A64_CONT | PF_A64_DIRTY | PF_A64_SPECIAL |         \
 		PF_A64_UFFD_WP)
 
-PF_INLINE bool pf_a64_hw_dirty(uint64_t w)
+/* Without a branch, as it runs once an entry: PF_A64_DIRTY if DBM is set and AP[2] is not, else 0:
+ * bits 51 and 7 brought to 55. */
+PF_INLINE uint64_t pf_a64_hw_dirty(uint64_t w)
 {
-	return (w & (PF_A64_DBM | PF_A64_RDONLY)) == PF_A64_DBM;
+	return w << 4 & ~(w << 48) & PF_A64_DIRTY;
 }
 
-/* A dirty page that is writable needs no further dirtying: AP[2] follows from DBM and bit 55. */
+/* AP[2] is clear where bit 55 and DBM are set (a page known to be dirty needs no more dirtying). */
 PF_INLINE uint64_t pf_a64_derive_rdonly(uint64_t w)
 {
-	if ((w & (PF_A64_DBM | PF_A64_DIRTY)) == (PF_A64_DBM | PF_A64_DIRTY))
-		w &= ~PF_A64_RDONLY;
-	return w;
+	return w & ~((w << 4 & w & PF_A64_DIRTY) >> 48);
 }
 
 /* The bits that PF_PTE_PROT_BITS decide, for a clean page: AP[2] is set. */
@@ -245,7 +251,7 @@ PF_INLINE pf_pte_t pf_hw_decode(pf_hw_t hw, unsigned level, unsigned idx)
 		}
 	}
 	v |= w & PF_A64_AF ? PF_PTE_A : 0;
-	v |= w & PF_A64_DIRTY || pf_a64_hw_dirty(w) ? PF_PTE_D : 0;
+	v |= (w & PF_A64_DIRTY) | pf_a64_hw_dirty(w) ? PF_PTE_D : 0;
 	v |= w & PF_A64_SPECIAL ? PF_PTE_SPECIAL : 0;
 	v |= w & PF_A64_UFFD_WP ? PF_PTE_UFFD_WP : 0;
 	v |= w & PF_A64_GP ? PF_PTE_BTI : 0;
@@ -267,9 +273,7 @@ PF_INLINE pf_pa_t pf_hw_table_pa(pf_hw_t hw)
 
 PF_INLINE pf_hw_t pf_hw_advance(pf_hw_t hw, unsigned level, uint64_t n)
 {
-	pf_pa_t oa = pf_a64_get_oa(hw.w) + (n << PF_LEVEL_SHIFT(level));
-
-	return pf_hw_of((hw.w & ~PF_A64_OA) | pf_a64_put_oa(oa));
+	return pf_hw_of(pf_a64_add_oa(hw.w, n << PF_LEVEL_SHIFT(level)));
 }
 
 PF_INLINE pf_pfn_t pf_hw_pfn(pf_hw_t hw, unsigned level, unsigned idx)
@@ -293,7 +297,7 @@ PF_INLINE bool pf_hw_young(pf_hw_t hw)
 
 PF_INLINE bool pf_hw_dirty(pf_hw_t hw)
 {
-	return hw.w & PF_A64_DIRTY || pf_a64_hw_dirty(hw.w);
+	return (hw.w & PF_A64_DIRTY) | pf_a64_hw_dirty(hw.w);
 }
 
 PF_INLINE bool pf_hw_write(pf_hw_t hw)
@@ -324,19 +328,16 @@ PF_INLINE pf_hw_t pf_hw_mkclean(pf_hw_t hw)
 /* Where hardware's D is AP[2], it would be gone with DBM: bit 55 takes it over. */
 PF_INLINE pf_hw_t pf_hw_wrprotect(pf_hw_t hw)
 {
-	uint64_t dirty = pf_a64_hw_dirty(hw.w) ? PF_A64_DIRTY : 0;
-
-	return pf_hw_of((hw.w & ~PF_A64_DBM) | PF_A64_RDONLY | dirty);
+	return pf_hw_of((hw.w & ~PF_A64_DBM) | PF_A64_RDONLY | pf_a64_hw_dirty(hw.w));
 }
 
 PF_INLINE pf_hw_t pf_hw_modify(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot)
 {
 	uint64_t bits = pf_a64_prot(prot, level);
 	uint64_t keep = bits & PF_A64_VALID ? PF_A64_KEEP : PF_A64_KEEP & ~PF_A64_CONT;
-	uint64_t dirty = pf_a64_hw_dirty(hw.w) ? PF_A64_DIRTY : 0;
 
 	(void)idx;
-	return pf_hw_of(pf_a64_derive_rdonly((hw.w & keep) | dirty | bits));
+	return pf_hw_of(pf_a64_derive_rdonly((hw.w & keep) | pf_a64_hw_dirty(hw.w) | bits));
 }
 
 PF_INLINE pf_hw_t pf_hw_norm(pf_hw_t hw, unsigned level, unsigned idx, unsigned respect)
@@ -360,12 +361,11 @@ PF_INLINE pf_hw_t pf_hw_norm(pf_hw_t hw, unsigned level, unsigned idx, unsigned 
  */
 PF_INLINE bool pf_hw_settled(pf_hw_t hw, unsigned features)
 {
-	if (!pf_hw_valid(hw))
-		return true;
-	if (features & (PF_FEAT_HAF | PF_FEAT_HD) && !(hw.w & PF_A64_AF))
-		return false;
-	return !(features & PF_FEAT_HD) ||
-	       (hw.w & (PF_A64_DBM | PF_A64_RDONLY)) != (PF_A64_DBM | PF_A64_RDONLY);
+	uint64_t af = features & (PF_FEAT_HAF | PF_FEAT_HD) ? PF_A64_AF : 0;
+	uint64_t clean = features & PF_FEAT_HD ? PF_A64_RDONLY : 0;
+
+	/* AF not yet set; DBM (51, brought to 7) and AP[2] both set */
+	return !pf_hw_valid(hw) || !((~hw.w & af) | (hw.w >> 44 & hw.w & clean));
 }
 
 /*
