@@ -17,11 +17,14 @@
  * PF_VA_BITS		PF_PAGE_SHIFT + PF_LEVELS * PF_LEVEL_BITS, or less if the top table is short
  * PF_ENTRY_SHIFT	log2 of an entry's bytes
  * PF_CONT_SHIFT(l)	log2 of the entries of a contiguous block at level l; 0 = there is none
+ * PF_CONT_REPEATS	1 if a block's members all hold one word, 0 if their frames ascend
  * PF_LEAF_LEVELS	mask of the levels at which a leaf may stand; bit 0 is always set
  * PF_PTE_SUPPORTED	mask of neutral attribute bits that the format stores in a present entry
  * PF_PFN_BITS		bits of frame number it can store
  * PF_SWAP_OFFSET_BITS	bits of swap offset it can store
  * PF_HW_AD_FEATURES	the PF_FEAT_HAF/HD bits its hardware may have; 0 = A and D are software's
+ * PF_HW_LATE_D		1: a CPU sets D for a store that it translated while the page was writable, though W
+ *			has been taken from the entry since; 0: an update finds the entry as it then is
  *
  * ---- functions (<id>.h), all PF_INLINE, none with side effects but the accessors ----
  * The word is `struct pf_hw`; a format of two words an entry has two in it.
@@ -85,7 +88,7 @@ PF_INLINE pf_pa_t pf_hw_table_pa(pf_hw_t hw);
 
 /*
  * On present entries. advance: the word n entries further on, frame + n pages of the level's size;
- * only for words that are not contiguous. set_cont: the same entry with or without the contiguous
+ * for words that are not contiguous, or inside a block where members ascend (PF_CONT_REPEATS 0). set_cont: the same entry with or without the contiguous
  * encoding; idx is its slot, because a format may repeat one word over a block and then needs it to
  * find the frame.
  */
@@ -113,7 +116,10 @@ PF_INLINE pf_hw_t pf_hw_norm(pf_hw_t hw, unsigned level, unsigned idx, unsigned 
 
 /*
  * No CPU with these features can change the word behind software's back any more, so that under the
- * table lock it may be overwritten by a plain store (DESIGN 4.3). Invalid words are settled.
+ * table lock it may be overwritten by a plain store. Invalid words are settled; else A must be set,
+ * and with PF_FEAT_HD, D or W clear. Where D may be late (PF_HW_LATE_D), W clear says nothing: a TLB
+ * may hold the page writable until the flush that followed has completed, which the word does not
+ * tell, so D must be set, whether W is or not.
  */
 PF_INLINE bool pf_hw_settled(pf_hw_t hw, unsigned features);
 /* Must TLBs forget old once new has replaced it? Relaxations and invalid-to-valid need not. */

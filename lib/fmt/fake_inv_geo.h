@@ -10,6 +10,7 @@
 #define PF_VA_BITS       40
 #define PF_ENTRY_SHIFT   3
 #define PF_CONT_SHIFT(l) ((l) ? 0 : 2)
+#define PF_CONT_REPEATS 0
 #define PF_LEAF_LEVELS   0x3
 
 #define PF_PTE_SUPPORTED                                                                           \
@@ -18,5 +19,6 @@
 #define PF_PFN_BITS         40
 #define PF_SWAP_OFFSET_BITS 40
 #define PF_HW_AD_FEATURES   (PF_FEAT_HAF | PF_FEAT_HD)
+#define PF_HW_LATE_D        1
 
 #endif

@@ -37,7 +37,7 @@ unsigned pf_pte_batch(
 {
 	const unsigned n = PF_CONT_NR(0);
 	struct pf_leaves t = pf_leaves(m);
-	pf_hw_t hw = pf_hw_load(&m->base[idx]), word = hw, expected = hw;
+	pf_hw_t hw = pf_hw_load(&m->base[idx]), word = hw, expected = hw, base_norm = hw;
 	bool young = false, dirty = false, write = false;
 	unsigned i = idx, end = idx + max;
 
@@ -51,7 +51,7 @@ unsigned pf_pte_batch(
 	}
 	for (;;) {
 		unsigned next = i + 1;
-		pf_hw_t norm;
+		pf_hw_t norm, cur = hw;
 
 		/*
 		 * A block's members are uniform while we hold the lock, and its A and D are the OR:
@@ -64,21 +64,31 @@ unsigned pf_pte_batch(
 		norm = pf_hw_norm(hw, 0, i, flags);
 		if (i == idx) {
 			word = hw;
-			expected = norm;
+			base_norm = norm;
 		} else if (!pf_hw_same(norm, expected)) {
 			break;
 		}
 		young |= pf_hw_young(hw);
 		dirty |= pf_hw_dirty(hw);
 		write |= pf_hw_write(hw);
-		expected = pf_hw_advance(expected, 0, next - i);
 		i = next;
 		if (i >= end)
 			break;
 		hw = pf_hw_load(&m->base[i]);
+		/* Most slots continue the one before exactly, and say nothing new. */
+		while (n == 1 || !pf_hw_cont(cur)) {
+			cur = pf_hw_advance(cur, 0, 1);
+			if (!pf_hw_same(hw, cur))
+				break;
+			if (++i >= end)
+				goto out;
+			hw = pf_hw_load(&m->base[i]);
+		}
 		if (!pf_hw_present(hw, 0))
 			break;
+		expected = pf_hw_advance(base_norm, 0, i - idx);
 	}
+out:
 	*first = pf_hw_decode(word, 0, idx);
 	if ((flags & PF_FPB_MERGE_WRITE) && write)
 		*first = pf_pte_set(*first, PF_PTE_W);
@@ -97,17 +107,25 @@ void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 	struct pf_leaves t = pf_leaves(m);
 
 	pf_contpte_unfold_ends(&t, idx, nr);
-	for (unsigned i = idx; i < idx + nr; i++) {
-		pf_hw_t hw = pf_hw_load(&m->base[i]);
+	for (unsigned i = idx, end = idx + nr; i < end;) {
+		pf_hw_t hw = pf_hw_load(&m->base[i]), w;
+		bool write = pf_hw_write(hw);
 
-		if (!pf_hw_write(hw))
-			continue;
-		/* A CPU may be setting A or D in it: hence the compare-and-exchange (G6). */
-		if (PF_MUTANT("wrprotect-plain")) {
-			pf_hw_store(&m->base[i], pf_hw_wrprotect(hw));
+		if (!pf_hw_settled(hw, m->pt->features) && !PF_MUTANT("wrprotect-plain")) {
+			/* A CPU may be setting A or D in it: hence the compare-and-exchange (G6). */
+			while (write && !pf_hw_cas(&m->base[i], &hw, pf_hw_wrprotect(hw)))
+				;
+			i++;
 			continue;
 		}
-		PF_HW_UPDATE(m->pt, &m->base[i], hw, pf_hw_wrprotect(hw));
+		w = pf_hw_wrprotect(hw);
+		do {
+			if (write)
+				pf_hw_store(&m->base[i], w);
+			i++;
+			hw = pf_hw_next(hw, 0);
+			w = pf_hw_next(w, 0);
+		} while (i < end && pf_hw_same(pf_hw_load(&m->base[i]), hw));
 	}
 }
 

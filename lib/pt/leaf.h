@@ -66,6 +66,12 @@ PF_INLINE pf_hw_t pf_hw_add_ad(pf_hw_t hw, bool young, bool dirty)
 	return hw;
 }
 
+/* The word that continues `hw` in the next slot exactly: same bits, next frame or next member. */
+PF_INLINE pf_hw_t pf_hw_next(pf_hw_t hw, unsigned level)
+{
+	return PF_CONT_REPEATS && pf_hw_cont(hw) ? hw : pf_hw_advance(hw, level, 1);
+}
+
 /*
  * A and D of a contiguous block: hardware may set them in any member, so the block's are the OR.
  * Stops when both are known. The lock keeps the block what it is; A and D may only grow meanwhile,
@@ -175,20 +181,35 @@ PF_INLINE void pf_leaves_set(
 	}
 }
 
-/* Empty nr leaves, whole blocks as they are; their A and D are returned as a word to decode or
- * drop. */
+/*
+ * Empty nr leaves, whole blocks as they are; the first is returned with A and D of all. A word that
+ * continues a settled one exactly is settled too, and says nothing new: most of a run costs a load, a
+ * compare and a store.
+ */
 PF_INLINE pf_hw_t pf_leaves_clear(const struct pf_leaves *t, unsigned idx, unsigned nr)
 {
-	pf_hw_t first = pf_hw_take(t->pt, &t->base[idx]);
-	bool young = pf_hw_young(first), dirty = pf_hw_dirty(first);
+	const pf_hw_t empty = pf_hw_empty();
+	unsigned end = idx + nr;
+	pf_hw_t first = pf_hw_load(&t->base[idx]);
+	bool young = false, dirty = false;
 
-	for (unsigned i = idx + 1; i < idx + nr; i++) {
-		pf_hw_t hw = pf_hw_take(t->pt, &t->base[i]);
+	t->table->live -= nr;
+	while (idx < end) {
+		pf_hw_t hw = pf_hw_load(&t->base[idx]);
 
+		if (PF_UNLIKELY(!pf_hw_settled(hw, t->pt->features))) {
+			hw = pf_hw_take(t->pt, &t->base[idx++]);
+			young |= pf_hw_young(hw);
+			dirty |= pf_hw_dirty(hw);
+			continue;
+		}
 		young |= pf_hw_young(hw);
 		dirty |= pf_hw_dirty(hw);
+		do {
+			pf_hw_store(&t->base[idx++], empty);
+			hw = pf_hw_next(hw, t->level);
+		} while (idx < end && pf_hw_same(pf_hw_load(&t->base[idx]), hw));
 	}
-	t->table->live -= nr;
 	return pf_hw_add_ad(first, young, dirty);
 }
 

@@ -24,23 +24,45 @@ static pf_hw_t changed_word(pf_hw_t hw, unsigned level, unsigned idx, const stru
 	return w;
 }
 
-/* One slot from its old to its new word, in one store or exchange that loses no A and no D. */
-static bool change_slot(const struct pf_leaves *t, unsigned idx, const struct change *c)
+/* One slot from its old to its new word, in one exchange that loses no A and no D. */
+static bool change_unsettled(const struct pf_leaves *t, unsigned idx, const struct change *c)
 {
 	pf_hw_t *p = &t->base[idx];
-	pf_hw_t hw, w;
+	pf_hw_t hw = pf_hw_load(p), w;
 
-	hw = pf_hw_load(p);
-	w = changed_word(hw, t->level, idx, c);
-	if (pf_hw_same(hw, w))
-		return false;
-	if (pf_hw_settled(hw, t->pt->features)) {
-		pf_hw_store(p, w);
-	} else {
-		while (!pf_hw_cas(p, &hw, w))
-			w = changed_word(hw, t->level, idx, c);
-	}
+	do {
+		w = changed_word(hw, t->level, idx, c);
+		if (pf_hw_same(hw, w))
+			return false;
+	} while (!pf_hw_cas(p, &hw, w));
 	return pf_hw_needs_flush(hw, w);
+}
+
+/*
+ * Slots [idx, end), each from its old to its new word. Settled words are overwritten plainly (DESIGN 4.3);
+ * those that continue one another exactly have new words that do, too, and are as settled.
+ */
+static bool change_slots(
+	const struct pf_leaves *t, unsigned idx, unsigned end, const struct change *c)
+{
+	bool flush = false;
+
+	while (idx < end) {
+		pf_hw_t hw = pf_hw_load(&t->base[idx]), w;
+
+		if (PF_UNLIKELY(!pf_hw_settled(hw, t->pt->features))) {
+			flush |= change_unsettled(t, idx++, c);
+			continue;
+		}
+		w = changed_word(hw, t->level, idx, c);
+		flush |= pf_hw_needs_flush(hw, w);
+		do {
+			pf_hw_store(&t->base[idx++], w);
+			hw = pf_hw_next(hw, t->level);
+			w = pf_hw_next(w, t->level);
+		} while (idx < end && pf_hw_same(pf_hw_load(&t->base[idx]), hw));
+	}
+	return flush;
 }
 
 bool pf_only_write_differs(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot)
@@ -154,8 +176,8 @@ bool pf_leaves_modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint
 				continue;
 			}
 		}
-		for (; idx < stop; idx++)
-			flush |= change_slot(t, idx, &c);
+		flush |= change_slots(t, idx, stop, &c);
+		idx = stop;
 	}
 	return flush;
 }

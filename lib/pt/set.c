@@ -83,10 +83,52 @@ static pf_hw_t mark_moved(pf_hw_t hw)
 	return pf_hw_encode(pf_pte_set(pf_hw_decode(hw, 0, 0), PF_PTE_SOFT_DIRTY), 0, false);
 }
 
+/* A whole folded block, whose A and D are those of any member, becomes entries of their own. */
+static void move_block(const struct pf_leaves *f, unsigned fidx, pf_hw_t *to)
+{
+	const unsigned n = PF_CONT_NR(0);
+	bool young = false, dirty = false;
+	pf_hw_t word = pf_hw_set_cont(pf_hw_load(&f->base[fidx]), 0, fidx, false);
+
+	for (unsigned i = 0; i < n; i++) {
+		pf_hw_t hw = pf_hw_take(f->pt, &f->base[fidx + i]);
+
+		young |= pf_hw_young(hw);
+		dirty |= pf_hw_dirty(hw);
+	}
+	word = mark_moved(pf_hw_add_ad(word, young, dirty));
+	for (unsigned i = 0; i < n; i++)
+		pf_hw_store(&to[i], pf_hw_advance(word, 0, i));
+}
+
+/* Some slots from fidx, at most max, each with its own A and D; returns how many. */
+static unsigned move_stretch(const struct pf_leaves *f, unsigned fidx, pf_hw_t *to, unsigned max)
+{
+	pf_hw_t hw = pf_hw_load(&f->base[fidx]), w;
+	unsigned n = 0;
+
+	if (PF_CONT_SHIFT(0) && pf_hw_cont(hw)) {
+		/* Whole: the ends of the run were unfolded. */
+		move_block(f, fidx, to);
+		return PF_CONT_NR(0);
+	}
+	if (!pf_hw_settled(hw, f->pt->features)) {
+		pf_hw_store(to, mark_moved(pf_hw_take(f->pt, &f->base[fidx])));
+		return 1;
+	}
+	w = mark_moved(hw);
+	do {
+		pf_hw_store(&f->base[fidx + n], pf_hw_empty());
+		pf_hw_store(&to[n++], w);
+		hw = pf_hw_advance(hw, 0, 1);
+		w = pf_hw_advance(w, 0, 1);
+	} while (n < max && pf_hw_same(pf_hw_load(&f->base[fidx + n]), hw));
+	return n;
+}
+
 void pf_move_ptes(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
 	unsigned nr, struct pf_extent extent)
 {
-	const unsigned n = PF_CONT_NR(0);
 	struct pf_leaves f = pf_leaves(from);
 
 	pf_contpte_unfold_ends(&f, fidx, nr);
@@ -100,29 +142,10 @@ void pf_move_ptes(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to,
 	from->table->live -= nr;
 	to->table->live += nr;
 	while (nr) {
-		unsigned stop = 1;
-		bool cont = n > 1 && pf_hw_cont(pf_hw_load(&from->base[fidx]));
-		pf_hw_t hw = pf_hw_take(from->pt, &from->base[fidx]);
+		unsigned n = move_stretch(&f, fidx, to->base + tidx, nr);
 
-		if (cont) {
-			/* A whole block (ends were unfolded): its A and D are those of any member.
-			 */
-			bool young = pf_hw_young(hw), dirty = pf_hw_dirty(hw);
-
-			for (unsigned i = 1; i < n; i++) {
-				pf_hw_t w = pf_hw_take(from->pt, &from->base[fidx + i]);
-
-				young |= pf_hw_young(w);
-				dirty |= pf_hw_dirty(w);
-			}
-			hw = pf_hw_add_ad(pf_hw_set_cont(hw, 0, fidx, false), young, dirty);
-			stop = n;
-		}
-		hw = mark_moved(hw);
-		for (unsigned i = 0; i < stop; i++)
-			pf_hw_store(&to->base[tidx + i], pf_hw_advance(hw, 0, i));
-		fidx += stop;
-		tidx += stop;
-		nr -= stop;
+		fidx += n;
+		tidx += n;
+		nr -= n;
 	}
 }
