@@ -66,11 +66,7 @@ PF_INLINE pf_hw_t pf_hw_wrprotect(pf_hw_t hw)
 	return pf_plain_clear(hw, PF_PLAIN_W);
 }
 
-/*
- * By the word alone: where a CPU may set D through a translation that it cached while the page was
- * writable, the caller must not take a clean entry for settled between removing W and the end of
- * the flush (DESIGN 4.3).
- */
+/* Late D: a clean entry without W may have had W until a moment ago, and some TLB may not know. */
 PF_INLINE bool pf_hw_settled(pf_hw_t hw, unsigned features)
 {
 	features &= PF_HW_AD_FEATURES;
@@ -78,7 +74,9 @@ PF_INLINE bool pf_hw_settled(pf_hw_t hw, unsigned features)
 		return true;
 	if (!pf_hw_young(hw))
 		return false;
-	return !(features & PF_FEAT_HD) || pf_hw_dirty(hw) || !pf_hw_write(hw);
+	if (!(features & PF_FEAT_HD) || pf_hw_dirty(hw))
+		return true;
+	return !PF_HW_LATE_D && !pf_hw_write(hw);
 }
 
 /* Words that are not valid are never cached, and hardware does not act on software's bits. */

@@ -44,6 +44,7 @@ enum broken {
 	BROKEN_SETTLED_ALWAYS,
 	BROKEN_SETTLED_NEVER,
 	BROKEN_SETTLED_IGNORES_DIRTY,
+	BROKEN_SETTLED_IGNORES_LATE_D,
 	BROKEN_NEEDS_FLUSH_NEVER,
 	BROKEN_NEEDS_FLUSH_ALWAYS,
 	BROKEN_NEEDS_FLUSH_IGNORES_WRITE,
@@ -250,6 +251,8 @@ static inline bool broken_settled(pf_hw_t hw, unsigned features)
 {
 	if (BROKEN(SETTLED_IGNORES_DIRTY))
 		features &= ~PF_FEAT_HD;
+	if (BROKEN(SETTLED_IGNORES_LATE_D) && pf_hw_young(hw) && !pf_hw_write(hw))
+		return true;
 	return BROKEN(SETTLED_ALWAYS) || (!BROKEN(SETTLED_NEVER) && pf_hw_settled(hw, features));
 }
 

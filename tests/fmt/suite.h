@@ -31,6 +31,7 @@ struct suite_expect {
 	unsigned frame_bits;
 	unsigned swap_offset_bits;
 	unsigned ad_features;
+	bool late_d;     /* a stale writable translation may set D where W is gone */
 	bool two_words;  /* of 32 bits: software's changes are ordered by the table lock only */
 	bool arm64_tlbi; /* else the fake operation */
 	bool no_kernel_xonly; /* a privileged page that can be executed can be read */

@@ -24,6 +24,7 @@ static void geometry_is_the_documented_one(void **state)
 	assert_int_equal(PF_PFN_BITS, suite_x->frame_bits);
 	assert_int_equal(PF_SWAP_OFFSET_BITS, suite_x->swap_offset_bits);
 	assert_int_equal(PF_HW_AD_FEATURES, suite_x->ad_features);
+	assert_int_equal(PF_HW_LATE_D, suite_x->late_d);
 }
 
 /* All combinations of attributes, at every leaf level, single and contiguous. */

@@ -136,7 +136,10 @@ static bool want_settled(pf_pte_t e, unsigned features)
 		return true;
 	if ((features & PF_FEAT_HAF) && !pf_pte_young(e))
 		return false;
-	return !(features & PF_FEAT_HD) || pf_pte_dirty(e) || !pf_pte_write(e);
+	if (!(features & PF_FEAT_HD) || pf_pte_dirty(e))
+		return true;
+	/* where D may be late, W says nothing of what TLBs still hold */
+	return !suite_x->late_d && !pf_pte_write(e);
 }
 
 /* Features of hardware that may stand under any format: HD implies HAF. */

@@ -43,6 +43,7 @@ static const struct suite_expect known[] = {
 		.frame_bits = 40,
 		.swap_offset_bits = 40,
 		.ad_features = PF_FEAT_HAF | PF_FEAT_HD,
+		.late_d = true,
 	},
 	{
 		.id = "fake_nz",
@@ -74,6 +75,7 @@ static const struct suite_expect known[] = {
 		.frame_bits = 36,
 		.swap_offset_bits = 32,
 		.ad_features = PF_FEAT_HAF | PF_FEAT_HD,
+		.late_d = true,
 		.two_words = true,
 	},
 };
