@@ -81,6 +81,25 @@ void machine_check_quiescent(uint16_t asid);
 /* All processes gone: all frames returned, nothing cached. Returns bytes still allocated. */
 uint64_t machine_check_end(void);
 
+/* ---- for schedulers and tests ---- */
+/* Another CPU's thread runs now: no context switch happens, nothing is completed or published. */
+void machine_run_on(unsigned cpu);
+/* Called at every hooked event before it takes effect, and again and again with blocked set while the lock that
+ * the current CPU wants is held by another. NULL: a lock that is held is a deadlock (rule L2). */
+void machine_set_schedule(void (*point)(void *ctx, bool blocked), void *ctx);
+/* A store in two steps: translated now; D set and data written by machine_store_end(), or earlier when an
+ * invalidation of its translation completes. Both on the same CPU; one at a time for each. */
+struct machine_fault machine_store_begin(uint64_t va, uint64_t value);
+struct machine_fault machine_store_end(void);
+/* No walks that nobody asked for (default: on). Accesses choose among stale translations all the same. */
+void machine_adversary(bool on);
+/* Forget the violation recorded, to look for the next. */
+void machine_forget_violation(void);
+/* Names of the rules, in the order of docs/RULES.md; NULL-terminated. */
+const char *const *machine_rules(void);
+/* RCU callbacks whose readers are gone, now. */
+void machine_rcu_drain(void);
+
 /* Mutants (judge only). */
 void machine_set_mutant(const char *name);
 
