@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+#include "tlbmodel.h"
+
+#include <stdlib.h>
+
+#include "base/bits.h"
+
+/* The flags of a run, moved to where an entry has its own. */
+#define RUN_DENIED(e, r) ((e)->x.v & (uint32_t)(r)->flags << 24 & TLB_X_DENY_WRITE)
+PF_STATIC_ASSERT(TLB_RUN_WRITE << 24 == TLB_X_DENY_WRITE, "one `and` tells whether a run may hit");
+
+struct tlb_model {
+	struct tlb_level *l1[3]; /* by enum tlb_access; they may be the same */
+	struct tlb_level *l2[TLB_SIDES];
+	struct tlb_level *walk[TLB_WALK_LEVELS];
+	uint32_t walk_last[TLB_WALK_LEVELS]; /* slot used last: a guess */
+	uint64_t now;
+	struct tlb_counters count[TLB_SIDES];
+	uint64_t dropped;
+	bool walk_caches;     /* there are some */
+	uint8_t level_of[64]; /* level of the table that holds a leaf of 2^n bytes */
+	bool no_instr;        /* l1[TLB_EXEC] is there for the fast path, and stays empty */
+	tlb_xlate_fn *xlate;
+	void *ctx;
+	struct tlb_cfg cfg;
+	struct tlb_level store[5 + TLB_WALK_LEVELS];
+	unsigned nr_store;
+};
+
+static unsigned table_shift(const struct tlb_cfg *cfg, unsigned level)
+{
+	return cfg->page_shift + level * cfg->level_bits;
+}
+
+static struct tlb_level_cfg walk_cfg(const struct tlb_cfg *cfg, unsigned level)
+{
+	return (struct tlb_level_cfg){
+		.narrays = 1,
+		.array[0] = {.entries = cfg->walk[level].entries,
+			.ways = cfg->walk[level].ways,
+			.sizes = UINT64_C(1) << table_shift(cfg, level)},
+	};
+}
+
+static const char *check_l1(const struct tlb_cfg *cfg, const struct tlb_level_cfg *l1)
+{
+	uint64_t sizes = 0;
+
+	for (unsigned i = 0; i < l1->narrays && i < TLB_MAX_ARRAYS; i++)
+		sizes |= l1->array[i].sizes;
+	/* Else an access would miss L1 again and again, and runs would not be exact. */
+	if (!(sizes & ((UINT64_C(2) << cfg->page_shift) - 1)))
+		return "an L1 holds no size as small as the page";
+	for (unsigned i = 0; i < cfg->l2.narrays && i < TLB_MAX_ARRAYS; i++)
+		if (cfg->l2.array[i].sizes & ((sizes & -sizes) - 1))
+			return "an L2 holds a smaller size than an L1";
+	for (unsigned i = 0; i < cfg->l2i.narrays && i < TLB_MAX_ARRAYS; i++)
+		if (cfg->l2i.array[i].sizes & ((sizes & -sizes) - 1))
+			return "an L2 holds a smaller size than an L1";
+	if (l1->fracture == TLB_FRACTURE_BYPASS)
+		return "an L1 must hold every translation";
+	return tlb_level_check(l1);
+}
+
+const char *tlbmodel_check(const struct tlb_cfg *cfg)
+{
+	const char *wrong = NULL;
+
+	if (cfg->page_shift < 12 || cfg->page_shift > 16)
+		return "the page is not 4K to 64K";
+	if (!cfg->levels || cfg->levels > TLB_WALK_LEVELS || !cfg->level_bits)
+		return "tables have 1 to 5 levels";
+	if (table_shift(cfg, cfg->levels) > 64)
+		return "tables cover more than 64 bits";
+	if (!cfg->l1d.narrays)
+		return "there is no L1 for data";
+	if (cfg->l2i.narrays && !cfg->l2.narrays)
+		return "there is an L2 for instructions and none for data";
+	wrong = check_l1(cfg, &cfg->l1d);
+	if (!wrong && cfg->l1st.narrays)
+		wrong = check_l1(cfg, &cfg->l1st);
+	if (!wrong && cfg->l1i.narrays)
+		wrong = check_l1(cfg, &cfg->l1i);
+	if (!wrong && cfg->l2.narrays)
+		wrong = tlb_level_check(&cfg->l2);
+	if (!wrong && cfg->l2i.narrays)
+		wrong = tlb_level_check(&cfg->l2i);
+	if (!wrong && cfg->walk[0].entries)
+		wrong = "a walk cache of level 0 would be a TLB";
+	for (unsigned i = 1; !wrong && i < TLB_WALK_LEVELS; i++)
+		if (cfg->walk[i].entries) {
+			struct tlb_level_cfg w = walk_cfg(cfg, i);
+
+			if (i >= cfg->levels)
+				wrong = "a walk cache of a level that the tables do not have";
+			else
+				wrong = tlb_level_check(&w);
+		}
+	return wrong;
+}
+
+static bool make_level(struct tlb_model *m, const struct tlb_level_cfg *cfg, struct tlb_level **l)
+{
+	*l = &m->store[m->nr_store];
+	if (!tlb_level_init(*l, cfg))
+		return false;
+	m->nr_store++;
+	return true;
+}
+
+/* Stands where there is no level, for code that looks before it asks; nothing is inserted. */
+static const struct tlb_level_cfg no_level = {
+	.narrays = 1,
+	.array[0] = {.entries = 1, .sizes = 1 << 12},
+};
+
+struct tlb_model *tlbmodel_new(const struct tlb_cfg *cfg, tlb_xlate_fn *xlate, void *ctx)
+{
+	struct tlb_model *m = calloc(1, sizeof(*m));
+	bool ok;
+
+	if (!m)
+		return NULL;
+	m->cfg = *cfg;
+	m->xlate = xlate;
+	m->ctx = ctx;
+	ok = make_level(m, &cfg->l1d, &m->l1[TLB_READ]);
+	m->l1[TLB_WRITE] = m->l1[TLB_READ];
+	if (cfg->l1st.narrays)
+		ok = ok && make_level(m, &cfg->l1st, &m->l1[TLB_WRITE]);
+	m->no_instr = !cfg->l1i.narrays;
+	ok = ok && make_level(m, m->no_instr ? &no_level : &cfg->l1i, &m->l1[TLB_EXEC]);
+	if (cfg->l2.narrays)
+		ok = ok && make_level(m, &cfg->l2, &m->l2[TLB_DATA]);
+	m->l2[TLB_INSTR] = m->l2[TLB_DATA];
+	if (cfg->l2i.narrays)
+		ok = ok && make_level(m, &cfg->l2i, &m->l2[TLB_INSTR]);
+	for (unsigned i = 1; i < TLB_WALK_LEVELS; i++)
+		if (cfg->walk[i].entries) {
+			struct tlb_level_cfg w = walk_cfg(cfg, i);
+
+			ok = ok && make_level(m, &w, &m->walk[i]);
+			m->walk_caches = true;
+		}
+	for (unsigned leaf = cfg->page_shift; leaf < 64; leaf++)
+		while (m->level_of[leaf] + 1 < cfg->levels &&
+			table_shift(cfg, m->level_of[leaf] + 1u) <= leaf)
+			m->level_of[leaf]++;
+	if (!ok) {
+		tlbmodel_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void tlbmodel_free(struct tlb_model *m)
+{
+	if (!m)
+		return;
+	for (unsigned i = 0; i < m->nr_store; i++)
+		tlb_level_free(&m->store[i]);
+	free(m);
+}
+
+/* ---- misses ---- */
+
+static void use(struct tlb_model *m, struct tlb_level *l, uint32_t slot)
+{
+	l->ent[slot].stamp = ++m->now;
+}
+
+/* Loads of a walk that ended at a leaf of that size; fills the walk caches with what it read. */
+static inline unsigned walk(struct tlb_model *m, uint64_t key, unsigned leaf)
+{
+	unsigned level = m->level_of[leaf], from = level + 1;
+	struct tlb_place place[TLB_WALK_LEVELS];
+
+	if (!m->walk_caches)
+		return m->cfg.levels - level;
+	for (; from < m->cfg.levels; from++) {
+		struct tlb_level *l = m->walk[from];
+		uint32_t slot = m->walk_last[from];
+
+		if (!l)
+			continue;
+		if (!tlb_entry_covers(&l->ent[slot], key))
+			slot = tlb_level_look(l, key, &place[from]);
+		if (slot != TLB_NO_SLOT) {
+			use(m, l, slot);
+			m->walk_last[from] = slot;
+			break;
+		}
+	}
+	for (unsigned i = level + 1; i < from; i++) {
+		unsigned shift = table_shift(&m->cfg, i);
+		tlb_xlate_t x = tlb_xlate(shift, shift, shift, true);
+
+		if (m->walk[i])
+			m->walk_last[i] = tlb_level_insert(
+				m->walk[i], key, x, UINT8_MAX, ++m->now, &place[i]);
+	}
+	return from - level;
+}
+
+static void allow_write(struct tlb_level *l, uint64_t key, tlb_xlate_t x)
+{
+	uint32_t slot = l ? tlb_level_find(l, key) : TLB_NO_SLOT;
+	struct tlb_entry *e;
+
+	if (slot == TLB_NO_SLOT)
+		return;
+	e = &l->ent[slot];
+	e->x.v = (e->x.v & ~TLB_X_DENY_WRITE) | (x.v & TLB_X_DENY_WRITE);
+}
+
+static inline tlb_xlate_t translate(struct tlb_model *m, uint64_t key, enum tlb_access access)
+{
+	return m->xlate(m->ctx, key & TLB_PAGE_MASK, (unsigned)(key >> TLB_ASID_SHIFT), access);
+}
+
+/* A write through an entry that denies it. What entries say about writes is updated; 0 if it failed. */
+static __attribute__((noinline)) tlb_xlate_t upgrade(struct tlb_model *m, uint64_t key)
+{
+	tlb_xlate_t x = translate(m, key, TLB_WRITE);
+
+	m->count[TLB_DATA].upgrade++;
+	if (!x.v)
+		return x;
+	allow_write(m->l1[TLB_READ], key, x);
+	if (m->l1[TLB_WRITE] != m->l1[TLB_READ])
+		allow_write(m->l1[TLB_WRITE], key, x);
+	allow_write(m->l2[TLB_DATA], key, x);
+	return x;
+}
+
+/* One access. Returns the L1 entry that serves it, or NULL if it failed. */
+static inline __attribute__((always_inline)) struct tlb_entry *access_one(
+	struct tlb_model *m, uint64_t key, enum tlb_access access, struct tlb_counters *count)
+{
+	struct tlb_level *l1 = m->l1[access], *l2 = m->l2[access == TLB_EXEC];
+	uint32_t deny = access == TLB_WRITE ? TLB_X_DENY_WRITE : 0;
+	struct tlb_place in_l1, in_l2 = {.changes = UINT64_MAX};
+	uint32_t slot = tlb_level_look(l1, key, &in_l1);
+	unsigned cap = UINT8_MAX;
+	tlb_xlate_t x = {0}; /* the present translation, once asked for */
+
+	if (slot != TLB_NO_SLOT) {
+		if (l1->ent[slot].x.v & deny) {
+			x = upgrade(m, key);
+			if (!x.v)
+				return NULL;
+			slot = tlb_level_look(l1, key, &in_l1);
+		}
+		if (slot != TLB_NO_SLOT) {
+			use(m, l1, slot);
+			goto out;
+		}
+	}
+	slot = l2 ? tlb_level_look(l2, key, &in_l2) : TLB_NO_SLOT;
+	if (PF_UNLIKELY(slot != TLB_NO_SLOT && !x.v && (l2->ent[slot].x.v & deny))) {
+		x = upgrade(m, key);
+		if (!x.v)
+			return NULL;
+		slot = tlb_level_look(l2, key, &in_l2);
+	}
+	if (slot != TLB_NO_SLOT) {
+		use(m, l2, slot);
+		x = l2->ent[slot].x;
+		cap = l2->ent[slot].shift;
+	} else {
+		if (!x.v)
+			x = translate(m, key, access);
+		if (!x.v)
+			return NULL;
+		count->l2_miss++;
+		count->walk_loads += walk(m, key, tlb_x_leaf(x));
+		if (l2)
+			tlb_level_insert(l2, key, x, UINT8_MAX, ++m->now, &in_l2);
+	}
+	count->l1_miss++;
+	slot = tlb_level_insert(l1, key, x, cap, ++m->now, &in_l1);
+out:
+	l1->hint[tlb_hint_of(key)] = (uint16_t)slot;
+	return &l1->ent[slot];
+}
+
+/* The second access of a run that may do anything: a write after reads, or a read after a write. */
+static __attribute__((noinline)) void run_second(
+	struct tlb_model *m, uint64_t key, enum tlb_access access)
+{
+	/* The accesses before one that failed were done, but how many is not known. */
+	if (!access_one(m, key, access, &m->count[TLB_DATA]))
+		m->count[TLB_DATA].failed++;
+}
+
+/* A run that the fast path did not serve: at most one access of each kind does anything. */
+static __attribute__((noinline)) void run_slow(
+	struct tlb_model *m, const struct tlb_run *r, uint64_t key)
+{
+	enum tlb_access access = r->flags & TLB_RUN_EXEC          ? TLB_EXEC
+				 : r->flags & TLB_RUN_WRITE_FIRST ? TLB_WRITE
+								  : TLB_READ;
+	struct tlb_counters *count = &m->count[access == TLB_EXEC ? TLB_INSTR : TLB_DATA];
+	const struct tlb_entry *e;
+
+	count->accesses += r->count;
+	if (access == TLB_EXEC && m->no_instr)
+		return;
+	e = access_one(m, key, access, count);
+	if (!e) {
+		count->failed += r->count;
+		return;
+	}
+	if (e->x.v & TLB_X_FOLDED)
+		count->folded += r->count;
+	if (access == TLB_READ && (r->flags & TLB_RUN_WRITE))
+		run_second(m, key, TLB_WRITE);
+	/* A read after a write finds its entry, unless reads look elsewhere. */
+	if (access == TLB_WRITE && (r->flags & TLB_RUN_READ) && m->l1[TLB_READ] != m->l1[TLB_WRITE])
+		run_second(m, key, TLB_READ);
+}
+
+/* ---- the fast path ---- */
+
+/* The level is the same for every data access: one lookup serves a run. */
+static void run_shared(struct tlb_model *m, const struct tlb_run *runs, size_t nr)
+{
+	struct tlb_level *const data = m->l1[TLB_READ], *const instr = m->l1[TLB_EXEC];
+	/* Of both sides, and of instructions alone. */
+	uint64_t all = 0, folded = 0, instr_all = 0, instr_folded = 0, now = m->now;
+
+	for (const struct tlb_run *r = runs, *end = runs + nr; r < end; r++) {
+		uint64_t key = (uint64_t)r->asid << TLB_ASID_SHIFT | r->page, count = r->count;
+		struct tlb_level *l = r->flags & TLB_RUN_EXEC ? instr : data;
+		struct tlb_entry *e = &l->ent[l->hint[tlb_hint_of(key)]];
+
+		if (PF_LIKELY(!(((key & e->mask) ^ e->base) | RUN_DENIED(e, r)))) {
+			uint64_t is_instr = -(uint64_t)(l == instr);
+
+			e->stamp = ++now;
+			all += count;
+			instr_all += count & is_instr;
+			count &= -(uint64_t) !!(e->x.v & TLB_X_FOLDED);
+			folded += count;
+			instr_folded += count & is_instr;
+		} else {
+			m->now = now;
+			run_slow(m, r, key);
+			now = m->now;
+		}
+	}
+	m->now = now;
+	m->count[TLB_DATA].accesses += all - instr_all;
+	m->count[TLB_DATA].folded += folded - instr_folded;
+	m->count[TLB_INSTR].accesses += instr_all;
+	m->count[TLB_INSTR].folded += instr_folded;
+}
+
+/* Stores have an L1 of their own. */
+static void run_split(struct tlb_model *m, const struct tlb_run *runs, size_t nr)
+{
+	for (const struct tlb_run *r = runs, *end = runs + nr; r < end; r++) {
+		uint64_t key = (uint64_t)r->asid << TLB_ASID_SHIFT | r->page;
+		unsigned hint = tlb_hint_of(key);
+		struct tlb_counters *count = &m->count[TLB_DATA];
+		struct tlb_entry *rd = &m->l1[TLB_READ]->ent[m->l1[TLB_READ]->hint[hint]];
+		struct tlb_entry *wr = &m->l1[TLB_WRITE]->ent[m->l1[TLB_WRITE]->hint[hint]];
+		struct tlb_entry *first = r->flags & TLB_RUN_WRITE_FIRST ? wr : rd;
+		uint64_t miss = 0;
+
+		if (r->flags & TLB_RUN_EXEC) {
+			count = &m->count[TLB_INSTR];
+			first = rd = &m->l1[TLB_EXEC]->ent[m->l1[TLB_EXEC]->hint[hint]];
+		}
+		if ((r->flags & TLB_RUN_READ) || !(r->flags & TLB_RUN_WRITE))
+			miss = (key & rd->mask) ^ rd->base;
+		if (r->flags & TLB_RUN_WRITE)
+			miss |= ((key & wr->mask) ^ wr->base) | (wr->x.v & TLB_X_DENY_WRITE);
+		if (miss) {
+			run_slow(m, r, key);
+			continue;
+		}
+		/* Two levels: their order does not matter. */
+		m->now++;
+		if ((r->flags & TLB_RUN_READ) || !(r->flags & TLB_RUN_WRITE))
+			rd->stamp = m->now;
+		if (r->flags & TLB_RUN_WRITE)
+			wr->stamp = m->now;
+		count->accesses += r->count;
+		count->folded += first->x.v & TLB_X_FOLDED ? r->count : 0;
+	}
+}
+
+void tlbmodel_run(struct tlb_model *m, const struct tlb_run *runs, size_t nr)
+{
+	if (m->l1[TLB_WRITE] == m->l1[TLB_READ])
+		run_shared(m, runs, nr);
+	else
+		run_split(m, runs, nr);
+}
+
+void tlbmodel_run_all(
+	struct tlb_model *const *models, unsigned nr_models, const struct tlb_run *runs, size_t nr)
+{
+	enum { PIECE = 8192 }; /* 128 KiB of runs */
+
+	for (size_t at = 0; at < nr; at += PIECE)
+		for (unsigned i = 0; i < nr_models; i++)
+			tlbmodel_run(models[i], runs + at, pf_min(PIECE, nr - at));
+}
+
+/* ---- invalidation ---- */
+
+static void drop_l1(struct tlb_model *m, uint64_t key, uint64_t nr)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		if (i == TLB_WRITE && m->l1[TLB_WRITE] == m->l1[TLB_READ])
+			continue;
+		m->dropped += m->cfg.l1_flushed_by_any ? tlb_level_drop_all(m->l1[i])
+						       : tlb_level_drop(m->l1[i], key, nr);
+	}
+}
+
+void tlbmodel_drop(struct tlb_model *m, unsigned asid, uint64_t page, uint64_t nr, bool tables)
+{
+	uint64_t key = (uint64_t)asid << TLB_ASID_SHIFT | (page & TLB_PAGE_MASK);
+
+	nr = pf_min(nr, TLB_PAGE_MASK + 1 - (page & TLB_PAGE_MASK));
+	drop_l1(m, key, nr);
+	for (unsigned i = 0; i < TLB_SIDES; i++)
+		if (m->l2[i] && (i != TLB_INSTR || m->l2[TLB_INSTR] != m->l2[TLB_DATA]))
+			m->dropped += tlb_level_drop(m->l2[i], key, nr);
+	for (unsigned i = 1; tables && i < TLB_WALK_LEVELS; i++)
+		if (m->walk[i])
+			tlb_level_drop(m->walk[i], key, nr);
+}
+
+/* asid -1: all of them. */
+static void drop_many(struct tlb_model *m, int64_t asid)
+{
+	for (unsigned i = 0; i < m->nr_store; i++) {
+		struct tlb_level *l = &m->store[i];
+		bool l1 = l == m->l1[TLB_READ] || l == m->l1[TLB_WRITE] || l == m->l1[TLB_EXEC];
+		bool l2 = l == m->l2[TLB_DATA] || l == m->l2[TLB_INSTR];
+		uint64_t dropped;
+
+		if (asid < 0 || (l1 && m->cfg.l1_flushed_by_any))
+			dropped = tlb_level_drop_all(l);
+		else
+			dropped = tlb_level_drop_asid(l, (uint64_t)asid);
+		if (l1 || l2)
+			m->dropped += dropped;
+	}
+}
+
+void tlbmodel_drop_asid(struct tlb_model *m, unsigned asid)
+{
+	drop_many(m, asid);
+}
+
+void tlbmodel_drop_all(struct tlb_model *m)
+{
+	drop_many(m, -1);
+}
+
+const struct tlb_counters *tlbmodel_counters(const struct tlb_model *m, enum tlb_side side)
+{
+	return &m->count[side];
+}
+
+uint64_t tlbmodel_dropped(const struct tlb_model *m)
+{
+	return m->dropped;
+}
