@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: MIT
+/* The memory system calls, as Linux checks and answers them. Section names are those of its source. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/oracle_impl.h"
+
+enum {
+	M_SHARED = 1,
+	M_PRIVATE = 2,
+	M_TYPE = 0xf,
+	M_FIXED = 0x10,
+	M_ANONYMOUS = 0x20,
+	M_GROWSDOWN = 0x100,
+	M_LOCKED = 0x2000,
+	M_NORESERVE = 0x4000,
+	M_POPULATE = 0x8000,
+	M_NONBLOCK = 0x10000,
+	M_STACK = 0x20000,
+	M_FIXED_NOREPLACE = 0x100000,
+};
+enum { P_READ = 1, P_WRITE = 2, P_EXEC = 4, P_SEM = 8 };
+#define P_GROWSDOWN UINT64_C(0x01000000)
+#define P_GROWSUP   UINT64_C(0x02000000)
+enum { R_MAYMOVE = 1, R_FIXED = 2, R_DONTUNMAP = 4 };
+
+/* ---- processes ---- */
+
+struct oracle *oracle_new(const struct oracle_config *cfg)
+{
+	struct oracle *o = ov_grow(NULL, sizeof(*o));
+	struct ov_process *p = ov_grow(NULL, sizeof(*p));
+
+	memset(o, 0, sizeof(*o));
+	memset(p, 0, sizeof(*p));
+	o->cfg = *cfg;
+	p->pid = 1;
+	p->start_brk = p->brk = cfg->brk_start;
+	o->processes = p;
+	return o;
+}
+
+static void free_process(struct ov_process *p)
+{
+	for (size_t i = 0; i < p->nr; i++)
+		ov_drop(p->vmas[i].object);
+	free(p->vmas);
+	free(p->pages.cells);
+	free(p);
+}
+
+void oracle_free(struct oracle *o)
+{
+	if (!o)
+		return;
+	while (o->processes) {
+		struct ov_process *p = o->processes;
+
+		o->processes = p->next;
+		free_process(p);
+	}
+	free(o);
+}
+
+int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
+{
+	struct ov_process *from = ov_process(o, pid), *p = ov_grow(NULL, sizeof(*p));
+
+	memset(p, 0, sizeof(*p));
+	p->pid = child;
+	p->start_brk = from->start_brk;
+	p->brk = from->brk;
+	ov_copy(&p->pages, &from->pages);
+	p->vmas = ov_grow(NULL, from->nr * sizeof(*p->vmas));
+	p->room = from->nr;
+	for (size_t i = 0; i < from->nr; i++) {
+		struct ov_vma v = from->vmas[i];
+		uint64_t first = v.start / o->cfg.page, nr = (v.end - v.start) / o->cfg.page;
+
+		if (v.flags & OV_DONTFORK || v.flags & OV_WIPEONFORK)
+			ov_discard(&p->pages, first, nr, false);
+		if (v.flags & OV_DONTFORK)
+			continue;
+		if (v.flags & OV_WIPEONFORK)
+			v.anon = 0;
+		v.flags &= ~(unsigned)OV_LOCKED;
+		v.anon = v.anon ? ++o->next_anon : 0;
+		v.inherited = v.anon;
+		if (v.object)
+			v.object->refs++;
+		p->vmas[p->nr++] = v;
+	}
+	p->next = o->processes;
+	o->processes = p;
+	return 0;
+}
+
+void oracle_exit(struct oracle *o, unsigned pid)
+{
+	for (struct ov_process **at = &o->processes; *at; at = &(*at)->next) {
+		if ((*at)->pid == pid) {
+			struct ov_process *p = *at;
+
+			*at = p->next;
+			free_process(p);
+			return;
+		}
+	}
+}
+
+/* ---- mmap, munmap ---- */
+
+static uint64_t page_align(const struct oracle *o, uint64_t n)
+{
+	return (n + o->cfg.page - 1) & ~(o->cfg.page - 1);
+}
+
+static bool in_page(const struct oracle *o, uint64_t n)
+{
+	return n & (o->cfg.page - 1);
+}
+
+static bool any_gap(const struct oracle *o, const struct ov_process *p, uint64_t len)
+{
+	uint64_t from = o->cfg.min_addr;
+
+	for (size_t i = 0; i < p->nr; i++) {
+		if (p->vmas[i].start >= from && p->vmas[i].start - from >= len)
+			return true;
+		if (p->vmas[i].end > from)
+			from = p->vmas[i].end;
+	}
+	return o->cfg.task_size - from >= len;
+}
+
+/* get_unmapped_area() with no address, or with one that is taken: any free place is right. */
+static int64_t chosen(
+	const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told)
+{
+	if (told == -ENOMEM && !any_gap(o, p, len))
+		return told;
+	if (told < 0)
+		return ORACLE_BAD_CHOICE;
+	uint64_t at = (uint64_t)told;
+
+	if (in_page(o, at) || at < o->cfg.min_addr || at > o->cfg.task_size - len ||
+		!ov_free_range(p, at, at + len))
+		return ORACLE_BAD_CHOICE;
+	return told;
+}
+
+static int64_t place(const struct oracle *o, const struct ov_process *p, uint64_t addr,
+	uint64_t len, uint64_t flags, int64_t told)
+{
+	if (len > o->cfg.task_size - o->cfg.min_addr)
+		return -ENOMEM;
+	if (flags & (M_FIXED | M_FIXED_NOREPLACE)) {
+		if (addr > o->cfg.task_size - len)
+			return -ENOMEM;
+		if (in_page(o, addr))
+			return -EINVAL;
+		if (addr < o->cfg.min_addr)
+			return -EPERM;
+		return (int64_t)addr;
+	}
+	addr &= ~(o->cfg.page - 1);
+	if (addr && addr < o->cfg.min_addr)
+		addr = page_align(o, o->cfg.min_addr);
+	/* A hint that fits is taken. */
+	if (addr && addr <= o->cfg.task_size - len && ov_free_range(p, addr, addr + len))
+		return (int64_t)addr;
+	return chosen(o, p, len, told);
+}
+
+int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot,
+	uint64_t flags, int64_t told)
+{
+	struct ov_process *p = ov_process(o, pid);
+	struct ov_vma v = {0};
+
+	if (!(flags & M_ANONYMOUS))
+		return ORACLE_UNKNOWN;
+	/* do_mmap */
+	if (!len)
+		return -EINVAL;
+	len = page_align(o, len);
+	if (!len)
+		return -ENOMEM;
+	if (p->nr > o->cfg.max_maps)
+		return -ENOMEM;
+	int64_t at = place(o, p, addr, len, flags, told);
+	uint64_t type = flags & M_TYPE;
+
+	/* A place is found before the type is looked at, so there is no address to tell then. */
+	if (at == ORACLE_BAD_CHOICE && type != M_SHARED && type != M_PRIVATE)
+		return -EINVAL;
+	if (at < 0)
+		return at;
+	v.start = (uint64_t)at;
+	v.end = v.start + len;
+	if (flags & M_FIXED_NOREPLACE && !ov_free_range(p, v.start, v.end))
+		return -EEXIST;
+	switch (type) {
+	case M_SHARED:
+		if (flags & M_GROWSDOWN)
+			return -EINVAL;
+		break;
+	case M_PRIVATE:
+		v.pgoff = v.start / o->cfg.page;
+		break;
+	case 8: /* MAP_DROPPABLE */
+		return ORACLE_UNKNOWN;
+	default:
+		return -EINVAL;
+	}
+	v.prot = (unsigned)prot & (P_READ | P_WRITE | P_EXEC);
+	v.flags = (flags & M_GROWSDOWN ? OV_GROWSDOWN : 0) | (flags & M_LOCKED ? OV_LOCKED : 0) |
+		  (flags & M_NORESERVE ? OV_NORESERVE : 0) | (flags & M_STACK ? OV_NOHUGEPAGE : 0);
+	/* mmap_region */
+	if (!ov_can_punch(o, p, v.start, v.end))
+		return -ENOMEM;
+	ov_remove(o, p, v.start, v.end);
+	if (type == M_SHARED) {
+		v.object = ov_grow(NULL, sizeof(*v.object));
+		memset(v.object, 0, sizeof(*v.object));
+		v.object->size = len / o->cfg.page;
+	} else if (v.prot & P_WRITE && !(flags & M_NORESERVE)) {
+		v.flags |= OV_ACCOUNT;
+	}
+	ov_insert(o, p, &v);
+	if ((flags & (M_POPULATE | M_NONBLOCK)) == M_POPULATE || flags & M_LOCKED)
+		if (v.prot & P_WRITE)
+			ov_make_anon(o, p, ov_find(p, v.start));
+	return at;
+}
+
+int64_t oracle_munmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len)
+{
+	struct ov_process *p = ov_process(o, pid);
+
+	/* do_vmi_munmap */
+	if (in_page(o, addr) || addr > o->cfg.task_size || len > o->cfg.task_size - addr)
+		return -EINVAL;
+	len = page_align(o, len);
+	if (!len)
+		return -EINVAL;
+	if (!ov_can_punch(o, p, addr, addr + len))
+		return -ENOMEM;
+	ov_remove(o, p, addr, addr + len);
+	return 0;
+}
+
+/* ---- mprotect ---- */
+
+static bool protect_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t start,
+	uint64_t end, unsigned prot)
+{
+	struct ov_vma *v = &p->vmas[i];
+	unsigned flags = v->flags;
+
+	if (v->prot == prot)
+		return true;
+	/* mprotect_fixup: what may be written is charged; what was never written is not any more. */
+	if (prot & P_WRITE) {
+		if (!(v->prot & P_WRITE) && !v->object && !(flags & (OV_ACCOUNT | OV_NORESERVE)))
+			flags |= OV_ACCOUNT;
+	} else if (!v->object && !v->anon) {
+		flags &= ~(unsigned)OV_ACCOUNT;
+	}
+	return ov_modify(o, p, start, end, prot, flags);
+}
+
+int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot)
+{
+	struct ov_process *p = ov_process(o, pid);
+	uint64_t grows = prot & (P_GROWSDOWN | P_GROWSUP), end;
+
+	/* do_mprotect_pkey */
+	prot &= ~(P_GROWSDOWN | P_GROWSUP);
+	if (grows == (P_GROWSDOWN | P_GROWSUP))
+		return -EINVAL;
+	if (in_page(o, addr))
+		return -EINVAL;
+	if (!len)
+		return 0;
+	end = addr + page_align(o, len);
+	if (end <= addr)
+		return -ENOMEM;
+	if (prot & ~(uint64_t)(P_READ | P_WRITE | P_EXEC | P_SEM))
+		return -EINVAL;
+	size_t i = ov_find(p, addr);
+
+	if (i == p->nr || p->vmas[i].start >= end)
+		return -ENOMEM;
+	if (grows & P_GROWSDOWN) {
+		if (!(p->vmas[i].flags & OV_GROWSDOWN))
+			return -EINVAL;
+		addr = p->vmas[i].start;
+	} else {
+		if (p->vmas[i].start > addr)
+			return -ENOMEM;
+		if (grows)
+			return -EINVAL;
+	}
+	while (addr < end) {
+		i = ov_find(p, addr);
+		if (i == p->nr || p->vmas[i].start > addr)
+			return -ENOMEM;
+		uint64_t stop = p->vmas[i].end < end ? p->vmas[i].end : end;
+
+		if (!protect_one(o, p, i, addr, stop, (unsigned)prot & (P_READ | P_WRITE | P_EXEC)))
+			return -ENOMEM;
+		addr = stop;
+	}
+	return 0;
+}
+
+/* ---- mremap ---- */
+
+static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a + a_len > b && b + b_len > a;
+}
+
+/* move_vma: a new mapping with the old one's pages; then the old range goes, or stays without pages. */
+static void move(struct oracle *o, struct ov_process *p, uint64_t from, uint64_t old_len,
+	uint64_t to, uint64_t new_len, bool keep)
+{
+	struct ov_vma *old = &p->vmas[ov_find(p, from)], v = *old;
+	uint64_t page = o->cfg.page, carried = old_len < new_len ? old_len : new_len;
+	bool whole = old->start == from && old->end == from + old_len;
+
+	v.pgoff += (from - v.start) / page;
+	/* copy_vma: nothing in it knows its offset yet, so it may take the one of its place. */
+	if (!v.object && !v.anon)
+		v.pgoff = to / page;
+	v.start = to;
+	v.end = to + new_len;
+	ov_insert(o, p, &v);
+	if (!v.object)
+		ov_move(&p->pages, from / page, to / page, carried / page);
+	if (!keep) {
+		if (old_len)
+			ov_remove(o, p, from, from + old_len);
+		return;
+	}
+	old = &p->vmas[ov_find(p, from)];
+	if (whole && old->start == from && old->end == from + old_len) {
+		old->anon = 0;
+		old->inherited = false;
+	}
+}
+
+static int64_t expand(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t old_len,
+	uint64_t new_len, uint64_t flags, int64_t told)
+{
+	size_t i = ov_find(p, addr);
+	struct ov_vma *v = &p->vmas[i];
+	uint64_t end = addr + new_len;
+
+	if (v->end == addr + old_len && end > addr && end <= o->cfg.task_size &&
+		ov_free_range(p, v->end, end)) {
+		struct ov_vma more = *v;
+
+		more.pgoff += (v->end - v->start) / o->cfg.page;
+		more.start = v->end;
+		more.end = end;
+		ov_insert(o, p, &more);
+		return (int64_t)addr;
+	}
+	if (!(flags & R_MAYMOVE))
+		return -ENOMEM;
+	if (p->nr >= o->cfg.max_maps - 3)
+		return -ENOMEM;
+	int64_t at = chosen(o, p, new_len, told);
+
+	if (at >= 0)
+		move(o, p, addr, old_len, (uint64_t)at, new_len, false);
+	return at;
+}
+
+/* mremap_to: a fixed new address, or the old mapping left behind. */
+static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t old_len,
+	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told)
+{
+	if (flags & R_FIXED) {
+		if (!ov_can_punch(o, p, new_addr, new_addr + new_len))
+			return -ENOMEM;
+		ov_remove(o, p, new_addr, new_addr + new_len);
+	}
+	if (old_len > new_len) {
+		if (!ov_can_punch(o, p, addr + new_len, addr + old_len))
+			return -ENOMEM;
+		ov_remove(o, p, addr + new_len, addr + old_len);
+		old_len = new_len;
+	}
+	int64_t at = place(o, p, new_addr, new_len, flags & R_FIXED ? M_FIXED : 0, told);
+
+	if (at >= 0)
+		move(o, p, addr, old_len, (uint64_t)at, new_len, flags & R_DONTUNMAP);
+	return at;
+}
+
+int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t old_len,
+	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told)
+{
+	struct ov_process *p = ov_process(o, pid);
+	bool to = flags & (R_FIXED | R_DONTUNMAP);
+
+	old_len = page_align(o, old_len);
+	new_len = page_align(o, new_len);
+	/* check_mremap_params */
+	if (flags & ~(uint64_t)(R_MAYMOVE | R_FIXED | R_DONTUNMAP))
+		return -EINVAL;
+	if (in_page(o, addr) || !new_len || new_len > o->cfg.task_size)
+		return -EINVAL;
+	if (to) {
+		if (new_addr > o->cfg.task_size - new_len || in_page(o, new_addr) ||
+			!(flags & R_MAYMOVE) || (flags & R_DONTUNMAP && old_len != new_len) ||
+			overlaps(addr, old_len, new_addr, new_len))
+			return -EINVAL;
+		if (p->nr + 2 >= o->cfg.max_maps - 3)
+			return -ENOMEM;
+	}
+	/* check_prep_vma */
+	size_t i = ov_find(p, addr);
+
+	if (i == p->nr || p->vmas[i].start > addr)
+		return -EFAULT;
+	struct ov_vma *v = &p->vmas[i];
+
+	if (to || new_len > old_len) {
+		uint64_t within = old_len < new_len ? old_len : new_len;
+
+		if (!old_len && !v->object)
+			return -EINVAL;
+		if (within > v->end - addr)
+			return -EFAULT;
+	}
+	if (to)
+		return move_to(o, p, addr, old_len, new_len, flags, new_addr, told);
+	if (new_len > old_len)
+		return expand(o, p, addr, old_len, new_len, flags, told);
+	if (new_len < old_len) {
+		/* shrink_vma is a munmap of the tail, holes and all. */
+		int64_t r = oracle_munmap(o, pid, addr + new_len, old_len - new_len);
+
+		if (r < 0)
+			return r;
+	}
+	return (int64_t)addr;
+}
+
+/* ---- brk ---- */
+
+void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start)
+{
+	struct ov_process *p = ov_process(o, pid);
+
+	p->start_brk = p->brk = start;
+}
+
+uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk)
+{
+	struct ov_process *p = ov_process(o, pid);
+	uint64_t now = page_align(o, p->brk), to = page_align(o, brk);
+
+	if (brk < p->start_brk || to < brk || to > o->cfg.task_size)
+		return p->brk;
+	if (to == now)
+		return p->brk = brk;
+	if (brk <= p->brk) {
+		size_t i = ov_find(p, to);
+
+		if (i == p->nr || p->vmas[i].start >= now)
+			return p->brk;
+		if (!ov_can_punch(o, p, to, now))
+			return p->brk;
+		ov_remove(o, p, to, now);
+		return p->brk = brk;
+	}
+	/* One page is kept free above the heap. */
+	if (!ov_free_range(p, now, to + o->cfg.page) || p->nr > o->cfg.max_maps)
+		return p->brk;
+	struct ov_vma v = {.start = now,
+		.end = to,
+		.pgoff = now / o->cfg.page,
+		.prot = P_READ | P_WRITE,
+		.flags = OV_ACCOUNT};
+
+	ov_insert(o, p, &v);
+	return p->brk = brk;
+}
+
+/* ---- accesses ---- */
+
+static struct ov_vma *mapping_of(const struct ov_process *p, uint64_t va)
+{
+	size_t i = ov_find(p, va);
+
+	return i < p->nr && p->vmas[i].start <= va ? &p->vmas[i] : NULL;
+}
+
+enum oracle_signal oracle_access(
+	struct oracle *o, unsigned pid, uint64_t va, enum oracle_access how)
+{
+	struct ov_process *p = ov_process(o, pid);
+	const struct ov_vma *v = mapping_of(p, va);
+
+	unsigned need = how == ORACLE_WRITE ? P_WRITE : how == ORACLE_EXEC ? P_EXEC : 0;
+
+	if (!v || !v->prot || (v->prot & need) != need)
+		return ORACLE_SEGV;
+	if (how == ORACLE_READ && v->prot == P_EXEC)
+		return ORACLE_EITHER;
+	if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
+		return ORACLE_BUS;
+	return ORACLE_OK;
+}
+
+static struct ov_table *table_of(
+	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *page)
+{
+	struct ov_vma *v = mapping_of(p, va);
+
+	if (!v || !v->object) {
+		*page = va / o->cfg.page;
+		return &p->pages;
+	}
+	*page = v->pgoff + (va - v->start) / o->cfg.page;
+	return &v->object->pages;
+}
+
+void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp)
+{
+	struct ov_process *p = ov_process(o, pid);
+	uint64_t page;
+	struct ov_table *t = table_of(o, p, va, &page);
+
+	ov_put(t, page, stamp, false);
+	if (mapping_of(p, va))
+		ov_make_anon(o, p, ov_find(p, va));
+}
+
+unsigned oracle_load(
+	struct oracle *o, unsigned pid, uint64_t va, uint64_t allowed[ORACLE_MAX_ALLOWED])
+{
+	uint64_t page;
+	struct ov_table *t = table_of(o, ov_process(o, pid), va, &page);
+	struct ov_cell *c = ov_get(t, page);
+
+	allowed[0] = c ? c->value : 0;
+	allowed[1] = 0;
+	return c && c->lazy ? 2 : 1;
+}
+
+void oracle_saw(struct oracle *o, unsigned pid, uint64_t va, uint64_t value)
+{
+	uint64_t page;
+	struct ov_table *t = table_of(o, ov_process(o, pid), va, &page);
+	struct ov_cell *c = ov_get(t, page);
+
+	/* A page that was discarded stays so; one that was not yet may still be. */
+	if (c && c->lazy && !value)
+		ov_put(t, page, 0, false);
+}
+
+bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracle_map *map)
+{
+	const struct ov_process *p = ov_process(o, pid);
+	size_t i = ov_find(p, va);
+
+	if (i == p->nr)
+		return false;
+	const struct ov_vma *v = &p->vmas[i];
+
+	*map = (struct oracle_map){.start = v->start,
+		.end = v->end,
+		.prot = v->prot,
+		.shared = v->object,
+		.hugepage = v->flags & OV_HUGEPAGE,
+		.nohugepage = v->flags & OV_NOHUGEPAGE,
+		.dontfork = v->flags & OV_DONTFORK,
+		.wipeonfork = v->flags & OV_WIPEONFORK,
+		.offset = v->object ? v->pgoff * o->cfg.page : 0};
+	return true;
+}
+
+unsigned oracle_map_count(const struct oracle *o, unsigned pid)
+{
+	return (unsigned)ov_process(o, pid)->nr;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model of address spaces: which mappings there are, what each memory system call answers, and what
+ * every page holds. It is written from what Linux does (6.18 on a 64-bit machine), in plain C, and
+ * includes nothing of the library: whoever agrees with it does not agree because they share code.
+ *
+ * What the model cannot know, it is told: the address that a kernel chose. It then says whether that
+ * choice was possible. Results are those of the system call: a value, or a negated errno of Linux.
+ *
+ * It knows private and shared anonymous memory. Every page holds one word, the stamp last stored.
+ */
+#ifndef CLI_ORACLE_H
+#define CLI_ORACLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct oracle;
+
+struct oracle_config {
+	uint64_t page;      /* bytes, a power of two */
+	uint64_t task_size; /* first address above user space */
+	uint64_t min_addr;  /* mmap_min_addr; fixed mappings below are EPERM */
+	unsigned max_maps;  /* vm.max_map_count */
+	uint64_t brk_start; /* of the first process */
+};
+
+/* Results that no system call has. */
+#define ORACLE_BAD_CHOICE (-1000) /* the kernel's address, or its lack of one, is impossible */
+#define ORACLE_UNKNOWN    (-1001) /* the model does not cover this: any result may be right */
+
+/* Process 1 exists at the start. */
+struct oracle *oracle_new(const struct oracle_config *cfg);
+void oracle_free(struct oracle *o);
+
+/*
+ * The calls. `told` is what the kernel answered: used where an address is its choice, and nowhere else. The
+ * model changes exactly when it answers with success (or with Linux's partial effect).
+ */
+int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot,
+	uint64_t flags, int64_t told);
+int64_t oracle_munmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
+int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot);
+int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t old_len,
+	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told);
+int64_t oracle_madvise(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t advice);
+uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk);
+void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start);
+/* 0, or -ENOMEM when pids run out. */
+int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child);
+void oracle_exit(struct oracle *o, unsigned pid);
+
+enum oracle_access { ORACLE_READ, ORACLE_WRITE, ORACLE_EXEC };
+enum oracle_signal { ORACLE_OK, ORACLE_SEGV, ORACLE_BUS, ORACLE_EITHER };
+/* What an access to one address does. BUS: past the end of what is mapped. EITHER: architectures differ (reading execute-only memory). */
+enum oracle_signal oracle_access(
+	struct oracle *o, unsigned pid, uint64_t va, enum oracle_access how);
+
+/* A store to va's page was done. The access was oracle_access()ed as possible. */
+void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp);
+/* The values that a load from va's page may find; how many. */
+#define ORACLE_MAX_ALLOWED 2
+unsigned oracle_load(
+	struct oracle *o, unsigned pid, uint64_t va, uint64_t allowed[ORACLE_MAX_ALLOWED]);
+/* A load found this value, one of those: what was undecided no longer is. */
+void oracle_saw(struct oracle *o, unsigned pid, uint64_t va, uint64_t value);
+
+/* One mapping, as /proc/PID/maps has it. */
+struct oracle_map {
+	uint64_t start, end;
+	unsigned prot; /* 1 read, 2 write, 4 exec */
+	bool shared;
+	bool hugepage, nohugepage, dontfork, wipeonfork;
+	uint64_t offset; /* bytes; 0 for private anonymous memory */
+};
+/* The first that ends above va; false if there is none. */
+bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracle_map *map);
+unsigned oracle_map_count(const struct oracle *o, unsigned pid);
+
+#endif

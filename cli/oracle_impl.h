@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* The model's own: mappings in a sorted array, page contents in a table by page number. */
+#ifndef CLI_ORACLE_IMPL_H
+#define CLI_ORACLE_IMPL_H
+
+#include <stddef.h>
+#include "cli/oracle.h"
+
+/* What a mapping has beyond its protection. Those that Linux compares before it merges two. */
+enum {
+	OV_GROWSDOWN = 1 << 0,
+	OV_LOCKED = 1 << 1,
+	OV_NORESERVE = 1 << 2,
+	OV_ACCOUNT = 1 << 3, /* its pages are charged: private and once writable */
+	OV_HUGEPAGE = 1 << 4,
+	OV_NOHUGEPAGE = 1 << 5,
+	OV_DONTFORK = 1 << 6,
+	OV_WIPEONFORK = 1 << 7,
+	OV_RANDOM = 1 << 8,
+	OV_SEQUENTIAL = 1 << 9,
+	OV_MERGEABLE = 1 << 10,
+	OV_DONTDUMP = 1 << 11,
+};
+
+/* Contents by page number: of a process's private memory, or of an object by its offset. */
+struct ov_cell {
+	uint64_t key; /* page number + 1; 0: unused */
+	uint64_t value;
+	bool lazy; /* MADV_FREE: may read zero */
+};
+struct ov_table {
+	struct ov_cell *cells;
+	size_t size, used;
+};
+
+/* What a shared mapping maps. */
+struct ov_object {
+	unsigned refs;
+	uint64_t size; /* pages; mremap can map more than that */
+	struct ov_table pages;
+};
+
+struct ov_vma {
+	uint64_t start, end, pgoff;
+	unsigned prot, flags;
+	struct ov_object *object; /* NULL: private */
+	/*
+	 * Linux's anon_vma, as far as merging sees it: which one the mapping has (0: none yet), and whether it
+	 * came from a parent.
+	 */
+	uint64_t anon;
+	bool inherited;
+};
+
+struct ov_process {
+	unsigned pid;
+	struct ov_vma *vmas;
+	size_t nr, room;
+	struct ov_table pages;
+	uint64_t start_brk, brk;
+	struct ov_process *next;
+};
+
+struct oracle {
+	struct oracle_config cfg;
+	struct ov_process *processes;
+	uint64_t next_anon;
+};
+
+void *ov_grow(void *p, size_t bytes); /* realloc that ends the program when there is no memory */
+
+/* oracle_pages.c */
+struct ov_cell *ov_get(struct ov_table *t, uint64_t page);
+void ov_put(struct ov_table *t, uint64_t page, uint64_t value, bool lazy);
+/* Pages [first, first + nr): zero; or, with `lazy`, zero from now on at any time. */
+void ov_discard(struct ov_table *t, uint64_t first, uint64_t nr, bool lazy);
+void ov_move(struct ov_table *t, uint64_t from, uint64_t to, uint64_t nr);
+void ov_copy(struct ov_table *to, const struct ov_table *from);
+void ov_drop(struct ov_object *obj);
+
+/* oracle_vma.c */
+struct ov_process *ov_process(const struct oracle *o, unsigned pid);
+/* Index of the first mapping that ends above va; nr if there is none. */
+size_t ov_find(const struct ov_process *p, uint64_t va);
+bool ov_free_range(const struct ov_process *p, uint64_t start, uint64_t end);
+/* Make a boundary at va if a mapping spans it. */
+void ov_split(const struct oracle *o, struct ov_process *p, uint64_t va);
+/* Take [start, end) out, contents too. The caller has checked the limit. */
+void ov_remove(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end);
+/* Put v in (the range is free) and merge it with its neighbours as Linux does. */
+void ov_insert(struct oracle *o, struct ov_process *p, const struct ov_vma *v);
+/*
+ * Give [start, end), which lies in one mapping, new protection and flags: merged with a neighbour, or split off.
+ * False if that would take more mappings than allowed; then nothing has changed.
+ */
+bool ov_modify(struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end, unsigned prot,
+	unsigned flags);
+bool ov_can_punch(const struct oracle *o, const struct ov_process *p, uint64_t start, uint64_t end);
+/* The mapping is written to for the first time: Linux gives it an anon_vma, a neighbour's if it fits. */
+void ov_make_anon(struct oracle *o, struct ov_process *p, size_t i);
+
+#endif

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+/*
+ * The model against the Linux under us: random memory system calls on a window of addresses, with the
+ * same results, errors, /proc/self/maps lines, signals and bytes expected of both. The model is only worth
+ * as much as this agreement.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "cli/oracle.h"
+
+#define PAGE  UINT64_C(4096)
+#define BASE  UINT64_C(0x200000000)
+#define NR    40
+#define STEPS 400
+
+static uint64_t rng;
+static unsigned pid = 1;
+static uint64_t stamps;
+static struct oracle *model;
+static char history[STEPS * 128];
+
+static uint64_t draw(uint64_t n)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return (rng >> 11) % n;
+}
+
+static void note(const char *fmt, ...)
+{
+	size_t used = strlen(history);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(history + used, sizeof(history) - used, fmt, ap);
+	va_end(ap);
+}
+
+static void differ(const char *what, int64_t linux_says, int64_t model_says)
+{
+	fprintf(stderr,
+		"%s: Linux %" PRId64 " (0x%" PRIx64 "), the model %" PRId64 " (0x%" PRIx64
+		") after\n%s",
+		what, linux_says, linux_says, model_says, model_says, history);
+	_exit(1);
+}
+
+static sigjmp_buf on_signal;
+
+static void caught(int sig)
+{
+	siglongjmp(on_signal, sig);
+}
+
+/* 0, or the signal; *value is loaded, or stored. */
+static int touch(uint64_t va, bool store, uint64_t *value)
+{
+	int sig = sigsetjmp(on_signal, 1);
+
+	if (sig)
+		return sig;
+	if (store)
+		*(volatile uint64_t *)va = *value;
+	else
+		*value = *(volatile uint64_t *)va;
+	return 0;
+}
+
+static void compare_maps(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	uint64_t start, end, off, at = BASE;
+	char line[512], perms[5];
+
+	if (!f)
+		_exit(1);
+	while (fgets(line, sizeof(line), f)) {
+		struct oracle_map m;
+
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64, &start, &end, perms,
+			    &off) != 4)
+			_exit(1);
+		if (end <= BASE || start >= BASE + NR * PAGE)
+			continue;
+		if (!oracle_find(model, pid, at, &m) || m.start != start || m.end != end) {
+			fprintf(stderr, "%s", line);
+			differ("maps", (int64_t)start,
+				oracle_find(model, pid, at, &m) ? (int64_t)m.start : -1);
+		}
+		char want[5] = {m.prot & 1 ? 'r' : '-', m.prot & 2 ? 'w' : '-',
+			m.prot & 4 ? 'x' : '-', m.shared ? 's' : 'p', 0};
+
+		if (strcmp(want, perms) || (off != m.offset)) {
+			fprintf(stderr, "%s (%s)", line, want);
+			differ("maps line", (int64_t)start, (int64_t)m.start);
+		}
+		at = end;
+	}
+	fclose(f);
+	struct oracle_map m;
+
+	if (oracle_find(model, pid, at, &m) && m.start < BASE + NR * PAGE)
+		differ("a mapping Linux has not", 0, (int64_t)m.start);
+}
+
+static void compare_page(uint64_t va)
+{
+	enum oracle_signal s = oracle_access(model, pid, va, ORACLE_READ);
+	uint64_t value, allowed[ORACLE_MAX_ALLOWED];
+	int sig = touch(va, false, &value);
+
+	if (s == ORACLE_EITHER)
+		return;
+	if ((s == ORACLE_SEGV) != (sig == SIGSEGV) || (s == ORACLE_BUS) != (sig == SIGBUS))
+		differ("load", sig, s);
+	if (sig)
+		return;
+	unsigned n = oracle_load(model, pid, va, allowed);
+
+	if (value != allowed[0] && (n == 1 || value != allowed[1]))
+		differ("loaded", (int64_t)value, (int64_t)allowed[0]);
+	oracle_saw(model, pid, va, value);
+}
+
+static void compare_store(uint64_t va)
+{
+	uint64_t stamp = ++stamps;
+	int sig = touch(va, true, &stamp);
+	enum oracle_signal s = oracle_access(model, pid, va, ORACLE_WRITE);
+
+	note("store(0x%" PRIx64 ") = %d\n", va, sig);
+	if ((s == ORACLE_SEGV) != (sig == SIGSEGV) || (s == ORACLE_BUS) != (sig == SIGBUS))
+		differ("store", sig, s);
+	if (!sig)
+		oracle_store(model, pid, va, stamp);
+}
+
+static void compare_result(int64_t r, int64_t m)
+{
+	note(" = %" PRId64 "\n", r);
+	if (m != ORACLE_UNKNOWN && r != m)
+		differ("result", r, m);
+}
+
+static int64_t result(void *p)
+{
+	return p == MAP_FAILED ? -errno : (int64_t)p;
+}
+
+static uint64_t an_address(void)
+{
+	uint64_t va = BASE + draw(NR) * PAGE;
+
+	return draw(40) ? va : va + 8;
+}
+
+static uint64_t a_length(void)
+{
+	switch (draw(30)) {
+	case 0:
+		return 0;
+	case 1:
+		return UINT64_MAX - draw(3) * PAGE;
+	case 2:
+		return UINT64_C(1) << 47;
+	default:
+		return (1 + draw(12)) * PAGE - (draw(4) ? 0 : 100);
+	}
+}
+
+static unsigned a_protection(void)
+{
+	static const unsigned p[] = {3, 3, 3, 1, 1, 0, 5, 7, 2};
+
+	return p[draw(sizeof(p) / sizeof(p[0]))];
+}
+
+static bool inside(uint64_t va, uint64_t len)
+{
+	return va >= BASE && va + len >= va && va + len <= BASE + NR * PAGE;
+}
+
+static void do_mmap(void)
+{
+	uint64_t addr = an_address(), len = a_length(), prot = a_protection();
+	uint64_t flags = MAP_ANONYMOUS | (draw(8) ? MAP_PRIVATE : draw(3) ? MAP_SHARED : draw(16));
+
+	/* MAP_DROPPABLE is not in the model. */
+	if ((flags & 0xf) == 8 || (len > NR * PAGE && len <= UINT64_C(1) << 47))
+		return;
+	if (draw(10))
+		flags |= draw(6) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+	if (!draw(12))
+		flags |= MAP_NORESERVE;
+	if (!draw(12))
+		flags |= MAP_POPULATE;
+	if (flags & MAP_FIXED && len <= NR * PAGE && !inside(addr, len))
+		return;
+	note("mmap(0x%" PRIx64 ", 0x%" PRIx64 ", %u, 0x%x)", addr, len, (unsigned)prot,
+		(unsigned)flags);
+	int64_t r = result(mmap((void *)addr, len, (int)prot, (int)flags, -1, 0));
+	int64_t m = oracle_mmap(model, pid, addr, len, prot, flags, r);
+
+	compare_result(r, m);
+	if (r > 0 && !inside((uint64_t)r, len)) {
+		munmap((void *)r, len);
+		oracle_munmap(model, pid, (uint64_t)r, len);
+	}
+}
+
+static void do_munmap(void)
+{
+	uint64_t addr = an_address(), len = a_length();
+
+	/* Not the rest of the process. */
+	if (!inside(addr, len) && len && len < UINT64_C(1) << 46)
+		return;
+	note("munmap(0x%" PRIx64 ", 0x%" PRIx64 ")", addr, len);
+	int64_t r = munmap((void *)addr, len) ? -errno : 0;
+
+	compare_result(r, oracle_munmap(model, pid, addr, len));
+}
+
+static void do_mprotect(void)
+{
+	uint64_t addr = an_address(), len = a_length(), prot = a_protection();
+
+	if (!inside(addr, len) && len && len < UINT64_C(1) << 48)
+		return;
+	if (!draw(20))
+		prot |= draw(2) ? 0x01000000 : 0x02000000;
+	if (!draw(20))
+		prot |= UINT64_C(1) << draw(16);
+	note("mprotect(0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ")", addr, len, prot);
+	int64_t r = mprotect((void *)addr, len, (int)prot) ? -errno : 0;
+
+	compare_result(r, oracle_mprotect(model, pid, addr, len, prot));
+}
+
+/* Linux from 6.17 moves several mappings at once; that is not in the model. */
+static bool one_mapping(uint64_t addr, uint64_t len)
+{
+	struct oracle_map m;
+
+	return !oracle_find(model, pid, addr, &m) || m.start > addr || m.end - addr >= len;
+}
+
+static void do_mremap(void)
+{
+	uint64_t addr = an_address(), old_len = a_length(), new_len = a_length(), to = an_address();
+	uint64_t flags = draw(3) ? draw(2) : draw(8);
+
+	if (old_len > NR * PAGE || new_len > NR * PAGE || !inside(addr, old_len))
+		return;
+	if (flags & (MREMAP_FIXED | 4) && (!inside(to, new_len) || !one_mapping(addr, old_len)))
+		return;
+	if (!inside(addr, new_len) && !(flags & MREMAP_FIXED))
+		return;
+	note("mremap(0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ", %u, 0x%" PRIx64 ")", addr,
+		old_len, new_len, (unsigned)flags, to);
+	int64_t r = result((void *)syscall(SYS_mremap, addr, old_len, new_len, flags, to));
+
+	compare_result(r, oracle_mremap(model, pid, addr, old_len, new_len, flags, to, r));
+	if (r > 0 && !inside((uint64_t)r, new_len)) {
+		munmap((void *)r, new_len);
+		oracle_munmap(model, pid, (uint64_t)r, new_len);
+	}
+}
+
+static void do_madvise(void)
+{
+	static const unsigned advice[] = {0, 1, 2, 3, 4, 4, 4, 4, 5, 8, 9, 10, 11, 14, 15, 16, 17,
+		18, 19, 20, 22, 22, 23, 23, 23, 26};
+	uint64_t addr = an_address(), len = a_length(),
+		 a = advice[draw(sizeof(advice) / sizeof(advice[0]))];
+
+	if (!inside(addr, len) && len && len < UINT64_C(1) << 48)
+		return;
+	note("madvise(0x%" PRIx64 ", 0x%" PRIx64 ", %u)", addr, len, (unsigned)a);
+	int64_t r = madvise((void *)addr, len, (int)a) ? -errno : 0;
+
+	compare_result(r, oracle_madvise(model, pid, addr, len, a));
+}
+
+static void everything(void)
+{
+	compare_maps();
+	for (uint64_t va = BASE; va < BASE + NR * PAGE; va += PAGE)
+		compare_page(va);
+}
+
+static void run_steps(unsigned steps);
+
+/* What a child stored in memory it shares with us, our copy of the model has not seen. */
+static void forget_shared(void)
+{
+	struct oracle_map m;
+
+	for (uint64_t at = BASE; oracle_find(model, pid, at, &m); at = m.end) {
+		if (m.shared) {
+			munmap((void *)m.start, m.end - m.start);
+			oracle_munmap(model, pid, m.start, m.end - m.start);
+		}
+	}
+	note("(the child is gone)\n");
+}
+
+/* The program goes on in the child; the parent then looks whether it was left alone. */
+static void do_fork(unsigned left)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child < 0)
+		return;
+	if (!child) {
+		note("fork()\n");
+		oracle_fork(model, pid, pid + 1);
+		pid++;
+		everything();
+		run_steps(left);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	if (status)
+		_exit(1);
+	forget_shared();
+	everything();
+	run_steps(left / 2);
+	_exit(0);
+}
+
+static void run_steps(unsigned steps)
+{
+	for (unsigned i = 0; i < steps; i++) {
+		uint64_t what = draw(100);
+
+		if (what < 25)
+			do_mmap();
+		else if (what < 35)
+			do_munmap();
+		else if (what < 50)
+			do_mprotect();
+		else if (what < 60)
+			do_mremap();
+		else if (what < 75)
+			do_madvise();
+		else if (what < 98 || pid > 3)
+			compare_store(BASE + draw(NR) * PAGE);
+		else
+			do_fork((steps - i) / 2);
+		everything();
+	}
+}
+
+static int program(uint64_t seed)
+{
+	struct sigaction sa = {.sa_handler = caught};
+	const struct oracle_config cfg = {.page = PAGE,
+		.task_size = (UINT64_C(1) << 47) - PAGE,
+		.min_addr = 0x10000,
+		.max_maps = 65530};
+	int status;
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child) {
+		waitpid(child, &status, 0);
+		return status;
+	}
+	/* A huge page makes an anon_vma on a read, and a preference in the window's place: not modelled. */
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGBUS, &sa, NULL);
+	rng = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	model = oracle_new(&cfg);
+	everything();
+	run_steps(STEPS);
+	_exit(0);
+}
+
+static void agrees_with_linux(void **state)
+{
+	const char *n = getenv("PF_PROGRAMS");
+	uint64_t programs = n ? strtoull(n, NULL, 0) : 60;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= programs; seed++) {
+		if (program(seed)) {
+			fprintf(stderr, "program %" PRIu64 "\n", seed);
+			fail();
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(agrees_with_linux)};
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE || sizeof(void *) != 8) {
+		printf("skipped: the host has other pages than the model is tried with\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
