@@ -94,7 +94,7 @@ static const char *way(const struct mj_xlat *x)
 
 static void log_access(const char *what, uint64_t va, const struct mj_xlat *x)
 {
-	mj_log("access kind=%s va=%llx %s pa=%llx", what, (unsigned long long)va, way(x),
+	mj_log("access kind=%s va=%llx how=%s pa=%llx", what, (unsigned long long)va, way(x),
 		(unsigned long long)(x->ok ? x->pa : 0));
 }
 
