@@ -17,6 +17,8 @@ static unsigned candidates(const struct mj_table *t, unsigned idx, unsigned *out
 	mj_entry(t, idx, &e);
 	if (e.leaf)
 		out[nr++] = idx;
+	else if (mj_chance(2))
+		return 0; /* the walker looked at this slot alone */
 	for (unsigned i = first; i < first + n; i++) {
 		mj_entry(t, i, &e);
 		if (i != idx && e.leaf && e.cont)
