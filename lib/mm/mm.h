@@ -52,6 +52,8 @@
 #define PF_MADV_UNMERGEABLE     13
 #define PF_MADV_HUGEPAGE        14
 #define PF_MADV_NOHUGEPAGE      15
+#define PF_MADV_DONTDUMP        16
+#define PF_MADV_DODUMP          17
 #define PF_MADV_WIPEONFORK      18
 #define PF_MADV_KEEPONFORK      19
 #define PF_MADV_COLD            20
@@ -79,10 +81,11 @@ struct pf_system {
 	enum pf_fold_policy policy;
 	struct pf_thp thp;
 	pf_pfn_t zero_pfn;
-	pf_va_t mmap_min_addr; /* 64K, as Linux */
-	pf_va_t task_size;     /* first address above user space */
-	uint32_t max_map_count;
-	uint16_t next_mm_id;
+	pf_va_t mmap_min_addr;  /* 64K, as Linux */
+	pf_va_t task_size;      /* first address above user space */
+	uint32_t max_map_count; /* VMAs of one address space; 65530, as Linux */
+	uint64_t *mm_ids;       /* a bit for each space.mm_id in use; atomic */
+	uint16_t next_mm_id;    /* where to look first; a hint */
 };
 
 struct pf_vma_tree;
@@ -96,6 +99,12 @@ struct pf_mm {
 	uint64_t total_vm; /* pages */
 	pf_va_t mmap_base; /* top-down placement starts below it */
 	pf_va_t start_brk, brk;
+	uint64_t next_anon; /* last family of anonymous pages given to a VMA (mm/vma.h); atomic */
+	/*
+	 * Some neighbours could be one VMA and are not: fork and MREMAP_DONTUNMAP leave it so, as
+	 * Linux does. For pf_mm_check.
+	 */
+	bool unmerged;
 };
 
 int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf_phys *phys,

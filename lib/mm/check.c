@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must hold of an address space at rest.
+ */
+#include "mm/internal.h"
+
+struct count {
+	uint64_t vmas, pages, anon;
+};
+
+/* A page by itself (coremm 0.3). */
+static const char *check_page(
+	const struct pf_mm *mm, const struct pf_vma *vma, const struct pf_page_info *info)
+{
+	const struct pf_phys *phys = mm->sys->phys;
+	const pf_pte_t pte = info->pte;
+	const struct pf_folio *folio;
+
+	if ((pte.v & PF_PTE_PERM) & ~vma->area.prot)
+		return "M2: an entry allows what its VMA does not";
+	if (pf_pte_special(pte)) {
+		if (pf_pte_pfn(pte) != mm->sys->zero_pfn)
+			return "G10: a special entry that is not the zero page";
+		return pf_pte_write(pte) ? "the zero page is writable" : NULL;
+	}
+	if (pf_pte_pfn(pte) == mm->sys->zero_pfn)
+		return "G10: the zero page, not special";
+	if (!pf_phys_has(phys, pf_pte_pfn(pte)))
+		return "an entry maps a frame that is not managed";
+	folio = pf_page_folio(phys, pf_pte_pfn(pte));
+	if (!pf_folio_mapcount(folio))
+		return "G3: a mapped folio has no mapping counted";
+	if (!vma->anon && !(vma->area.flags & PF_VM_SHARED))
+		return "a page in a VMA without a family";
+	if (pf_area_cow(&vma->area) && pf_pte_write(pte) && !info->exclusive)
+		return "G1: a writable anonymous page is not exclusive";
+	if (info->exclusive && !info->order && pf_folio_mapcount(folio) != 1)
+		return "G2: an exclusive page has more than one mapping";
+	return NULL;
+}
+
+/* A page that is folded: so is its block, and the entries continue one another. */
+static const char *check_block(struct pf_mm *mm, pf_va_t va, const struct pf_page_info *info)
+{
+	const unsigned order = mm->sys->fmt->pt->cont_shift[0], shift = pf_mm_shift(mm);
+	const uint64_t nr = PF_BIT(order);
+	const pf_va_t start = pf_align_down(va, nr << shift);
+	const uint64_t at = (va - start) >> shift;
+
+	if (info->order < order)
+		return "a folded page of a folio smaller than a block";
+	if (pf_pte_pfn(info->pte) % nr != at)
+		return "a folded page is not at its place in the block";
+	if (!pf_pte_accessible(info->pte) || pf_pte_special(info->pte))
+		return "a folded page is special, or not accessible";
+	for (uint64_t i = 0; i < nr; i++) {
+		const pf_pte_t want = pf_pte(info->pte.v + ((i - at) << PF_PTE_FRAME_SHIFT));
+		struct pf_page_info other;
+
+		mm->sys->fmt->page_info(&mm->space, start + (i << shift), &other);
+		if (!other.folded || !pf_pte_same(other.pte, want))
+			return "a block is not uniform";
+	}
+	return NULL;
+}
+
+static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
+{
+	const unsigned shift = pf_mm_shift(mm);
+	const char *bad = NULL;
+	pf_va_t va = vma->area.start;
+
+	while (va < vma->area.end && !bad) {
+		struct pf_page_info info;
+		bool present;
+		uint64_t n = mm->sys->fmt->present_run(
+			&mm->space, va, pf_mm_pages(mm, va, vma->area.end), &present);
+
+		for (uint64_t i = 0; present && i < n && !bad; i++) {
+			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
+			c->anon += !pf_pte_special(info.pte);
+			bad = check_page(mm, vma, &info);
+			if (!bad && info.folded)
+				bad = check_block(mm, va + (i << shift), &info);
+		}
+		va += n << shift;
+	}
+	return bad;
+}
+
+static const char *check_hole(struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	while (start < end) {
+		bool present;
+		uint64_t n = mm->sys->fmt->present_run(
+			&mm->space, start, pf_mm_pages(mm, start, end), &present);
+
+		if (present)
+			return "a page is mapped outside all VMAs";
+		start += n << pf_mm_shift(mm);
+	}
+	return NULL;
+}
+
+static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
+{
+	const struct pf_area *a = &vma->area;
+
+	if (!pf_mm_aligned(mm, a->start) || !pf_mm_aligned(mm, a->end) || a->start >= a->end)
+		return "a VMA is not of whole pages";
+	if (a->end > mm->sys->task_size)
+		return "a VMA ends above user space";
+	if (a->prot != pf_vma_prot(a->flags))
+		return "a VMA's vm_page_prot is not its flags'";
+	if ((a->flags & PF_VM_ACCESS) & ~(a->flags >> 4))
+		return "a VMA has rights it may not have";
+	if (vma->anon > mm->next_anon || (vma->anon_forked && !vma->anon))
+		return "a VMA's family does not exist";
+	return NULL;
+}
+
+static const char *check_all(struct pf_mm *mm)
+{
+	struct count c = {0};
+	const char *bad = pf_vma_tree_check(mm->vmas);
+	const struct pf_vma *prev = NULL;
+	struct pf_vma *vma = pf_find_vma(mm, 0);
+	pf_va_t at = 0;
+
+	if (mm->space.tlb_flush_pending)
+		return "a gather is not finished";
+	for (; vma && !bad; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		if (!bad)
+			bad = check_vma(mm, vma);
+		if (!bad && prev && !mm->unmerged && pf_vma_mergeable(mm, prev, vma))
+			bad = "two VMAs should be one";
+		if (!bad)
+			bad = check_hole(mm, at, vma->area.start);
+		if (!bad)
+			bad = check_mapped(mm, vma, &c);
+		c.vmas++;
+		c.pages += pf_mm_pages(mm, vma->area.start, vma->area.end);
+		at = vma->area.end;
+		prev = vma;
+	}
+	if (!bad)
+		bad = check_hole(mm, at, mm->sys->task_size);
+	if (bad)
+		return bad;
+	if (c.vmas != mm->map_count)
+		return "map_count";
+	if (c.pages != mm->total_vm)
+		return "total_vm";
+	return (int64_t)c.anon == mm->space.rss_anon ? NULL : "rss_anon";
+}
+
+const char *pf_mm_check(struct pf_mm *mm)
+{
+	const char *bad;
+
+	pf_mmap_read_lock(mm);
+	bad = check_all(mm);
+	pf_mmap_read_unlock(mm);
+	return bad;
+}

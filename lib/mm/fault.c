@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Faults, and faults made in advance.
+ */
+#include "mm/internal.h"
+
+/*
+ * Does the VMA allow it? A write implies that reading is possible (vm_page_prot gives R with W), so
+ * a read needs either; executable memory is not readable for that alone, as with execute-only
+ * memory on arm64.
+ */
+static bool access_allowed(const struct pf_vma *vma, unsigned flags)
+{
+	const uint32_t have = vma->area.flags;
+
+	if (flags & PF_FAULT_FLAG_EXEC)
+		return have & PF_VM_EXEC;
+	if (flags & PF_FAULT_FLAG_WRITE)
+		return have & PF_VM_WRITE;
+	return have & (PF_VM_READ | PF_VM_WRITE);
+}
+
+static enum pf_fault_result handle(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
+{
+	/* Before there can be a page that is found through it. Reads map the zero page only. */
+	if ((flags & PF_FAULT_FLAG_WRITE) && !(vma->area.flags & PF_VM_SHARED))
+		pf_vma_anon_prepare(mm, vma);
+	return mm->sys->fmt->fault(
+		&mm->space, &vma->area, va, flags, pf_thp_orders(mm->sys, vma->area.flags));
+}
+
+enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags)
+{
+	enum pf_fault_result result = PF_FAULT_SIGSEGV;
+	struct pf_vma *vma;
+
+	pf_mmap_read_lock(mm);
+	vma = pf_vma_lookup(mm, va);
+	if (vma && access_allowed(vma, flags))
+		result = handle(mm, vma, va, flags);
+	pf_mmap_read_unlock(mm);
+	return result;
+}
+
+/* ---- in advance ---- */
+
+/* Pages from va, at most max, that need no fault. */
+static uint64_t populated(struct pf_mm *mm, pf_va_t va, uint64_t max, bool write)
+{
+	struct pf_page_info info;
+	bool present;
+	uint64_t n;
+
+	n = mm->sys->fmt->present_run(&mm->space, va, max, &present);
+	if (!present)
+		return 0;
+	for (uint64_t i = 0; i < n; i++) {
+		mm->sys->fmt->page_info(&mm->space, va + (i << pf_mm_shift(mm)), &info);
+		/* PROT_NONE where the VMA allows access is a hint, which a fault takes back. */
+		if (!pf_pte_accessible(info.pte) || (write && !pf_pte_write(info.pte)))
+			return i;
+	}
+	return n;
+}
+
+/* The part of one VMA. 0, or what populate returns. */
+static int populate_vma(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, bool write)
+{
+	while (start < end) {
+		uint64_t n = populated(mm, start, pf_mm_pages(mm, start, end), write);
+
+		start += n << pf_mm_shift(mm);
+		if (start >= end)
+			break;
+		/* Done is not yet there: a copy may have lost a race. The next round sees. */
+		switch (handle(mm, vma, start, write ? PF_FAULT_FLAG_WRITE : 0)) {
+		case PF_FAULT_DONE:
+			break;
+		case PF_FAULT_OOM:
+			return -PF_ENOMEM;
+		case PF_FAULT_SIGSEGV:
+		case PF_FAULT_SIGBUS:
+			return -PF_EFAULT;
+		}
+	}
+	return 0;
+}
+
+int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write)
+{
+	while (start < end) {
+		struct pf_vma *vma = pf_vma_lookup(mm, start);
+		pf_va_t to;
+		int err;
+
+		if (!vma)
+			return -PF_ENOMEM;
+		if (!(vma->area.flags & (write ? PF_VM_WRITE : PF_VM_READ)))
+			return -PF_EINVAL;
+		to = pf_min(vma->area.end, end);
+		err = populate_vma(mm, vma, start, to, write);
+		if (err)
+			return err;
+		start = to;
+	}
+	return 0;
+}
+
+void pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	struct pf_vma *vma = pf_find_vma(mm, start);
+
+	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		/* Private memory that may be written is written: it would be copied soon. */
+		bool write = (vma->area.flags & (PF_VM_WRITE | PF_VM_SHARED)) == PF_VM_WRITE;
+
+		if (!(vma->area.flags & PF_VM_ACCESS))
+			continue;
+		if (populate_vma(mm, vma, pf_max(vma->area.start, start),
+			    pf_min(vma->area.end, end), write) == -PF_ENOMEM)
+			return;
+	}
+}

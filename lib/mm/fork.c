@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork: the child gets the parent's VMAs, and shares its pages.
+ */
+#include "mm/internal.h"
+
+static bool kept(const struct pf_vma *vma)
+{
+	return !(vma->area.flags & PF_VM_DONTCOPY);
+}
+
+/* The child's VMA. */
+static int dup_vma(struct pf_mm *child, const struct pf_vma *vma, struct pf_vma **dup)
+{
+	struct pf_vma_reserve r;
+	int err = pf_vma_reserve(child, &r, 1);
+
+	if (err)
+		return err;
+	*dup = r.vma[0];
+	**dup = *vma;
+	/* Locks are not inherited. Then neighbours may be alike that were not; fork merges none. */
+	(*dup)->area.flags &= ~PF_VM_LOCKED;
+	if (vma->area.flags & (PF_VM_LOCKED | PF_VM_WIPEONFORK))
+		child->unmerged = true;
+	(*dup)->anon = 0;
+	(*dup)->anon_forked = false;
+	/* A family of its own for what it will write, that descends from the parent's. */
+	if (vma->anon && !(vma->area.flags & PF_VM_WIPEONFORK)) {
+		(*dup)->anon = ++child->next_anon;
+		(*dup)->anon_forked = true;
+	}
+	pf_vma_tree_insert(child->vmas, *dup);
+	child->map_count++;
+	child->total_vm += pf_mm_pages(child, vma->area.start, vma->area.end);
+	return 0;
+}
+
+static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
+{
+	const struct pf_format *fmt = parent->sys->fmt;
+	struct pf_vma *vma = pf_find_vma(parent, 0);
+
+	for (; vma; vma = pf_vma_tree_next(parent->vmas, vma)) {
+		struct pf_vma *dup;
+		int err;
+
+		if (!kept(vma))
+			continue;
+		err = dup_vma(child, vma, &dup);
+		/*
+		 * Without a family no page was ever written: there may be pages of zeros, which the
+		 * child finds by itself.
+		 */
+		if (!err && dup->anon)
+			err = fmt->copy_range(&child->space, &parent->space, &dup->area, &vma->area,
+				vma->area.start,
+				pf_mm_pages(parent, vma->area.start, vma->area.end), flush);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid)
+{
+	bool flush = false;
+	int err = pf_mm_init(child, parent->sys, asid);
+
+	if (err)
+		return err;
+	/* The parent's before the child's, which nobody else knows yet: no order to get wrong. */
+	pf_mmap_write_lock(parent);
+	pf_mmap_write_lock(child);
+	child->mmap_base = parent->mmap_base;
+	child->start_brk = parent->start_brk;
+	child->brk = parent->brk;
+	child->unmerged = parent->unmerged;
+	err = dup_mmap(child, parent, &flush);
+	/*
+	 * Once for all that lost W, and also when fork fails: before anybody can act on the
+	 * parent's entries being read-only, which begins when its lock is released.
+	 */
+	if (flush && !PF_MUTANT("fork-no-flush"))
+		pf_tlb_flush_range(&parent->space, 0, 0);
+	pf_mmap_write_unlock(child);
+	pf_mmap_write_unlock(parent);
+	if (err)
+		pf_mm_exit(child);
+	return err;
+}

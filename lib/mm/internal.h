@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the system calls share. Private to lib/mm.
+ */
+#ifndef PF_MM_INTERNAL_H
+#define PF_MM_INTERNAL_H
+
+#include "base/err.h"
+#include "mm/mm.h"
+#include "mm/vma.h"
+#include "phys/phys.h"
+
+/* ---- units ---- */
+
+PF_INLINE unsigned pf_mm_shift(const struct pf_mm *mm)
+{
+	return mm->space.pt.fmt->page_shift;
+}
+
+PF_INLINE uint64_t pf_mm_page(const struct pf_mm *mm)
+{
+	return PF_BIT(pf_mm_shift(mm));
+}
+
+PF_INLINE bool pf_mm_aligned(const struct pf_mm *mm, uint64_t v)
+{
+	return pf_aligned(v, pf_mm_page(mm));
+}
+
+/* Up to pages; 0 for 0 and for what wraps: Linux's PAGE_ALIGN. */
+PF_INLINE uint64_t pf_mm_align(const struct pf_mm *mm, uint64_t v)
+{
+	return pf_align_up(v, pf_mm_page(mm));
+}
+
+PF_INLINE uint64_t pf_mm_pages(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	return (end - start) >> pf_mm_shift(mm);
+}
+
+/* Bytes that one leaf table maps: Linux's PMD_SIZE. */
+PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
+{
+	return PF_BIT(pf_mm_shift(mm) + mm->space.pt.fmt->level_bits);
+}
+
+/* ---- VMAs (vma.c). mmap lock for writing, unless a comment says otherwise. ---- */
+
+/*
+ * What a call may need, taken before its first change. A call that has reserved what it needs does
+ * not fail for lack of metadata any more.
+ */
+struct pf_vma_reserve {
+	struct pf_vma *vma[3];
+	unsigned nr;
+};
+
+/* nr VMAs (at most 3) and the nodes to insert them. 0, or -PF_ENOMEM with nothing changed. */
+int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, unsigned nr);
+void pf_vma_unreserve(struct pf_vma_reserve *r);
+
+/* Bits of PF_PTE_PROT_BITS for VMA flags: vm_page_prot. */
+uint64_t pf_vma_prot(uint32_t flags);
+/* The rights an mprotect or mmap `prot` asks for, as VMA flags. */
+PF_INLINE uint32_t pf_prot_flags(unsigned prot)
+{
+	return prot & (PF_PROT_READ | PF_PROT_WRITE | PF_PROT_EXEC);
+}
+
+/* The VMA's flags become `flags`; its neighbours are not looked at. */
+void pf_vma_set_flags(struct pf_vma *vma, uint32_t flags);
+
+PF_INLINE struct pf_vma *pf_find_vma(const struct pf_mm *mm, pf_va_t va)
+{
+	return pf_vma_tree_find(mm->vmas, va);
+}
+
+/* The VMA that va lies in, or NULL. */
+PF_INLINE struct pf_vma *pf_vma_lookup(const struct pf_mm *mm, pf_va_t va)
+{
+	struct pf_vma *vma = pf_find_vma(mm, va);
+
+	return vma && vma->area.start <= va ? vma : NULL;
+}
+
+/* Is nothing mapped in [start, end)? */
+PF_INLINE bool pf_vma_none(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	struct pf_vma *vma = pf_find_vma(mm, start);
+
+	return !vma || vma->area.start >= end;
+}
+
+/* What a new mapping is, before it becomes a VMA or a part of one. */
+struct pf_vma_desc {
+	pf_va_t start, end;
+	uint32_t flags;
+	uint64_t pgoff;
+	uint64_t anon;
+	bool anon_forked;
+};
+
+/*
+ * Map an empty range: by extending the VMA before it or the one behind it (or both, which become
+ * one), or by a VMA of its own out of the reserve. Returns the VMA that has the range. Cannot fail.
+ */
+struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const struct pf_vma_desc *d);
+
+/*
+ * Give [start, end) of a VMA other flags: merged with its neighbours if they are alike then, else
+ * split off, out of the reserve. Returns the VMA that has the range; NULL if a split is needed and
+ * there are too many mappings: nothing changed.
+ */
+struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, uint32_t flags);
+
+/* How many VMAs modifying the flags of [start, end) takes at most. */
+unsigned pf_vma_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
+
+/* May a and b, neighbours in this order, be one VMA? (For the checker too.) */
+bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b);
+
+/* Before a page is put into a VMA by a write: give it a family. mmap lock, any way. */
+void pf_vma_anon_prepare(struct pf_mm *mm, struct pf_vma *vma);
+
+/* ---- system calls on a locked mm ---- */
+
+/* Would unmapping [start, end) make one VMA more? */
+bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
+/*
+ * Unmap [start, end): page aligned, below task_size. Cannot fail but with -PF_ENOMEM when it makes
+ * one VMA more and there are too many already; the reserve has one then. Flushed on return.
+ */
+int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end);
+
+/*
+ * Where a mapping of len bytes goes: get_unmapped_area. fixed: at addr or nowhere. Else addr is a
+ * hint, a multiple of the page, or 0. The address, or a negated error.
+ */
+int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool fixed);
+
+/*
+ * Fault in the pages of [start, end) that are not mapped, as far as one VMA after the other allows;
+ * write: also those that are not writable. 0; -PF_ENOMEM: not mapped or no memory; -PF_EINVAL: the
+ * VMA does not allow it; -PF_EFAULT: the fault ended in a signal. mmap lock, any way.
+ */
+int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write);
+/* mlock's and MAP_POPULATE's: as each VMA's rights suggest; errors do not matter. mmap lock. */
+void pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end);
+
+/* The folio orders that a fault in a VMA with these flags may use: a bit each, order 0 always. */
+uint32_t pf_thp_orders(const struct pf_system *sys, uint32_t vm_flags);
+
+PF_INLINE void pf_mmap_read_lock(struct pf_mm *mm)
+{
+	pf_port_rw_read_lock(&mm->mmap_lock, PF_LOCK_MMAP);
+}
+
+PF_INLINE void pf_mmap_read_unlock(struct pf_mm *mm)
+{
+	pf_port_rw_read_unlock(&mm->mmap_lock, PF_LOCK_MMAP);
+}
+
+PF_INLINE void pf_mmap_write_lock(struct pf_mm *mm)
+{
+	pf_port_rw_write_lock(&mm->mmap_lock, PF_LOCK_MMAP);
+}
+
+PF_INLINE void pf_mmap_write_unlock(struct pf_mm *mm)
+{
+	pf_port_rw_write_unlock(&mm->mmap_lock, PF_LOCK_MMAP);
+}
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * madvise.
+ */
+#include "mm/internal.h"
+
+/* Advice that Linux knows and this does not act on. */
+#define MADV_HWPOISON      100
+#define MADV_SOFT_OFFLINE  101
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
+
+/* 0: built; -PF_EOPNOTSUPP: Linux has it, this does not; -PF_EINVAL: nobody has. */
+static int advice_known(int advice)
+{
+	switch (advice) {
+	case PF_MADV_NORMAL:
+	case PF_MADV_RANDOM:
+	case PF_MADV_SEQUENTIAL:
+	case PF_MADV_WILLNEED:
+	case PF_MADV_DONTNEED:
+	case PF_MADV_DONTNEED_LOCKED:
+	case PF_MADV_REMOVE:
+	case PF_MADV_DONTFORK:
+	case PF_MADV_DOFORK:
+	case PF_MADV_HUGEPAGE:
+	case PF_MADV_NOHUGEPAGE:
+	case PF_MADV_DONTDUMP:
+	case PF_MADV_DODUMP:
+	case PF_MADV_WIPEONFORK:
+	case PF_MADV_KEEPONFORK:
+	case PF_MADV_POPULATE_READ:
+	case PF_MADV_POPULATE_WRITE:
+		return 0;
+	case PF_MADV_FREE:
+	case PF_MADV_MERGEABLE:
+	case PF_MADV_UNMERGEABLE:
+	case PF_MADV_COLD:
+	case PF_MADV_PAGEOUT:
+	case PF_MADV_COLLAPSE:
+	case MADV_HWPOISON:
+	case MADV_SOFT_OFFLINE:
+	case MADV_GUARD_INSTALL:
+	case MADV_GUARD_REMOVE:
+		return -PF_EOPNOTSUPP;
+	default:
+		return -PF_EINVAL;
+	}
+}
+
+/* What an advice that is a flag makes of a VMA's flags. False: it is none. */
+static bool advised_flags(int advice, uint32_t *flags)
+{
+	switch (advice) {
+	case PF_MADV_NORMAL:
+		*flags &= ~(PF_VM_RAND_READ | PF_VM_SEQ_READ);
+		return true;
+	case PF_MADV_SEQUENTIAL:
+		*flags = (*flags & ~PF_VM_RAND_READ) | PF_VM_SEQ_READ;
+		return true;
+	case PF_MADV_RANDOM:
+		*flags = (*flags & ~PF_VM_SEQ_READ) | PF_VM_RAND_READ;
+		return true;
+	case PF_MADV_DONTFORK:
+		*flags |= PF_VM_DONTCOPY;
+		return true;
+	case PF_MADV_DOFORK:
+		*flags &= ~PF_VM_DONTCOPY;
+		return true;
+	case PF_MADV_WIPEONFORK:
+		*flags |= PF_VM_WIPEONFORK;
+		return true;
+	case PF_MADV_KEEPONFORK:
+		*flags &= ~PF_VM_WIPEONFORK;
+		return true;
+	case PF_MADV_DONTDUMP:
+		*flags |= PF_VM_DONTDUMP;
+		return true;
+	case PF_MADV_DODUMP:
+		*flags &= ~PF_VM_DONTDUMP;
+		return true;
+	case PF_MADV_HUGEPAGE:
+		*flags = (*flags & ~PF_VM_NOHUGEPAGE) | PF_VM_HUGEPAGE;
+		return true;
+	case PF_MADV_NOHUGEPAGE:
+		*flags = (*flags & ~PF_VM_HUGEPAGE) | PF_VM_NOHUGEPAGE;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * An advice that is a flag, for one VMA. When a VMA more is needed and there are too many, Linux
+ * says EAGAIN here.
+ */
+static int advise_flags(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, uint32_t flags)
+{
+	if (flags == vma->area.flags)
+		return 0;
+	return pf_vma_modify_flags(mm, r, vma, start, end, flags) ? 0 : -PF_EAGAIN;
+}
+
+/* One VMA's part of the range. */
+static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g,
+	struct pf_vma *vma, pf_va_t start, pf_va_t end, int advice)
+{
+	uint32_t flags = vma->area.flags;
+
+	if (advised_flags(advice, &flags))
+		return advise_flags(mm, r, vma, start, end, flags);
+	switch (advice) {
+	case PF_MADV_DONTNEED:
+	case PF_MADV_DONTNEED_LOCKED:
+		if ((flags & PF_VM_PFNMAP) ||
+			((flags & PF_VM_LOCKED) && advice == PF_MADV_DONTNEED))
+			return -PF_EINVAL;
+		mm->sys->fmt->zap_range(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		return 0;
+	case PF_MADV_REMOVE:
+		/* A hole in a file: there is none. */
+		return -PF_EINVAL;
+	default:
+		/* WILLNEED: swapped pages would be read; there are none. */
+		return 0;
+	}
+}
+
+/* Holes are skipped, and reported at the end; an error ends it. */
+static int walk(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g, pf_va_t start,
+	pf_va_t end, int advice)
+{
+	int hole = 0;
+
+	while (start < end) {
+		struct pf_vma *vma = pf_find_vma(mm, start);
+		pf_va_t to;
+		int err;
+
+		if (!vma)
+			return -PF_ENOMEM;
+		if (vma->area.start > start) {
+			hole = -PF_ENOMEM;
+			start = vma->area.start;
+			if (start >= end)
+				break;
+		}
+		to = pf_min(vma->area.end, end);
+		err = advise_vma(mm, r, g, vma, start, to, advice);
+		if (err)
+			return err;
+		start = to;
+	}
+	return hole;
+}
+
+/* Changes VMAs: the lock for writing, and what may be needed in hand before the first change. */
+static int advise_by_flags(struct pf_mm *mm, pf_va_t start, pf_va_t end, int advice)
+{
+	struct pf_vma_reserve r;
+	int err;
+
+	pf_mmap_write_lock(mm);
+	err = pf_vma_reserve(mm, &r, pf_vma_splits(mm, start, end));
+	if (!err)
+		err = walk(mm, &r, NULL, start, end, advice);
+	pf_vma_unreserve(&r);
+	pf_mmap_write_unlock(mm);
+	return err;
+}
+
+/* Changes entries at most: the lock for reading, as Linux. One flush for all VMAs. */
+static int advise_pages(struct pf_mm *mm, pf_va_t start, pf_va_t end, int advice)
+{
+	struct pf_gather g;
+	int err;
+
+	pf_mmap_read_lock(mm);
+	if (advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE) {
+		err = pf_populate_locked(mm, start, end, advice == PF_MADV_POPULATE_WRITE);
+	} else {
+		pf_tlb_gather_mmu(&g, &mm->space);
+		err = walk(mm, NULL, &g, start, end, advice);
+		pf_tlb_finish_mmu(&g);
+	}
+	pf_mmap_read_unlock(mm);
+	return err;
+}
+
+int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice)
+{
+	int err = advice_known(advice);
+	uint32_t flags = 0;
+	pf_va_t end;
+
+	if (err == -PF_EINVAL || !pf_mm_aligned(mm, addr))
+		return -PF_EINVAL;
+	if (len && !pf_mm_align(mm, len))
+		return -PF_EINVAL;
+	end = addr + pf_mm_align(mm, len);
+	if (end < addr)
+		return -PF_EINVAL;
+	if (end == addr)
+		return 0;
+	if (err)
+		return err;
+	if (advised_flags(advice, &flags))
+		return advise_by_flags(mm, addr, end, advice);
+	return advise_pages(mm, addr, end, advice);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmap: where, and what.
+ */
+#include "mm/internal.h"
+
+/* A mapping type of Linux's that isn't built. */
+#define MAP_DROPPABLE 0x08u
+
+/* Where placement upwards begins, when nothing is free below mmap_base. */
+static pf_va_t unmapped_base(const struct pf_mm *mm)
+{
+	return pf_align_down(mm->sys->task_size / 4, pf_mm_page(mm));
+}
+
+/* A free place for len bytes; 0 if there is none (never an address: mmap_min_addr). */
+static pf_va_t find_hole(const struct pf_mm *mm, uint64_t len)
+{
+	const pf_va_t low = pf_max(mm->sys->mmap_min_addr, pf_mm_page(mm));
+	pf_va_t va;
+
+	if (pf_vma_tree_gap_down(mm->vmas, low, mm->mmap_base, len, &va))
+		return va;
+	if (pf_vma_tree_gap_up(mm->vmas, unmapped_base(mm), mm->sys->task_size, len, &va))
+		return va;
+	return 0;
+}
+
+/*
+ * The same, at a multiple of `align`: Linux places anonymous memory that is a multiple of a PMD
+ * leaf so, for large folios.
+ */
+static pf_va_t find_aligned_hole(const struct pf_mm *mm, uint64_t len, uint64_t align)
+{
+	pf_va_t va = len + align > len ? find_hole(mm, len + align) : 0;
+
+	/* The highest multiple in what was found. */
+	return va ? pf_align_down(va + align, align) : 0;
+}
+
+int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool fixed)
+{
+	const struct pf_system *sys = mm->sys;
+	const pf_va_t min = sys->mmap_min_addr;
+	pf_va_t va = 0;
+
+	if (len > sys->task_size || len > sys->task_size - min)
+		return -PF_ENOMEM;
+	if (fixed) {
+		if (addr > sys->task_size - len)
+			return -PF_ENOMEM;
+		if (!pf_mm_aligned(mm, addr))
+			return -PF_EINVAL;
+		return addr < min ? -PF_EPERM : (int64_t)addr;
+	}
+	if (addr) {
+		if (addr >= min && addr <= sys->task_size - len &&
+			pf_vma_none(mm, addr, addr + len))
+			return (int64_t)addr;
+	} else if (pf_aligned(len, pf_mm_pmd_size(mm))) {
+		va = find_aligned_hole(mm, len, pf_mm_pmd_size(mm));
+	}
+	if (!va)
+		va = find_hole(mm, len);
+	return va ? (int64_t)va : -PF_ENOMEM;
+}
+
+/* Linux's calc_vm_flag_bits, and what all anonymous memory has. */
+static uint32_t mmap_flags(unsigned prot, unsigned flags)
+{
+	uint32_t vm = pf_prot_flags(prot) | PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC |
+		      PF_VM_SOFTDIRTY;
+
+	if (flags & PF_MAP_LOCKED)
+		vm |= PF_VM_LOCKED;
+	/* Stacks are small and grow: no large folios. */
+	if (flags & PF_MAP_STACK)
+		vm |= PF_VM_NOHUGEPAGE;
+	if (flags & PF_MAP_NORESERVE)
+		vm |= PF_VM_NORESERVE;
+	else if (vm & PF_VM_WRITE)
+		vm |= PF_VM_ACCOUNT;
+	return vm;
+}
+
+/* The type, when the place has been found: Linux looks at it that late. */
+static int check_type(unsigned flags)
+{
+	switch (flags & PF_MAP_TYPE) {
+	case PF_MAP_PRIVATE:
+		/* Growing down takes expansion in the fault, which isn't built. */
+		return flags & PF_MAP_GROWSDOWN ? -PF_EOPNOTSUPP : 0;
+	case PF_MAP_SHARED:
+		/* Needs shmem, which isn't built. */
+		return flags & PF_MAP_GROWSDOWN ? -PF_EINVAL : -PF_EOPNOTSUPP;
+	case MAP_DROPPABLE:
+		return -PF_EOPNOTSUPP;
+	default:
+		return -PF_EINVAL;
+	}
+}
+
+/* The range is aligned and below task_size; what lies in it goes. */
+static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_flags)
+{
+	struct pf_vma_desc d = {
+		.start = start,
+		.end = end,
+		.flags = vm_flags,
+		.pgoff = start >> pf_mm_shift(mm),
+	};
+	struct pf_vma_reserve r;
+	int err;
+
+	err = pf_vma_reserve(mm, &r, 1 + pf_munmap_splits(mm, start, end));
+	if (err)
+		return err;
+	err = pf_munmap_locked(mm, &r, start, end);
+	if (!err)
+		pf_vma_add(mm, &r, &d);
+	pf_vma_unreserve(&r);
+	return err;
+}
+
+static int64_t mmap_locked(
+	struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags)
+{
+	const bool fixed = flags & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE);
+	int64_t at;
+	int err;
+
+	/* A hint is rounded down to a page, and one too low is moved up. */
+	if (!fixed) {
+		addr = pf_align_down(addr, pf_mm_page(mm));
+		if (addr)
+			addr = pf_max(addr, mm->sys->mmap_min_addr);
+	}
+	if (mm->map_count > mm->sys->max_map_count)
+		return -PF_ENOMEM;
+	at = pf_get_unmapped_area(mm, addr, len, fixed);
+	if (at < 0)
+		return at;
+	addr = (pf_va_t)at;
+	if ((flags & PF_MAP_FIXED_NOREPLACE) && !pf_vma_none(mm, addr, addr + len))
+		return -PF_EEXIST;
+	err = check_type(flags);
+	if (!err)
+		err = map_range(mm, addr, addr + len, mmap_flags(prot, flags));
+	return err ? err : at;
+}
+
+int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags)
+{
+	bool populate = (flags & PF_MAP_LOCKED) ||
+			(flags & (PF_MAP_POPULATE | PF_MAP_NONBLOCK)) == PF_MAP_POPULATE;
+	int64_t at;
+
+	/* Files are not built: there is no descriptor to have. */
+	if (!(flags & PF_MAP_ANONYMOUS))
+		return -PF_EBADF;
+	if (!len)
+		return -PF_EINVAL;
+	len = pf_mm_align(mm, len);
+	if (!len)
+		return -PF_ENOMEM;
+
+	pf_mmap_write_lock(mm);
+	at = mmap_locked(mm, addr, len, prot, flags);
+	pf_mmap_write_unlock(mm);
+	if (at < 0 || !populate)
+		return at;
+	/* Afterwards, and without failing: what is missing is faulted in when it is touched. */
+	pf_mmap_read_lock(mm);
+	pf_populate_vmas(mm, (pf_va_t)at, (pf_va_t)at + len);
+	pf_mmap_read_unlock(mm);
+	return at;
+}

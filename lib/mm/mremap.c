@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mremap: shrink, grow, move.
+ */
+#include "mm/internal.h"
+
+struct remap {
+	struct pf_mm *mm;
+	pf_va_t addr, new_addr;
+	uint64_t old_len, new_len;
+	unsigned flags;
+};
+
+static bool to_new_addr(const struct remap *m)
+{
+	return m->flags & (PF_MREMAP_FIXED | PF_MREMAP_DONTUNMAP);
+}
+
+/* What can be said without looking at the VMAs. Lengths are rounded to pages already. */
+static int check_args(const struct remap *m)
+{
+	const uint64_t task_size = m->mm->sys->task_size;
+	const unsigned known = PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED | PF_MREMAP_DONTUNMAP;
+
+	if ((m->flags & ~known) || !pf_mm_aligned(m->mm, m->addr))
+		return -PF_EINVAL;
+	/* old_len 0 once meant "map it twice"; new_len 0 means nothing. */
+	if (!m->new_len || m->new_len > task_size)
+		return -PF_EINVAL;
+	if (!to_new_addr(m))
+		return 0;
+	if (m->new_addr > task_size - m->new_len || !pf_mm_aligned(m->mm, m->new_addr))
+		return -PF_EINVAL;
+	if (!(m->flags & PF_MREMAP_MAYMOVE))
+		return -PF_EINVAL;
+	if ((m->flags & PF_MREMAP_DONTUNMAP) && m->old_len != m->new_len)
+		return -PF_EINVAL;
+	/* Overlap, with sums that may wrap as Linux's do: what is too long is found later. */
+	if (m->addr + m->old_len > m->new_addr && m->new_addr + m->new_len > m->addr)
+		return -PF_EINVAL;
+	/* A move may need several VMAs for a while; Linux refuses early. */
+	if (m->mm->map_count + 2 >= m->mm->sys->max_map_count - 3)
+		return -PF_ENOMEM;
+	return 0;
+}
+
+/* The VMA at addr, and whether it allows it. */
+static int check_vma(const struct remap *m, const struct pf_vma *vma)
+{
+	uint64_t old_len = m->old_len;
+
+	if (!vma)
+		return -PF_EFAULT;
+	if (m->new_len <= m->old_len && !to_new_addr(m))
+		return 0;
+	if (!old_len && !(vma->area.flags & (PF_VM_SHARED | PF_VM_MAYSHARE)))
+		return -PF_EINVAL;
+	if ((m->flags & PF_MREMAP_DONTUNMAP) &&
+		(vma->area.flags & (PF_VM_DONTEXPAND | PF_VM_PFNMAP)))
+		return -PF_EINVAL;
+	/* What a shrink cuts off may belong to other VMAs; what is moved or grown may not. */
+	old_len = pf_min(old_len, m->new_len);
+	if (old_len > vma->area.end - m->addr)
+		return -PF_EFAULT;
+	if (m->new_len <= m->old_len)
+		return 0;
+	if (vma->area.flags & (PF_VM_DONTEXPAND | PF_VM_PFNMAP))
+		return -PF_EFAULT;
+	return 0;
+}
+
+/* ---- in place ---- */
+
+static int unmap(struct pf_mm *mm, pf_va_t start, uint64_t len)
+{
+	struct pf_vma_reserve r;
+	int err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, start, start + len));
+
+	if (!err)
+		err = pf_munmap_locked(mm, &r, start, start + len);
+	pf_vma_unreserve(&r);
+	return err;
+}
+
+/* Is there room behind the VMA, and does the range end where it does? */
+static bool can_grow(const struct remap *m, const struct pf_vma *vma)
+{
+	const pf_va_t end = m->addr + m->new_len;
+
+	return m->addr + m->old_len == vma->area.end &&
+	       m->new_len <= m->mm->sys->task_size - m->addr &&
+	       pf_vma_none(m->mm, vma->area.end, end);
+}
+
+static int grow(const struct remap *m, const struct pf_vma *vma)
+{
+	struct pf_vma_desc d = {
+		.start = vma->area.end,
+		.end = m->addr + m->new_len,
+		.flags = vma->area.flags,
+		.pgoff = vma->pgoff + pf_mm_pages(m->mm, vma->area.start, vma->area.end),
+		.anon = vma->anon,
+		.anon_forked = vma->anon_forked,
+	};
+	struct pf_vma_reserve r;
+	/* Extends the VMA, for it continues it in everything: the reserve is for the tree's rule.
+	 */
+	int err = pf_vma_reserve(m->mm, &r, 1);
+
+	if (err)
+		return err;
+	pf_vma_add(m->mm, &r, &d);
+	pf_vma_unreserve(&r);
+	return 0;
+}
+
+/* ---- moving ---- */
+
+/* The old range stays mapped, empty; unlocked, and without a family where the VMA is whole. */
+static void dont_unmap(const struct remap *m)
+{
+	struct pf_vma *vma = pf_vma_lookup(m->mm, m->addr);
+
+	pf_vma_set_flags(vma, vma->area.flags & ~PF_VM_LOCKED);
+	if (vma->area.start == m->addr && vma->area.end == m->addr + m->old_len) {
+		vma->anon = 0;
+		vma->anon_forked = false;
+	}
+	m->mm->unmerged = true;
+}
+
+/*
+ * Move [addr, addr + old_len), which lies in one VMA, to new_addr, where new_len is free. The
+ * reserve has two VMAs: the new one, and one for the hole that is left in the old (or, if the move
+ * fails, in what the new one was merged with).
+ */
+static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
+{
+	struct pf_mm *mm = m->mm;
+	const struct pf_format *fmt = mm->sys->fmt;
+	const struct pf_vma *vma = pf_vma_lookup(mm, m->addr);
+	const uint64_t nr = m->old_len >> pf_mm_shift(mm);
+	const struct pf_area old_area = vma->area;
+	struct pf_vma_desc d = {
+		.start = m->new_addr,
+		.end = m->new_addr + m->new_len,
+		.flags = old_area.flags,
+		.pgoff = vma->pgoff + pf_mm_pages(mm, old_area.start, m->addr),
+		.anon = vma->anon,
+		.anon_forked = vma->anon_forked,
+	};
+	const struct pf_vma *new;
+	uint64_t moved;
+	int err;
+
+	/* No page is found by its pgoff yet: it may start afresh, and so be merged more often. */
+	if (!vma->anon && !(old_area.flags & PF_VM_SHARED))
+		d.pgoff = m->new_addr >> pf_mm_shift(mm);
+	/* May be merged with the very VMA it leaves: that is looked up again from here on. */
+	new = pf_vma_add(mm, r, &d);
+	moved = fmt->move_range(&mm->space, &old_area, m->addr, &new->area, m->new_addr, nr);
+	if (moved < nr) {
+		/* Back: into tables that are still there, so this cannot fail. */
+		fmt->move_range(&mm->space, &new->area, m->new_addr, &old_area, m->addr, moved);
+		err = pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
+		return err ? err : -PF_ENOMEM;
+	}
+	if (m->flags & PF_MREMAP_DONTUNMAP) {
+		dont_unmap(m);
+		return 0;
+	}
+	return pf_munmap_locked(mm, r, m->addr, m->addr + m->old_len);
+}
+
+static int64_t move(struct remap *m, struct pf_vma_reserve *r)
+{
+	struct pf_mm *mm = m->mm;
+	/* DONTUNMAP alone: new_addr is a hint. */
+	const bool fixed = m->flags & PF_MREMAP_FIXED;
+	int64_t at = pf_get_unmapped_area(mm, to_new_addr(m) ? m->new_addr : 0, m->new_len, fixed);
+	int err;
+
+	if (at < 0)
+		return at;
+	m->new_addr = (pf_va_t)at;
+	if (mm->map_count >= mm->sys->max_map_count - 3)
+		return -PF_ENOMEM;
+	err = move_vma(m, r);
+	return err ? err : at;
+}
+
+static int64_t remap_to(struct remap *m)
+{
+	struct pf_mm *mm = m->mm;
+	struct pf_vma_reserve r;
+	int64_t at = 0;
+	int err;
+
+	/* The new VMA; the hole where it was; and one in what lies at the target. */
+	err = pf_vma_reserve(mm, &r, 3);
+	if (err)
+		return err;
+	if (m->flags & PF_MREMAP_FIXED)
+		at = pf_munmap_locked(mm, &r, m->new_addr, m->new_addr + m->new_len);
+	if (!at && m->old_len > m->new_len) {
+		at = pf_munmap_locked(mm, &r, m->addr + m->new_len, m->addr + m->old_len);
+		m->old_len = m->new_len;
+	}
+	if (!at)
+		at = move(m, &r);
+	pf_vma_unreserve(&r);
+	return at;
+}
+
+static int64_t remap_at(struct remap *m, const struct pf_vma *vma)
+{
+	struct pf_vma_reserve r;
+	int64_t at;
+	int err;
+
+	if (m->new_len == m->old_len)
+		return (int64_t)m->addr;
+	if (m->new_len < m->old_len) {
+		err = unmap(m->mm, m->addr + m->new_len, m->old_len - m->new_len);
+		return err ? err : (int64_t)m->addr;
+	}
+	if (can_grow(m, vma)) {
+		err = grow(m, vma);
+		return err ? err : (int64_t)m->addr;
+	}
+	if (!(m->flags & PF_MREMAP_MAYMOVE))
+		return -PF_ENOMEM;
+	err = pf_vma_reserve(m->mm, &r, 2);
+	if (err)
+		return err;
+	at = move(m, &r);
+	pf_vma_unreserve(&r);
+	return at;
+}
+
+int64_t pf_mremap(struct pf_mm *mm, pf_va_t old, uint64_t old_len, uint64_t new_len, unsigned flags,
+	pf_va_t new_addr)
+{
+	struct remap m = {
+		.mm = mm,
+		.addr = old,
+		.new_addr = new_addr,
+		.old_len = pf_mm_align(mm, old_len),
+		.new_len = pf_mm_align(mm, new_len),
+		.flags = flags,
+	};
+	struct pf_vma *vma;
+	int64_t at;
+	bool locked;
+
+	pf_mmap_write_lock(mm);
+	at = check_args(&m);
+	vma = pf_vma_lookup(mm, m.addr);
+	if (!at)
+		at = check_vma(&m, vma);
+	locked = !at && (vma->area.flags & PF_VM_LOCKED) && m.new_len > m.old_len;
+	if (!at)
+		at = to_new_addr(&m) ? remap_to(&m) : remap_at(&m, vma);
+	/* Locked memory is there as soon as it is mapped. */
+	if (locked && at > 0)
+		pf_populate_vmas(mm, (pf_va_t)at + m.old_len, (pf_va_t)at + m.new_len);
+	pf_mmap_write_unlock(mm);
+	return at;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * munmap.
+ */
+#include "mm/internal.h"
+
+bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	const struct pf_vma *vma = pf_vma_lookup(mm, start);
+
+	return vma && vma->area.start < start && vma->area.end > end;
+}
+
+/* Take [start, end) out of the tree. */
+static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
+{
+	struct pf_vma *vma;
+
+	while ((vma = pf_find_vma(mm, start)) && vma->area.start < end) {
+		const pf_va_t from = vma->area.start, to = vma->area.end;
+
+		mm->total_vm -= pf_mm_pages(mm, pf_max(from, start), pf_min(to, end));
+		if (from < start) {
+			pf_vma_tree_set_range(mm->vmas, vma, from, start);
+			if (to > end) {
+				struct pf_vma *rest = r->vma[--r->nr];
+
+				*rest = *vma;
+				rest->area.start = end;
+				rest->area.end = to;
+				rest->pgoff += pf_mm_pages(mm, from, end);
+				pf_vma_tree_insert(mm->vmas, rest);
+				mm->map_count++;
+			}
+		} else if (to > end) {
+			vma->pgoff += pf_mm_pages(mm, from, end);
+			pf_vma_tree_set_range(mm->vmas, vma, end, to);
+		} else {
+			pf_vma_tree_remove(mm->vmas, vma);
+			pf_port_meta_free(vma, sizeof(*vma));
+			mm->map_count--;
+		}
+	}
+}
+
+int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
+{
+	const struct pf_format *fmt = mm->sys->fmt;
+	pf_va_t floor = 0, ceiling = mm->sys->task_size;
+	struct pf_gather g;
+	struct pf_vma *vma;
+
+	if (pf_munmap_splits(mm, start, end) && mm->map_count >= mm->sys->max_map_count)
+		return -PF_ENOMEM;
+	vma = pf_find_vma(mm, start);
+	if (!vma || vma->area.start >= end)
+		return 0;
+
+	pf_tlb_gather_mmu(&g, &mm->space);
+	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		pf_va_t from = pf_max(vma->area.start, start), to = pf_min(vma->area.end, end);
+
+		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to));
+	}
+	cut(mm, r, start, end);
+	/* A table goes when nothing mapped is left in its reach: up to the neighbours. */
+	vma = pf_vma_tree_find_below(mm->vmas, start);
+	if (vma)
+		floor = vma->area.end;
+	vma = pf_find_vma(mm, end);
+	if (vma)
+		ceiling = vma->area.start;
+	fmt->free_tables(
+		&g, start, pf_mm_pages(mm, start, end), floor, pf_mm_pages(mm, floor, ceiling));
+	pf_tlb_finish_mmu(&g);
+	return 0;
+}
+
+int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len)
+{
+	struct pf_vma_reserve r = {.nr = 0};
+	pf_va_t end;
+	int err;
+
+	if (!pf_mm_aligned(mm, addr) || addr > mm->sys->task_size ||
+		len > mm->sys->task_size - addr || !len)
+		return -PF_EINVAL;
+	end = addr + pf_mm_align(mm, len);
+
+	pf_mmap_write_lock(mm);
+	err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, addr, end));
+	if (!err)
+		err = pf_munmap_locked(mm, &r, addr, end);
+	pf_vma_unreserve(&r);
+	pf_mmap_write_unlock(mm);
+	return err;
+}
