@@ -298,14 +298,16 @@ static void check_free(struct mj_table *t)
 	const struct mj_table *up;
 
 	if (t->state == MJ_TABLE_LINKED) {
+		/* A tree that no CPU runs, and whose ASID has been invalidated since, may be torn down as it is. */
+		if (a && !a->active && !a->ever)
+			return;
 		if (t->parent || !a || a->root != t->pa || a->active) {
 			mj_violate(MJ_F2, t->parent ? mj_slot_pa(t->parent, t->parent_idx) : 0,
 				"table %llx is returned while %s", (unsigned long long)t->pa,
 				t->parent ? "it is linked" : "it is a CPU's root");
 			return;
 		}
-		/* A root that no CPU runs any more: what is still mapped, TLBs may go on using. */
-		a->root = 0;
+		/* Not invalidated: what is still mapped, TLBs may go on using. */
 		detach(t);
 		return;
 	}
@@ -330,8 +332,11 @@ void mj_table_free(uint64_t pa, uint64_t bytes)
 		if (!t)
 			continue;
 		check_free(t);
-		if (mj_table_known(t))
+		if (mj_table_known(t)) {
+			if (!t->parent && mj.asids[t->asid]->root == t->pa)
+				mj.asids[t->asid]->root = 0;
 			forget(t);
+		}
 		t->state = MJ_TABLE_FREE;
 		t->nchanged = 0;
 	}
