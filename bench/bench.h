@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two sides measure: the same operation on the same layout, in nanoseconds per 4K page.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum op {
+	OP_MPROTECT_RO,
+	OP_MPROTECT_RW,
+	OP_FORK,
+	OP_DONTNEED,
+	OP_MUNMAP,
+	OP_MREMAP_ALIGNED,
+	OP_MREMAP_UNALIGNED,
+	OP_FAULT,
+	OP_NR,
+};
+
+extern const char *const op_name[OP_NR];
+
+#define RUNS 5
+
+struct layout {
+	uint64_t bytes;
+	unsigned order; /* of the folios: 0, 4 or 9; always mapped by PTEs */
+};
+
+/* One operation, RUNS times; each sample in ns per page. */
+struct samples {
+	double ns[RUNS];
+};
+
+double median(const struct samples *s);
+double now_ns(void);
+
+/* ---- the library ---- */
+
+struct ours_config {
+	const char *format;
+	struct layout layout;
+	bool fold;
+	bool settled; /* written before; else A is clear in every entry */
+	bool zeroing; /* fault only: clear the pages, as Linux does */
+};
+
+/* Hardware operations of one run of an operation, per page. */
+struct ours_cost {
+	double tlbi, dsb, xchg, store;
+	uint64_t unfold;
+};
+
+/* False if something failed; why is printed. */
+bool ours_measure(
+	const struct ours_config *cfg, enum op op, struct samples *s, struct ours_cost *cost);
+/* pf_pt_map and pf_pt_unmap, 256 pages a call. */
+bool ours_measure_pt(const char *format, struct samples *map, struct samples *unmap);
+
+/* ---- the Linux underneath ---- */
+
+/* False, and *why, if the peer cannot be had (folios of that size not available). */
+bool linux_measure(const struct layout *layout, enum op op, struct samples *s, const char **why);
+/*
+ * Run fn in a child, with transparent huge page settings it may change through thp_only(); they are
+ * put back when the child ends, however it ends, and on a signal. Returns the child's exit status.
+ */
+int with_thp_settings(int (*fn)(void *), void *arg);
+/* Let MADV_HUGEPAGE give folios of this order and no other. False without permission. */
+bool thp_only(unsigned order);
+
+#endif

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+/*
+ * pagefold-bench: every operation, ours and the Linux underneath in one run; a table, and JSON.
+ */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+const char *const op_name[OP_NR] = {"mprotect-ro", "mprotect-rw", "fork", "dontneed", "munmap",
+	"mremap-aligned", "mremap-unaligned", "fault"};
+
+double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static int cmp(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(const struct samples *s)
+{
+	struct samples c = *s;
+
+	qsort(c.ns, RUNS, sizeof(c.ns[0]), cmp);
+	return c.ns[RUNS / 2];
+}
+
+struct run {
+	const char *output;
+	uint64_t bytes;
+	const char *only; /* operation, or NULL */
+	json_object *rows;
+	char peer[80];
+};
+
+/* ours < 0: not measured. peer < 0: not in this run. */
+static void row(struct run *r, const char *name, const char *kase, double ours, double peer,
+	const struct ours_cost *cost)
+{
+	json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(name));
+	json_object_object_add(o, "case", json_object_new_string(kase));
+	json_object_object_add(o, "unit", json_object_new_string("ns/page"));
+	json_object_object_add(o, "ours", json_object_new_double(ours));
+	json_object_object_add(o, "peer", peer < 0 ? NULL : json_object_new_double(peer));
+	json_object_object_add(o, "peer_name", json_object_new_string(r->peer));
+	json_object_object_add(o, "ratio", peer < 0 ? NULL : json_object_new_double(peer / ours));
+	printf("%-17s %-32s %8.2f", name, kase, ours);
+	if (peer < 0)
+		printf(" %8s %7s", "-", "-");
+	else
+		printf(" %8.2f %6.1fx", peer, peer / ours);
+	if (cost) {
+		double at100 = ours + cost->tlbi * 100, at1000 = ours + cost->tlbi * 1000;
+
+		json_object_object_add(o, "tlbi_per_page", json_object_new_double(cost->tlbi));
+		json_object_object_add(o, "dsb_per_page", json_object_new_double(cost->dsb));
+		json_object_object_add(o, "unfold", json_object_new_int64((int64_t)cost->unfold));
+		json_object_object_add(o, "ours_tlbi_100ns", json_object_new_double(at100));
+		json_object_object_add(o, "ours_tlbi_1us", json_object_new_double(at1000));
+		printf("  %9.6f %9.6f %7llu %8.2f %8.2f", cost->tlbi, cost->dsb,
+			(unsigned long long)cost->unfold, at100, at1000);
+	}
+	printf("\n");
+	fflush(stdout);
+	json_object_array_add(r->rows, o);
+}
+
+static bool measure_op(struct run *r, enum op op, unsigned order)
+{
+	static const char *const size[] = {[0] = "4K", [4] = "64K", [9] = "2M"};
+	struct layout l = {r->bytes, order};
+	struct samples s;
+	const char *why = NULL;
+	double peer = -1;
+
+	if (linux_measure(&l, op, &s, &why))
+		peer = median(&s);
+	else
+		printf("# %s %s: no peer: %s\n", op_name[op], size[order], why);
+	for (unsigned fold = 0; fold < 2; fold++) {
+		for (unsigned settled = 0; settled < 2; settled++) {
+			struct ours_config c = {.format = "arm64-4k",
+				.layout = l,
+				.fold = fold,
+				.settled = settled};
+			struct ours_cost cost;
+			char kase[64];
+
+			if ((!order && fold) || (op == OP_FAULT && !settled))
+				continue;
+			snprintf(kase, sizeof(kase), "%s fold=%s %s", size[order],
+				fold ? "on" : "off", settled ? "settled" : "unsettled");
+			if (op == OP_FAULT)
+				snprintf(kase, sizeof(kase), "%s fold=%s", size[order],
+					fold ? "on" : "off");
+			if (!ours_measure(&c, op, &s, &cost))
+				return false;
+			row(r, op_name[op], kase, median(&s), peer, &cost);
+			if (op != OP_FAULT)
+				continue;
+			c.zeroing = true;
+			strcat(kase, " zeroing");
+			if (!ours_measure(&c, op, &s, &cost))
+				return false;
+			row(r, op_name[op], kase, median(&s), peer, &cost);
+		}
+	}
+	return true;
+}
+
+static int run_all(void *arg)
+{
+	static const unsigned orders[] = {4, 0, 9};
+	struct run *r = arg;
+	struct samples map, unmap;
+
+	printf("# %llu MiB, arm64-4k on the software machine against %s; ns per 4K page, median of "
+	       "%d\n",
+		(unsigned long long)(r->bytes >> 20), r->peer, RUNS);
+	printf("%-17s %-32s %8s %8s %7s  %9s %9s %7s %8s %8s\n", "operation", "case", "ours",
+		"peer", "ratio", "tlbi/page", "dsb/page", "unfolds", "@100ns", "@1us");
+	for (unsigned i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+		for (enum op op = 0; op < OP_NR; op++)
+			if ((!r->only || !strcmp(r->only, op_name[op])) &&
+				!measure_op(r, op, orders[i]))
+				return 1;
+	if (!r->only || !strncmp(r->only, "pt-", 3)) {
+		if (!ours_measure_pt("arm64-4k", &map, &unmap))
+			return 1;
+		row(r, "pt-map", "4K 256 pages a call", median(&map), -1, NULL);
+		row(r, "pt-unmap", "4K 256 pages a call", median(&unmap), -1, NULL);
+	}
+	if (r->output && json_object_to_file_ext(r->output, r->rows, JSON_C_TO_STRING_PRETTY)) {
+		fprintf(stderr, "pagefold-bench: %s: cannot write\n", r->output);
+		return 1;
+	}
+	return 0;
+}
+
+static void usage(FILE *f)
+{
+	fputs("pagefold-bench [--output FILE] [--size MiB] [--only OPERATION]\n"
+	      "Time the library against the Linux underneath, per 4K page. Changes the host's\n"
+	      "transparent huge page settings meanwhile (root only) and puts them back.\n",
+		f);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option opts[] = {{"output", required_argument, NULL, 'o'},
+		{"size", required_argument, NULL, 's'}, {"only", required_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	struct run r = {.bytes = UINT64_C(1) << 30};
+	struct utsname u;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "o:s:n:h", opts, NULL)) != -1) {
+		switch (c) {
+		case 'o':
+			r.output = optarg;
+			break;
+		case 's':
+			r.bytes = strtoull(optarg, NULL, 0) << 20;
+			break;
+		case 'n':
+			r.only = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (!r.bytes || r.bytes % (2u << 20)) {
+		fprintf(stderr, "pagefold-bench: --size: a multiple of 2 MiB, please\n");
+		return 2;
+	}
+	uname(&u);
+	snprintf(r.peer, sizeof(r.peer), "Linux %.60s", u.release);
+	r.rows = json_object_new_array();
+	return with_thp_settings(run_all, &r);
+}

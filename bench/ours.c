@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Our side: the library on the software machine's port, measuring build. Locks and atomics are
+ * real; TLB operations and barriers are counted and cost nothing (the table shows them priced);
+ * pages have no contents, so clearing them is measured only where it says so.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine/machine.h"
+#include "mm/mm.h"
+#include "phys/phys.h"
+#include "pt/pf_pt.h"
+
+#define BASE  UINT64_C(0x40000000000) /* 2M-aligned, far from where mmap places anything */
+#define MOVED (BASE + UINT64_C(0x4000000000))
+
+struct world {
+	struct pf_phys phys;
+	struct pf_system sys;
+	struct pf_mm mm;
+	const struct pf_format *fmt;
+};
+
+static const struct pf_format *find_format(const char *name)
+{
+	for (const struct pf_format *const *f = pf_formats; *f; f++)
+		if (!strcmp((*f)->pt->name, name))
+			return *f;
+	return NULL;
+}
+
+static bool start(struct world *w, const struct ours_config *c)
+{
+	struct machine_config mc = {
+		.format = c->format,
+		.memory = c->layout.bytes * 2 + (UINT64_C(256) << 20),
+		.cpus = 2,
+		.no_data = !c->zeroing,
+	};
+
+	w->fmt = find_format(c->format);
+	if (!w->fmt || !machine_features(c->format, "", &mc.features) || machine_start(&mc)) {
+		fprintf(stderr, "pagefold-bench: %s: %s\n", c->format, machine_error());
+		return false;
+	}
+	if (pf_phys_init(&w->phys, MACHINE_RAM_BASE, mc.memory, w->fmt->pt->page_shift, 11) ||
+		pf_system_init(&w->sys, w->fmt, &w->phys, mc.features,
+			c->fold ? PF_FOLD_LINUX : PF_FOLD_OFF) ||
+		pf_mm_init(&w->mm, &w->sys, 1)) {
+		fprintf(stderr, "pagefold-bench: out of simulated memory\n");
+		return false;
+	}
+	w->sys.thp.enabled = PF_THP_MADVISE;
+	if (c->layout.order)
+		w->sys.thp.order[c->layout.order] = PF_THP_ALWAYS;
+	return true;
+}
+
+static void stop(struct world *w)
+{
+	pf_mm_exit(&w->mm);
+	pf_system_exit(&w->sys);
+	machine_stop();
+}
+
+/* Write every folio once; ns: per page. */
+static bool populate(struct world *w, const struct layout *l, double *ns)
+{
+	uint64_t step = UINT64_C(4096) << l->order;
+	double t;
+
+	if (pf_mmap(&w->mm, BASE, l->bytes, PF_PROT_READ | PF_PROT_WRITE,
+		    PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED) != (int64_t)BASE)
+		return false;
+	t = now_ns();
+	for (uint64_t i = 0; i < l->bytes; i += step)
+		if (pf_handle_mm_fault(&w->mm, BASE + i, PF_FAULT_FLAG_WRITE) != PF_FAULT_DONE)
+			return false;
+	*ns = (now_ns() - t) / (double)(l->bytes / 4096);
+	return true;
+}
+
+static bool run_op(struct world *w, const struct ours_config *c, enum op op, double *t)
+{
+	uint64_t bytes = c->layout.bytes;
+	struct pf_mm child;
+	pf_va_t to = MOVED + (op == OP_MREMAP_UNALIGNED ? 4096 : 0) + (UINT64_C(1) << 20);
+
+	*t = now_ns();
+	switch (op) {
+	case OP_MPROTECT_RO:
+		if (pf_mprotect(&w->mm, BASE, bytes, PF_PROT_READ))
+			return false;
+		break;
+	case OP_MPROTECT_RW:
+		if (pf_mprotect(&w->mm, BASE, bytes, PF_PROT_READ | PF_PROT_WRITE))
+			return false;
+		break;
+	case OP_FORK:
+		if (pf_fork(&child, &w->mm, 2))
+			return false;
+		break;
+	case OP_DONTNEED:
+		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_DONTNEED))
+			return false;
+		break;
+	case OP_MUNMAP:
+		if (pf_munmap(&w->mm, BASE, bytes))
+			return false;
+		break;
+	case OP_MREMAP_ALIGNED:
+	case OP_MREMAP_UNALIGNED:
+		if (pf_mremap(&w->mm, BASE, bytes, bytes, PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED,
+			    to) != (int64_t)to)
+			return false;
+		break;
+	default:
+		return false;
+	}
+	*t = now_ns() - *t;
+	if (op == OP_FORK)
+		pf_mm_exit(&child);
+	else if (op == OP_MREMAP_ALIGNED || op == OP_MREMAP_UNALIGNED)
+		pf_munmap(&w->mm, to, bytes);
+	return true;
+}
+
+static bool one_run(const struct ours_config *c, enum op op, double *ns, struct ours_cost *cost)
+{
+	double pages = (double)(c->layout.bytes / 4096), fault_ns = 0, t = 0;
+	struct machine_counters before;
+	struct world w;
+	uint64_t unfold;
+	bool ok;
+
+	if (!start(&w, c))
+		return false;
+	before = machine_counters;
+	ok = populate(&w, &c->layout, &fault_ns);
+	if (ok && op == OP_MPROTECT_RW)
+		ok = !pf_mprotect(&w.mm, BASE, c->layout.bytes, PF_PROT_READ);
+	if (ok && !c->settled)
+		ok = pf_pt_age(&w.mm.space.pt, BASE, c->layout.bytes / 4096) >= 0;
+	unfold = w.mm.space.pt.stats.unfold;
+	if (op == OP_FAULT) {
+		t = fault_ns * pages;
+	} else {
+		before = machine_counters;
+		ok = ok && run_op(&w, c, op, &t);
+	}
+	if (!ok)
+		fprintf(stderr, "pagefold-bench: %s on %s failed\n", op_name[op], c->format);
+	*ns = t / pages;
+	*cost = (struct ours_cost){
+		.tlbi = (double)(machine_counters.tlbi - before.tlbi) / pages,
+		.dsb = (double)(machine_counters.dsb - before.dsb) / pages,
+		.xchg = (double)(machine_counters.pte_xchg - before.pte_xchg) / pages,
+		.store = (double)(machine_counters.pte_store - before.pte_store) / pages,
+		.unfold = w.mm.space.pt.stats.unfold - unfold,
+	};
+	stop(&w);
+	return ok;
+}
+
+bool ours_measure(
+	const struct ours_config *c, enum op op, struct samples *s, struct ours_cost *cost)
+{
+	for (unsigned i = 0; i < RUNS; i++)
+		if (!one_run(c, op, &s->ns[i], cost))
+			return false;
+	return true;
+}
+
+bool ours_measure_pt(const char *format, struct samples *map, struct samples *unmap)
+{
+	enum { PAGES = 256, CALLS = 1024 };
+	struct ours_config c = {.format = format, .layout = {UINT64_C(64) << 20, 0}, .fold = true};
+	struct pf_table_mem mem;
+	struct world w;
+	struct pf_pt pt;
+	bool ok = true;
+
+	if (!start(&w, &c))
+		return false;
+	mem = pf_phys_table_mem(&w.phys);
+	for (unsigned r = 0; r < RUNS && ok; r++) {
+		double t;
+
+		if (pf_pt_init(&pt, w.fmt->pt, &mem, w.sys.features, 3, 0, PF_FOLD_LINUX))
+			return false;
+		/* Frames one off, so that no large leaf fits: page entries, as generic_pt's test
+		 * writes. */
+		t = now_ns();
+		for (uint64_t i = 0; i < CALLS; i++)
+			ok &= !pf_pt_map(&pt, BASE + i * PAGES * 4096, PAGES, 1 + i * PAGES,
+				PF_PTE_R | PF_PTE_W | PF_PTE_A | PF_PTE_D);
+		map->ns[r] = (now_ns() - t) / (PAGES * CALLS);
+		t = now_ns();
+		for (uint64_t i = 0; i < CALLS; i++)
+			ok &= !pf_pt_unmap(&pt, BASE + i * PAGES * 4096, PAGES);
+		unmap->ns[r] = (now_ns() - t) / (PAGES * CALLS);
+		pf_pt_destroy(&pt);
+	}
+	stop(&w);
+	return ok;
+}
