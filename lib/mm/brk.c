@@ -25,7 +25,7 @@ static int shrink(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 	err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, from, to));
 	if (!err)
 		err = pf_munmap_locked(mm, &r, from, to);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(mm, &r);
 	return err;
 }
 
@@ -54,7 +54,7 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 	if (err)
 		return err;
 	pf_vma_add(mm, &r, &d);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(mm, &r);
 	return 0;
 }
 

@@ -17,7 +17,7 @@ static int dup_vma(struct pf_mm *child, const struct pf_vma *vma, struct pf_vma 
 
 	if (err)
 		return err;
-	*dup = r.vma[0];
+	*dup = pf_vma_take(&r);
 	**dup = *vma;
 	/* Locks are not inherited. Then neighbours may be alike that were not; fork merges none. */
 	(*dup)->area.flags &= ~PF_VM_LOCKED;

@@ -50,14 +50,21 @@ PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
  * What a call may need, taken before its first change. A call that has reserved what it needs does
  * not fail for lack of metadata any more.
  */
-struct pf_vma_reserve {
-	struct pf_vma *vma[3];
-	unsigned nr;
+union pf_vma_spare {
+	struct pf_vma vma;
+	union pf_vma_spare *next;
 };
 
-/* nr VMAs (at most 3) and the nodes to insert them. 0, or -PF_ENOMEM with nothing changed. */
-int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, unsigned nr);
-void pf_vma_unreserve(struct pf_vma_reserve *r);
+struct pf_vma_reserve {
+	union pf_vma_spare *first;
+};
+
+/* nr VMAs and the nodes to insert them. 0, or -PF_ENOMEM with nothing changed. */
+int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, uint64_t nr);
+/* One of them. */
+struct pf_vma *pf_vma_take(struct pf_vma_reserve *r);
+/* Give back what is left. */
+void pf_vma_unreserve(struct pf_mm *mm, struct pf_vma_reserve *r);
 
 /* Bits of PF_PTE_PROT_BITS for VMA flags: vm_page_prot. */
 uint64_t pf_vma_prot(uint32_t flags);

@@ -118,7 +118,7 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_f
 	err = pf_munmap_locked(mm, &r, start, end);
 	if (!err)
 		pf_vma_add(mm, &r, &d);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(mm, &r);
 	return err;
 }
 

@@ -100,7 +100,7 @@ static int protect_locked(
 		at = to;
 	}
 	pf_tlb_finish_mmu(&g);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(mm, &r);
 	return err;
 }
 

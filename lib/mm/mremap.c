@@ -78,7 +78,7 @@ static int unmap(struct pf_mm *mm, pf_va_t start, uint64_t len)
 
 	if (!err)
 		err = pf_munmap_locked(mm, &r, start, start + len);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(mm, &r);
 	return err;
 }
 
@@ -110,7 +110,7 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 	if (err)
 		return err;
 	pf_vma_add(m->mm, &r, &d);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(m->mm, &r);
 	return 0;
 }
 
@@ -189,35 +189,95 @@ static int64_t move(struct remap *m, struct pf_vma_reserve *r)
 	return err ? err : at;
 }
 
+/* One piece of a move: what lies at the target goes, then what does not fit. */
+static int64_t move_to(struct remap *m, struct pf_vma_reserve *r)
+{
+	struct pf_mm *mm = m->mm;
+	int err = check_vma(m, pf_vma_lookup(mm, m->addr));
+
+	if (!err && (m->flags & PF_MREMAP_FIXED))
+		err = pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
+	if (!err && m->old_len > m->new_len) {
+		err = pf_munmap_locked(mm, r, m->addr + m->new_len, m->addr + m->old_len);
+		m->old_len = m->new_len;
+	}
+	return err ? err : move(m, r);
+}
+
+/* VMAs that meet [start, end). */
+static uint64_t count_vmas(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	const struct pf_vma *vma = pf_find_vma(mm, start);
+	uint64_t n = 0;
+
+	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma))
+		n++;
+	return n;
+}
+
+/*
+ * A move to a fixed address that changes no size may take several VMAs with it (Linux 6.17), at
+ * the distances they have. Holes are allowed, but not at the beginning. When one of them fails, those
+ * before it have been moved.
+ */
+static int64_t move_each(const struct remap *all, struct pf_vma_reserve *r)
+{
+	const pf_va_t start = all->addr, end = start + all->old_len;
+	pf_va_t target = all->new_addr, last_end = start;
+	int64_t result = -PF_EFAULT;
+	const struct pf_vma *vma;
+
+	while ((vma = pf_find_vma(all->mm, last_end)) && vma->area.start < end) {
+		const bool first = last_end == start;
+		struct remap m = *all;
+		int64_t at;
+
+		if (first && vma->area.start > start)
+			return -PF_EFAULT;
+		m.addr = pf_max(vma->area.start, start);
+		m.old_len = m.new_len = pf_min(vma->area.end, end) - m.addr;
+		m.new_addr = first ? target : target + (m.addr - last_end);
+		last_end = vma->area.end;
+		at = move_to(&m, r);
+		if (at < 0)
+			return at;
+		if (first)
+			result = at;
+		target = (pf_va_t)at + m.new_len;
+	}
+	return result;
+}
+
 static int64_t remap_to(struct remap *m)
 {
 	struct pf_mm *mm = m->mm;
-	struct pf_vma_reserve r;
-	int64_t at = 0;
-	int err;
-
-	/* The new VMA; the hole where it was; and one in what lies at the target. */
-	err = pf_vma_reserve(mm, &r, 3);
-	if (err)
-		return err;
-	if (m->flags & PF_MREMAP_FIXED)
-		at = pf_munmap_locked(mm, &r, m->new_addr, m->new_addr + m->new_len);
-	if (!at && m->old_len > m->new_len) {
-		at = pf_munmap_locked(mm, &r, m->addr + m->new_len, m->addr + m->old_len);
-		m->old_len = m->new_len;
-	}
-	if (!at)
-		at = move(m, &r);
-	pf_vma_unreserve(&r);
-	return at;
-}
-
-static int64_t remap_at(struct remap *m, const struct pf_vma *vma)
-{
+	const bool each = (m->flags & PF_MREMAP_FIXED) && m->old_len == m->new_len;
+	const uint64_t pieces = each ? count_vmas(mm, m->addr, m->addr + m->old_len) : 1;
 	struct pf_vma_reserve r;
 	int64_t at;
 	int err;
 
+	/*
+	 * For each piece its new VMA, and a hole in what lies at its target; and a hole where a
+	 * piece was inside a VMA, which is then the only piece.
+	 */
+	err = pf_vma_reserve(mm, &r, 2 * pieces + 1);
+	if (err)
+		return err;
+	at = each ? move_each(m, &r) : move_to(m, &r);
+	pf_vma_unreserve(mm, &r);
+	return at;
+}
+
+static int64_t remap_at(struct remap *m)
+{
+	const struct pf_vma *vma = pf_vma_lookup(m->mm, m->addr);
+	struct pf_vma_reserve r;
+	int64_t at;
+	int err = check_vma(m, vma);
+
+	if (err)
+		return err;
 	if (m->new_len == m->old_len)
 		return (int64_t)m->addr;
 	if (m->new_len < m->old_len) {
@@ -230,12 +290,22 @@ static int64_t remap_at(struct remap *m, const struct pf_vma *vma)
 	}
 	if (!(m->flags & PF_MREMAP_MAYMOVE))
 		return -PF_ENOMEM;
+	/* Its new VMA, and the hole where it was. */
 	err = pf_vma_reserve(m->mm, &r, 2);
 	if (err)
 		return err;
 	at = move(m, &r);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(m->mm, &r);
 	return at;
+}
+
+/* Locked memory is there as soon as it is mapped. */
+static void populate_grown(struct pf_mm *mm, const struct remap *m, pf_va_t at)
+{
+	const struct pf_vma *vma = pf_vma_lookup(mm, at);
+
+	if (m->new_len > m->old_len && vma && (vma->area.flags & PF_VM_LOCKED))
+		pf_populate_vmas(mm, at + m->old_len, at + m->new_len);
 }
 
 int64_t pf_mremap(struct pf_mm *mm, pf_va_t old, uint64_t old_len, uint64_t new_len, unsigned flags,
@@ -249,21 +319,14 @@ int64_t pf_mremap(struct pf_mm *mm, pf_va_t old, uint64_t old_len, uint64_t new_
 		.new_len = pf_mm_align(mm, new_len),
 		.flags = flags,
 	};
-	struct pf_vma *vma;
 	int64_t at;
-	bool locked;
 
 	pf_mmap_write_lock(mm);
 	at = check_args(&m);
-	vma = pf_vma_lookup(mm, m.addr);
 	if (!at)
-		at = check_vma(&m, vma);
-	locked = !at && (vma->area.flags & PF_VM_LOCKED) && m.new_len > m.old_len;
-	if (!at)
-		at = to_new_addr(&m) ? remap_to(&m) : remap_at(&m, vma);
-	/* Locked memory is there as soon as it is mapped. */
-	if (locked && at > 0)
-		pf_populate_vmas(mm, (pf_va_t)at + m.old_len, (pf_va_t)at + m.new_len);
+		at = to_new_addr(&m) ? remap_to(&m) : remap_at(&m);
+	if (at > 0)
+		populate_grown(mm, &m, (pf_va_t)at);
 	pf_mmap_write_unlock(mm);
 	return at;
 }

@@ -23,7 +23,7 @@ static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va
 		if (from < start) {
 			pf_vma_tree_set_range(mm->vmas, vma, from, start);
 			if (to > end) {
-				struct pf_vma *rest = r->vma[--r->nr];
+				struct pf_vma *rest = pf_vma_take(r);
 
 				*rest = *vma;
 				rest->area.start = end;
@@ -78,7 +78,7 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
 
 int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len)
 {
-	struct pf_vma_reserve r = {.nr = 0};
+	struct pf_vma_reserve r;
 	pf_va_t end;
 	int err;
 
@@ -91,7 +91,7 @@ int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len)
 	err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, addr, end));
 	if (!err)
 		err = pf_munmap_locked(mm, &r, addr, end);
-	pf_vma_unreserve(&r);
+	pf_vma_unreserve(mm, &r);
 	pf_mmap_write_unlock(mm);
 	return err;
 }

@@ -9,27 +9,37 @@
  */
 #include "mm/internal.h"
 
-int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, unsigned nr)
+int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, uint64_t nr)
 {
-	r->nr = 0;
+	r->first = NULL;
 	if (nr && pf_vma_tree_reserve(mm->vmas, nr))
 		return -PF_ENOMEM;
-	while (r->nr < nr) {
-		struct pf_vma *vma = pf_port_meta_alloc(sizeof(*vma));
+	while (nr--) {
+		union pf_vma_spare *spare = pf_port_meta_alloc(sizeof(*spare));
 
-		if (!vma) {
-			pf_vma_unreserve(r);
+		if (!spare) {
+			pf_vma_unreserve(mm, r);
 			return -PF_ENOMEM;
 		}
-		r->vma[r->nr++] = vma;
+		spare->next = r->first;
+		r->first = spare;
 	}
 	return 0;
 }
 
-void pf_vma_unreserve(struct pf_vma_reserve *r)
+struct pf_vma *pf_vma_take(struct pf_vma_reserve *r)
 {
-	while (r->nr)
-		pf_port_meta_free(r->vma[--r->nr], sizeof(struct pf_vma));
+	union pf_vma_spare *spare = r->first;
+
+	r->first = spare->next;
+	return &spare->vma;
+}
+
+void pf_vma_unreserve(struct pf_mm *mm, struct pf_vma_reserve *r)
+{
+	pf_vma_tree_unreserve(mm->vmas);
+	while (r->first)
+		pf_port_meta_free(pf_vma_take(r), sizeof(struct pf_vma));
 }
 
 /*
@@ -123,16 +133,11 @@ void pf_vma_anon_prepare(struct pf_mm *mm, struct pf_vma *vma)
 
 /* ---- split and merge ---- */
 
-static struct pf_vma *take(struct pf_vma_reserve *r)
-{
-	return r->vma[--r->nr];
-}
-
 /* vma keeps what lies below `at`; returns the VMA that has the rest. */
 static struct pf_vma *split(
 	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at)
 {
-	struct pf_vma *rest = take(r);
+	struct pf_vma *rest = pf_vma_take(r);
 
 	*rest = *vma;
 	rest->area.start = at;
@@ -213,7 +218,7 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 		pf_vma_tree_set_range(mm->vmas, next, d->start, next->area.end);
 		return next;
 	}
-	vma = take(r);
+	vma = pf_vma_take(r);
 	*vma = new;
 	pf_vma_tree_insert(mm->vmas, vma);
 	mm->map_count++;

@@ -8,6 +8,7 @@
 #ifndef PF_MM_VMA_H
 #define PF_MM_VMA_H
 
+#include "base/mem.h"
 #include "ops/ops.h"
 
 /* VMA flags that no layer below knows, with Linux's values. */
@@ -50,7 +51,7 @@ struct pf_vma_node;
 struct pf_vma_tree {
 	struct pf_vma_node *root; /* NULL: empty */
 	unsigned height;          /* levels of nodes */
-	unsigned spares;          /* nodes in `spare`: what insertions take theirs from */
+	uint64_t spares;          /* nodes in `spare`: what insertions take theirs from */
 	struct pf_vma_node *spare;
 };
 
@@ -60,9 +61,11 @@ void pf_vma_tree_destroy(struct pf_vma_tree *t);
 
 /*
  * Make sure that the next `inserts` insertions find the nodes they need, however many removals and
- * changes come between. 0, or -PF_ENOMEM with the tree as it was. What is not used stays reserved.
+ * changes come between. 0, or -PF_ENOMEM with the tree as it was. unreserve ends it; a few nodes are
+ * kept.
  */
-int pf_vma_tree_reserve(struct pf_vma_tree *t, unsigned inserts);
+int pf_vma_tree_reserve(struct pf_vma_tree *t, uint64_t inserts);
+void pf_vma_tree_unreserve(struct pf_vma_tree *t);
 
 /* Reserved, and overlapping nothing. */
 void pf_vma_tree_insert(struct pf_vma_tree *t, struct pf_vma *vma);

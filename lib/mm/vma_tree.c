@@ -150,7 +150,7 @@ static void put_spare(struct pf_vma_tree *t, struct pf_vma_node *n)
 	t->spares++;
 }
 
-static void trim_spares(struct pf_vma_tree *t, unsigned keep)
+static void trim_spares(struct pf_vma_tree *t, uint64_t keep)
 {
 	while (t->spares > keep) {
 		struct pf_vma_node *n = t->spare;
@@ -161,12 +161,18 @@ static void trim_spares(struct pf_vma_tree *t, unsigned keep)
 	}
 }
 
+void pf_vma_tree_unreserve(struct pf_vma_tree *t)
+{
+	/* What most calls reserve: they then allocate no node. */
+	trim_spares(t, 3 * t->height + 1);
+}
+
 void pf_vma_tree_init(struct pf_vma_tree *t)
 {
 	*t = (struct pf_vma_tree){.root = NULL};
 }
 
-int pf_vma_tree_reserve(struct pf_vma_tree *t, unsigned inserts)
+int pf_vma_tree_reserve(struct pf_vma_tree *t, uint64_t inserts)
 {
 	while (t->spares < inserts * t->height + 1) {
 		struct pf_vma_node *n = pf_port_meta_alloc(sizeof(*n));
@@ -393,8 +399,6 @@ void pf_vma_tree_remove(struct pf_vma_tree *t, struct pf_vma *vma)
 		t->root = NULL;
 		t->height = 0;
 	}
-	/* Enough for what any call reserves at this height, so that reservations stay valid. */
-	trim_spares(t, 8 * (t->height + 1));
 }
 
 void pf_vma_tree_set_range(struct pf_vma_tree *t, struct pf_vma *vma, pf_va_t start, pf_va_t end)
