@@ -43,6 +43,7 @@ struct run {
 	const char *output;
 	uint64_t bytes;
 	const char *only; /* operation, or NULL */
+	bool no_peer;
 	json_object *rows;
 	char peer[80];
 };
@@ -89,7 +90,9 @@ static bool measure_op(struct run *r, enum op op, unsigned order)
 	const char *why = NULL;
 	double peer = -1;
 
-	if (linux_measure(&l, op, &s, &why))
+	if (r->no_peer)
+		why = NULL;
+	else if (linux_measure(&l, op, &s, &why))
 		peer = median(&s);
 	else
 		printf("# %s %s: no peer: %s\n", op_name[op], size[order], why);
@@ -155,7 +158,7 @@ static int run_all(void *arg)
 
 static void usage(FILE *f)
 {
-	fputs("pagefold-bench [--output FILE] [--size MiB] [--only OPERATION]\n"
+	fputs("pagefold-bench [--output FILE] [--size MiB] [--only OPERATION] [--no-peer]\n"
 	      "Time the library against the Linux underneath, per 4K page. Changes the host's\n"
 	      "transparent huge page settings meanwhile (root only) and puts them back.\n",
 		f);
@@ -165,12 +168,13 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = {{"output", required_argument, NULL, 'o'},
 		{"size", required_argument, NULL, 's'}, {"only", required_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"no-peer", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	struct run r = {.bytes = UINT64_C(1) << 30};
 	struct utsname u;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "o:s:n:h", opts, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "o:s:n:ph", opts, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			r.output = optarg;
@@ -180,6 +184,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			r.only = optarg;
+			break;
+		case 'p':
+			r.no_peer = true;
 			break;
 		case 'h':
 			usage(stdout);

@@ -8,7 +8,7 @@ struct change {
 	uint64_t prot, set, clear;
 };
 
-static pf_hw_t changed_word(pf_hw_t hw, unsigned level, unsigned idx, const struct change *c)
+PF_INLINE pf_hw_t changed_word(pf_hw_t hw, unsigned level, unsigned idx, const struct change *c)
 {
 	pf_hw_t w = pf_hw_modify(hw, level, idx, c->prot);
 
@@ -42,7 +42,7 @@ static bool change_unsettled(const struct pf_leaves *t, unsigned idx, const stru
  * Slots [idx, end), each from its old to its new word. Settled words are overwritten plainly (DESIGN 4.3);
  * those that continue one another exactly have new words that do, too, and are as settled.
  */
-static bool change_slots(
+PF_INLINE bool change_slots(
 	const struct pf_leaves *t, unsigned idx, unsigned end, const struct change *c)
 {
 	bool flush = false;
@@ -146,46 +146,52 @@ static bool fold_from_protnone(
  * empties the run and refills it by set_ptes, which may fold entries that were live and not folded
  * a moment before, with no invalidation in between. Legal only from BBM level 2 on; we don't.)
  */
-bool pf_leaves_modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint64_t prot,
+PF_INLINE bool modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint64_t prot,
 	uint64_t set, uint64_t clear, struct pf_extent extent)
 {
 	const unsigned n = PF_CONT_NR(t->level);
 	const struct change c = {prot, set, clear};
 	unsigned end = idx + nr;
 	bool flush = false;
+	pf_hw_t hw;
 
 	pf_contpte_unfold_ends(t, idx, nr);
+	/* The batch is uniform, so its first entry answers for all: only W changes, or nothing is folded. */
+	hw = pf_hw_load(&t->base[idx]);
+	if (n == 1 || (pf_hw_valid(hw) && pf_only_write_differs(hw, t->level, idx, prot)))
+		return change_slots(t, idx, end, &c);
 	while (idx < end) {
 		unsigned stop = (unsigned)pf_min(pf_block_first(t->level, idx) + n, end);
 
-		if (n > 1 && stop - idx == n) {
-			pf_hw_t hw = pf_hw_load(&t->base[idx]);
-
-			if (pf_hw_cont(hw)) {
-				if (pf_only_write_differs(hw, t->level, idx, prot)) {
-					/* in place, below */
-				} else if (t->pt->flags & PF_PT_NOFAULT) {
-					pf_contpte_unfold(t, idx);
-				} else {
-					flush |= change_block_through_empty(t, idx, &c);
-					idx = stop;
-					continue;
-				}
-			} else if (!pf_hw_valid(hw) && fold_from_protnone(t, idx, &c, extent)) {
-				idx = stop;
-				continue;
+		hw = pf_hw_load(&t->base[idx]);
+		if (stop - idx < n) {
+			flush |= change_slots(t, idx, stop, &c);
+		} else if (pf_hw_cont(hw)) {
+			if (t->pt->flags & PF_PT_NOFAULT) {
+				pf_contpte_unfold(t, idx);
+				flush |= change_slots(t, idx, stop, &c);
+			} else {
+				flush |= change_block_through_empty(t, idx, &c);
 			}
+		} else if (pf_hw_valid(hw) || !fold_from_protnone(t, idx, &c, extent)) {
+			flush |= change_slots(t, idx, stop, &c);
 		}
-		flush |= change_slots(t, idx, stop, &c);
 		idx = stop;
 	}
 	return flush;
 }
 
+bool pf_leaves_modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint64_t prot,
+	uint64_t set, uint64_t clear, struct pf_extent extent)
+{
+	return modify(t, idx, nr, prot, set, clear, extent);
+}
+
+/* The same with the level known, which every shift in the loop depends on. */
 bool pf_modify_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, uint64_t prot, uint64_t set,
 	uint64_t clear, struct pf_extent extent)
 {
 	struct pf_leaves t = pf_leaves(m);
 
-	return pf_leaves_modify(&t, idx, nr, prot, set, clear, extent);
+	return modify(&t, idx, nr, prot, set, clear, extent);
 }
