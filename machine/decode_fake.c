@@ -100,7 +100,7 @@ static void nz_decode(
 	case 1:
 		e->valid = e->table = level > 0;
 		e->reserved = !level;
-		e->pa = frame << 12;
+		e->pa = level ? frame << 12 : 0;
 		return;
 	case 3:
 		e->inactive = true;

@@ -13,7 +13,8 @@
 enum outcome { O_FAULT = 1, O_OLD = 2, O_NEW = 4, O_BROKEN = 8 };
 
 /* Outcomes over all seeds, as a set. */
-static unsigned outcomes(const char *format, const char *features, unsigned (*run)(unsigned arg), unsigned arg)
+static unsigned outcomes(
+	const char *format, const char *features, unsigned (*run)(unsigned arg), unsigned arg)
 {
 	unsigned seen = 0;
 
@@ -83,7 +84,8 @@ static void unmap_recipe(void **state)
 	assert_int_equal(outcomes(ARM, "", unmap, ALL & ~DSB1), O_FAULT | O_OLD | O_BROKEN);
 	assert_int_equal(outcomes(ARM, "", unmap, ALL & ~TLBI), O_FAULT | O_OLD | O_BROKEN);
 	assert_int_equal(outcomes(ARM, "", unmap, ALL & ~DSB2), O_FAULT | O_OLD | O_BROKEN);
-	assert_int_equal(outcomes(ARM, "", unmap, DSB1 | TLBI | DSB2_ISHST), O_FAULT | O_OLD | O_BROKEN);
+	assert_int_equal(
+		outcomes(ARM, "", unmap, DSB1 | TLBI | DSB2_ISHST), O_FAULT | O_OLD | O_BROKEN);
 	assert_int_equal(outcomes(ARM, "", unmap, ALL | LOCAL), O_FAULT | O_OLD | O_BROKEN);
 }
 
@@ -205,10 +207,10 @@ static void update_while_unmapped(void **state)
 }
 
 /* x86-like: D appears late in the entry that was write-protected meanwhile; and only there. */
-#define INV(pa)	  ((pa) >> 12 << 24)
+#define INV(pa)   ((pa) >> 12 << 24)
 #define INV_CLEAN 0x4cu
-#define INV_RO	  0x44u
-#define INV_D	  0x80u
+#define INV_RO    0x44u
+#define INV_D     0x80u
 
 static unsigned late_d(unsigned other_frame)
 {
