@@ -215,7 +215,7 @@ struct mj {
 	uint64_t seq;
 	uint64_t rng;
 	struct mj_cpu cpus[MJ_MAX_CPUS];
-	struct mj_asid *asids[65536];
+	struct mj_asid **asids; /* by number, all 65536 */
 	struct mj_asid *all_asids;
 	struct mj_table **tables; /* by table-sized piece of RAM */
 	uint64_t ntables;

@@ -30,11 +30,13 @@ bool mj_mem_start(void)
 	mj.folios = zeroed(mj.nframes * sizeof(*mj.folios));
 	mj.ntables = mj.memory / mmu_table_bytes(mj.fmt);
 	mj.tables = zeroed(mj.ntables * sizeof(*mj.tables));
-	return mj.frames && mj.folios && mj.tables;
+	mj.asids = zeroed(65536 * sizeof(*mj.asids));
+	return mj.asids && mj.frames && mj.folios && mj.tables;
 }
 
 void mj_mem_stop(void)
 {
+	munmap(mj.asids, 65536 * sizeof(*mj.asids));
 	munmap(mj.frames, mj.nframes * sizeof(*mj.frames));
 	munmap(mj.folios, mj.nframes * sizeof(*mj.folios));
 	munmap(mj.tables, mj.ntables * sizeof(*mj.tables));

@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_BITS 16
+#define HASH_MIN 8
 
-static struct mj_stale *hash[1 << HASH_BITS];
+static struct mj_stale **hash;
+static unsigned hash_bits;
+static uint64_t nrecords;
 static struct mj_stale *unused;
 struct chunk {
 	struct chunk *next;
@@ -30,7 +32,29 @@ static struct mj_stale **bucket(uint32_t key, unsigned shift, uint64_t va)
 	uint64_t h = (va >> shift) * UINT64_C(0x9e3779b97f4a7c15) +
 		     key * UINT64_C(0xc2b2ae3d27d4eb4f) + shift * UINT64_C(0x165667b19e3779f9);
 
-	return &hash[(h ^ h >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> (64 - HASH_BITS)];
+	return &hash[(h ^ h >> 29) * UINT64_C(0xbf58476d1ce4e5b9) >> (64 - hash_bits)];
+}
+
+/* Room for one more: chains stay about one record long. */
+static void hash_grow(void)
+{
+	struct mj_stale **old = hash;
+	uint64_t n = old ? UINT64_C(1) << hash_bits : 0;
+
+	if (nrecords < n)
+		return;
+	hash_bits = old ? hash_bits + 1 : HASH_MIN;
+	hash = calloc(UINT64_C(1) << hash_bits, sizeof(*hash));
+	for (uint64_t i = 0; i < n; i++)
+		while (old[i]) {
+			struct mj_stale *r = old[i], **b;
+
+			old[i] = r->hnext;
+			b = bucket(r->key, r->shift, r->va);
+			r->hnext = *b;
+			*b = r;
+		}
+	free(old);
 }
 
 static struct mj_asid *owner(const struct mj_stale *r)
@@ -109,7 +133,7 @@ bool mj_stale_covers(const struct mj_stale *r, uint64_t va)
 static struct mj_stale *create(const struct mj_stale *model)
 {
 	struct mj_asid *a = owner(model);
-	struct mj_stale *r, **b = bucket(model->key, model->shift, model->va);
+	struct mj_stale *r, **b;
 	uint32_t gen;
 
 	if (!unused) {
@@ -129,6 +153,9 @@ static struct mj_stale *create(const struct mj_stale *model)
 	r->gen = gen + 1;
 	r->units[0] = r->units[1] = 0;
 	r->quiet = false;
+	hash_grow();
+	nrecords++;
+	b = bucket(r->key, r->shift, r->va);
 	r->hnext = *b;
 	*b = r;
 	list_add(&a->list, r);
@@ -151,6 +178,7 @@ static void destroy(struct mj_stale *r)
 	list_del(r);
 	for (unsigned u = 0; u < nunits(r); u++)
 		set_unit(r, u, false);
+	nrecords--;
 	a->count--;
 	if (!--a->nshift[r->shift])
 		a->shifts &= ~PF_BIT(r->shift);
@@ -311,7 +339,7 @@ static bool same(const struct mj_stale *a, const struct mj_stale *b)
 /* While the entry stood any part of it could be cached anew: invalidations so far do not count. */
 static void record(const struct mj_stale *model)
 {
-	struct mj_stale *r = *bucket(model->key, model->shift, model->va);
+	struct mj_stale *r = hash ? *bucket(model->key, model->shift, model->va) : NULL;
 
 	while (r && !same(r, model))
 		r = r->hnext;
@@ -415,7 +443,9 @@ void mj_stale_activate(uint16_t asid, unsigned cpu)
 
 void mj_stale_stop(void)
 {
-	memset(hash, 0, sizeof(hash));
+	free(hash);
+	hash = NULL;
+	nrecords = 0;
 	unused = NULL;
 	while (chunks) {
 		struct chunk *c = chunks;
