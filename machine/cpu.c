@@ -67,6 +67,7 @@ bool mj_start(const struct machine_config *cfg, const struct mmu_format *f)
 	memset(&mj, 0, sizeof(mj));
 	mj.fmt = f;
 	mj.features = cfg->features;
+	mj.late_walks = cfg->late_walks;
 	mj.ncpus = cfg->cpus;
 	mj.memory = cfg->memory;
 	mj.rng = (cfg->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;

@@ -24,6 +24,10 @@ struct machine_config {
 	uint64_t fail_at;  /* k: the k-th library allocation fails, once; 0 = none */
 	const char *log;   /* event log file (docs/LOG.md), or NULL */
 	bool no_data;      /* data pages have no contents (replay): loads read 0, stores vanish */
+	/* A walker may miss an entry that its own CPU has made valid and not published, and fault
+	 * once more (arm64 allows it; another CPU's walker may always). Off where what software does
+	 * must not depend on chance: counters of a scenario without threads. */
+	bool late_walks;
 };
 
 #define MACHINE_RAM_BASE UINT64_C(0x80000000)

@@ -106,7 +106,8 @@ void mj_walk(unsigned cpu, uint64_t va, bool speculative, struct mj_xlat *x)
 		s = &t->slots[idx];
 		machine_counters.walk_load++;
 		mj_entry(t, idx, &e);
-		if (e.valid && !mj_published_to(s->inv_cpu, s->inv_seq, cpu) && mj_chance(2))
+		if (e.valid && (s->inv_cpu != cpu || mj.late_walks) &&
+			!mj_published_to(s->inv_cpu, s->inv_seq, cpu) && mj_chance(2))
 			return;
 		if (!e.table) {
 			leaf(t, idx, va, speculative, x);

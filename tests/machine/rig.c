@@ -83,7 +83,8 @@ uint64_t rig_table(void)
 
 void rig_start_unloaded(const char *format, const char *features, uint64_t seed)
 {
-	struct machine_config cfg = {.format = format, .memory = 32 << 20, .cpus = 3, .seed = seed};
+	struct machine_config cfg = {
+		.format = format, .memory = 32 << 20, .cpus = 3, .seed = seed, .late_walks = true};
 
 	assert_true(machine_features(format, features, &cfg.features));
 	if (machine_start(&cfg))
