@@ -402,6 +402,52 @@ static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, ui
 	return at;
 }
 
+/* check_prep_vma: the mapping at addr, and whether it allows this. */
+static int check_source(
+	const struct ov_process *p, uint64_t addr, uint64_t old_len, uint64_t new_len, bool to)
+{
+	size_t i = ov_find(p, addr);
+	uint64_t within = old_len < new_len ? old_len : new_len;
+
+	if (i == p->nr || p->vmas[i].start > addr)
+		return -EFAULT;
+	if (!to && new_len <= old_len)
+		return 0;
+	if (!old_len && !p->vmas[i].object)
+		return -EINVAL;
+	return within > p->vmas[i].end - addr ? -EFAULT : 0;
+}
+
+/*
+ * remap_move (since 6.17): a fixed move without a change of length takes all mappings of the range, each to its
+ * place, and stops at the first that fails.
+ */
+static int64_t move_each(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t len,
+	uint64_t flags, uint64_t new_addr, int64_t told)
+{
+	uint64_t end = addr + len;
+
+	for (uint64_t at = addr; at < end;) {
+		size_t i = ov_find(p, at);
+
+		if (i == p->nr || p->vmas[i].start >= end)
+			break;
+		uint64_t from = p->vmas[i].start > at ? p->vmas[i].start : at;
+		uint64_t stop = p->vmas[i].end < end ? p->vmas[i].end : end;
+
+		/* No hole at the beginning; later ones stay holes. */
+		if (at == addr && from > addr)
+			return -EFAULT;
+		int64_t r = move_to(o, p, from, stop - from, stop - from, flags,
+			new_addr + (from - addr), told);
+
+		if (r < 0)
+			return r;
+		at = stop;
+	}
+	return (int64_t)new_addr;
+}
+
 int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t old_len,
 	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told)
 {
@@ -423,21 +469,17 @@ int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t ol
 		if (p->nr + 2 >= o->cfg.max_maps - 3)
 			return -ENOMEM;
 	}
-	/* check_prep_vma */
-	size_t i = ov_find(p, addr);
+	if (flags & R_FIXED && old_len == new_len) {
+		size_t i = ov_find(p, addr);
 
-	if (i == p->nr || p->vmas[i].start > addr)
-		return -EFAULT;
-	struct ov_vma *v = &p->vmas[i];
-
-	if (to || new_len > old_len) {
-		uint64_t within = old_len < new_len ? old_len : new_len;
-
-		if (!old_len && !v->object)
-			return -EINVAL;
-		if (within > v->end - addr)
+		if (i == p->nr || p->vmas[i].start >= addr + old_len)
 			return -EFAULT;
+		return move_each(o, p, addr, old_len, flags, new_addr, told);
 	}
+	int err = check_source(p, addr, old_len, new_len, to);
+
+	if (err)
+		return err;
 	if (to)
 		return move_to(o, p, addr, old_len, new_len, flags, new_addr, told);
 	if (new_len > old_len)

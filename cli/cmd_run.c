@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+/*
+ * `pagefold run`: options, files, results. The measuring executable hands over to the judge beside it;
+ * the judge plays.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/run_report.h"
+
+static const char usage[] =
+	"usage: pagefold run [OPTION]... FILE|DIRECTORY...\n"
+	"\n"
+	"Play scenarios and check what they expect. A directory means all *.pf below it, sorted.\n"
+	"Options override the files' @ lines.\n"
+	"\n"
+	"  --format F[,F...]|all   the formats to play on\n"
+	"  --fold on|off|both      folding\n"
+	"  --fail each|N|none      make allocations fail\n"
+	"  --seed N                of the machine's choices (default 1)\n"
+	"  --log FILE              log all that is done to the hardware (one file, one "
+	"configuration)\n"
+	"  --json                  results as JSON (docs/JSON.md)\n"
+	"  --strace                the files are logs of strace -f -y\n"
+	"  --help                  this text\n"
+	"\n"
+	"Exit status: 0 all passed, 1 an expectation failed or a rule was broken, 2 the input is "
+	"wrong.\n";
+
+/* ---- options ---- */
+
+static int wrong_usage(const char *what, const char *arg)
+{
+	fprintf(stderr, "pagefold run: %s%s%s\nTry 'pagefold run --help'.\n", what, arg ? ": " : "",
+		arg ? arg : "");
+	return 2;
+}
+
+/* "--name=VALUE" or "--name VALUE": the value, or NULL. *i moves on. */
+static const char *value_of(char **argv, int argc, int *i, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (strncmp(argv[*i], name, n))
+		return NULL;
+	if (argv[*i][n] == '=')
+		return argv[*i] + n + 1;
+	if (argv[*i][n] || *i + 1 == argc)
+		return NULL;
+	return argv[++*i];
+}
+
+static bool parse_fold(const char *v, enum sc_fold *fold)
+{
+	*fold = !strcmp(v, "on") ? SC_FOLD_ON : !strcmp(v, "off") ? SC_FOLD_OFF : SC_FOLD_BOTH;
+	return *fold != SC_FOLD_BOTH || !strcmp(v, "both");
+}
+
+static bool parse_fail(const char *v, uint64_t *fail)
+{
+	if (!strcmp(v, "each"))
+		*fail = SC_FAIL_EACH;
+	else if (!strcmp(v, "none"))
+		*fail = SC_FAIL_NONE;
+	else
+		return sc_parse_number(v, fail) && *fail && *fail != SC_FAIL_EACH;
+	return true;
+}
+
+/* 0, or an exit status + 1. Paths are left in argv[1...]. */
+static int parse_options(int argc, char **argv, struct run_options *o, int *npaths)
+{
+	bool only_paths = false;
+
+	*npaths = 0;
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i], *v;
+
+		if (only_paths || *a != '-' || !a[1]) {
+			argv[1 + (*npaths)++] = argv[i];
+		} else if (!strcmp(a, "--")) {
+			only_paths = true;
+		} else if (!strcmp(a, "--help")) {
+			fputs(usage, stdout);
+			return 1;
+		} else if (!strcmp(a, "--json")) {
+			o->json = true;
+		} else if (!strcmp(a, "--strace")) {
+			o->strace = true;
+		} else if ((v = value_of(argv, argc, &i, "--format"))) {
+			o->format = v;
+		} else if ((v = value_of(argv, argc, &i, "--log"))) {
+			o->log = v;
+		} else if ((v = value_of(argv, argc, &i, "--fold"))) {
+			o->fold_set = true;
+			if (!parse_fold(v, &o->fold))
+				return 1 + wrong_usage("--fold is on, off or both, not", v);
+		} else if ((v = value_of(argv, argc, &i, "--fail"))) {
+			o->fail_set = true;
+			if (!parse_fail(v, &o->fail))
+				return 1 +
+				       wrong_usage(
+					       "--fail is each, none, or a number from 1, not", v);
+		} else if ((v = value_of(argv, argc, &i, "--seed"))) {
+			if (!sc_parse_number(v, &o->seed))
+				return 1 + wrong_usage("--seed is a number, not", v);
+		} else {
+			return 1 + wrong_usage("unknown option, or one without its value", a);
+		}
+	}
+	if (!*npaths)
+		return 1 + wrong_usage("no scenario given", NULL);
+	return 0;
+}
+
+#if !PF_JUDGE
+/* The judge has the same name as this executable, with -judge after it, and stands beside it. */
+static int exec_judge(char **argv)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("-judge"));
+	char **args;
+	int argc = 0;
+
+	if (n <= 0) {
+		fprintf(stderr, "pagefold run: /proc/self/exe: %s\n", strerror(errno));
+		return 2;
+	}
+	memcpy(path + n, "-judge", sizeof("-judge"));
+	while (argv[argc])
+		argc++;
+	args = calloc((size_t)argc + 2, sizeof(*args));
+	if (!args)
+		return 2;
+	args[0] = path;
+	memcpy(args + 1, argv, (size_t)argc * sizeof(*args));
+	execv(path, args);
+	fprintf(stderr, "pagefold run: %s: %s\n", path, strerror(errno));
+	free(args);
+	return 2;
+}
+#endif
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_options o = {.seed = 1};
+	int npaths, status;
+
+#if !PF_JUDGE
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	if (!copy)
+		return 2;
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	status = parse_options(argc, argv, &o, &npaths);
+	if (!status)
+		status = exec_judge(copy) + 1;
+	free(copy);
+	return status - 1;
+#else
+	status = parse_options(argc, argv, &o, &npaths);
+	return status ? status - 1 : run_files(&o, argv + 1, npaths);
+#endif
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `pagefold run`: a scenario played through the library on the software machine, next to the model
+ * (oracle.h). One configuration is one world: machine, physical memory, processes, and the model of them.
+ *
+ *   run_play.c    a file in one configuration, with its failing allocations
+ *   run_world.c   machine, processes, CPUs, counters
+ *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
+ *   run_check.c   what holds after every statement, and what a failed call must leave as it was
+ */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "cli/oracle.h"
+#include "cli/scenario.h"
+#include "machine/machine.h"
+#include "mm/mm.h"
+#include "phys/phys.h"
+
+enum run_verdict {
+	RUN_OK,
+	RUN_FAIL,
+	RUN_SKIP,
+	RUN_BAD_INPUT,   /* the file is wrong for this configuration */
+	RUN_UNSUPPORTED, /* it asks for something that is not built */
+};
+
+/* How one file is played once. */
+struct run_config {
+	const struct sc_file *file;
+	const struct pf_format *fmt;
+	bool fold;
+	bool fold_both; /* expectations on hardware are checked only with folding */
+	uint64_t seed;
+	const char *log;
+};
+
+struct run_outcome {
+	enum run_verdict verdict;
+	unsigned line;
+	char *text; /* one line, or more; malloc'd */
+	uint64_t counters[SC_C_NR];
+};
+
+struct run_process {
+	unsigned pid, cpu;
+	uint16_t asid;
+	struct pf_mm mm;
+	struct run_process *next;
+};
+
+/* Who stored a stamp. */
+struct run_stamp {
+	unsigned pid, line;
+	uint64_t va;
+};
+
+struct run_snapshot;
+
+struct run_world {
+	const struct run_config *cfg;
+	struct sc_env env;
+	uint64_t *vars;
+	uint32_t features;
+
+	struct pf_phys phys;
+	struct pf_system sys;
+	struct run_process *processes;
+	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
+	struct oracle *oracle;
+	bool brk_known; /* the heap's start can no longer be chosen */
+
+	struct run_stamp *stamps;
+	uint64_t nstamps, stamps_room;
+
+	uint64_t gone[SC_C_NR], base[SC_C_NR]; /* of processes that exited; at the last reset */
+
+	/*
+	 * The allocation that fails: which (0: none), and, by call, how many there had been after it in the
+	 * run without a failure, so that only the call that will fail is watched.
+	 */
+	uint64_t fail_at;
+	const uint64_t *allocs_after;
+	bool watch_all;
+	bool missed; /* it failed in a call that was not watched */
+
+	unsigned line;
+	bool failed;
+	struct run_outcome *out;
+};
+
+/* ---- run_play.c ---- */
+
+/* Everything of one (file, format, folding). */
+void run_file(const struct run_config *cfg, uint64_t fail, struct run_outcome *out);
+/* May this file be played on this format? OK, SKIP (text says why) or BAD_INPUT. */
+void run_prepare(const struct sc_file *file, const struct pf_format *fmt, struct run_outcome *out);
+const struct pf_format *run_find_format(const char *name);
+
+/* Note a failure, the first only. Always false. */
+bool run_fail(struct run_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool run_verdict(struct run_world *w, enum run_verdict v, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Add a line below the failure's. */
+void run_detail(struct run_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- run_world.c ---- */
+
+bool run_world_start(struct run_world *w);
+/* All processes exit; everything was given back. False if not. */
+bool run_world_end(struct run_world *w);
+/* After a failure: forget it all. */
+void run_world_drop(struct run_world *w);
+
+struct run_process *run_process(struct run_world *w, unsigned pid);
+/* The CPU of that process runs it now. */
+void run_switch(struct run_world *w, struct run_process *p);
+/* 0, -PF_ENOMEM, or -PF_EAGAIN when ASIDs run out. */
+int run_fork(struct run_world *w, struct run_process *parent, unsigned pid);
+void run_exit(struct run_world *w, struct run_process *p);
+void run_counters(struct run_world *w, uint64_t c[SC_C_NR]);
+uint64_t run_eval_size(struct run_world *w, const struct sc_value *v);
+
+/* ---- run_call.c, run_access.c ---- */
+
+struct run_result {
+	enum sc_result_kind kind; /* VALUE, ERRNO, SEGV, BUS or NOMEM */
+	uint64_t value;           /* VALUE; SEGV, BUS and NOMEM: where */
+	int err;
+	bool injected; /* no memory, because this was the allocation that fails */
+};
+
+bool run_eval(struct run_world *w, const struct sc_value *v, uint64_t *out);
+/* A range of a statement, rounded out to pages: first address and number of pages. */
+bool run_eval_range(struct run_world *w, const struct sc_value *addr, const struct sc_value *len,
+	uint64_t *va, uint64_t *nr);
+/* Play one call, with its result checked. */
+bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index);
+bool run_access(
+	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
+
+/*
+ * The accesses themselves, for programs that are not files: nr pages from va. A new stamp for each store.
+ * False: the library or the model is wrong (noted).
+ */
+bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
+	uint64_t nr, struct run_result *r);
+/* The word at va's page is one that the process may find there. */
+bool run_check_value(struct run_world *w, struct run_process *p, uint64_t va, uint64_t value);
+void run_describe_value(struct run_world *w, uint64_t value, char *text, size_t size);
+/* A system call with its values evaluated; `wanted` is the address written as its result, or -1. */
+bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child,
+	struct run_result *r);
+
+/* ---- run_expect.c ---- */
+
+bool run_expect(struct run_world *w, const struct sc_stmt *s);
+/* The entries around a page, below the failure. */
+void run_show_entries(struct run_world *w, struct run_process *p, uint64_t va);
+
+/* ---- run_check.c ---- */
+
+/* What holds between statements: the machine's rules, the library's own check, the model's mappings and bytes. */
+bool run_check(struct run_world *w);
+bool run_check_machine(struct run_world *w);
+
+struct run_snapshot *run_snapshot(struct run_world *w);
+void run_snapshot_free(struct run_snapshot *s);
+/*
+ * After a call that failed for lack of memory: all is as it was in the snapshot, but entries of process
+ * `but` in [va, va + nr pages), and, with `cow`, write permission and AnonExclusive.
+ */
+bool run_unchanged(struct run_world *w, const struct run_snapshot *s, unsigned but, uint64_t va,
+	uint64_t nr, bool cow);
+
+/*
+ * The checks read entries too: what they do is not the library's, is not counted, and gives the hardware no
+ * occasion.
+ */
+#define RUN_UNCOUNTED(...)                                                                         \
+	do {                                                                                       \
+		struct machine_counters counted_ = machine_counters;                               \
+		machine_adversary(false);                                                          \
+		__VA_ARGS__;                                                                       \
+		machine_adversary(true);                                                           \
+		machine_counters = counted_;                                                       \
+	} while (0)
+
+#endif

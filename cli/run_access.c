@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/* Loads, stores and fetches by the machine's CPUs, faults handled by the library, values judged by the model. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/run.h"
+
+/*
+ * How often one access may fault. A CPU may use a stale read-only translation several times before it
+ * walks again; one that faults as often as this never gets anywhere.
+ */
+#define RUN_TRIES 200
+
+static uint64_t new_stamp(struct run_world *w, struct run_process *p, uint64_t va)
+{
+	if (w->nstamps == w->stamps_room) {
+		w->stamps_room = w->stamps_room ? 2 * w->stamps_room : 256;
+		w->stamps = realloc(w->stamps, w->stamps_room * sizeof(*w->stamps));
+		if (!w->stamps)
+			abort();
+	}
+	w->stamps[w->nstamps++] = (struct run_stamp){p->pid, w->line, va};
+	return UINT64_C(0x5374616d70000000) + w->nstamps;
+}
+
+static const struct run_stamp *stamp_of(struct run_world *w, uint64_t value)
+{
+	uint64_t n = value - UINT64_C(0x5374616d70000000) - 1;
+
+	return n < w->nstamps ? &w->stamps[n] : NULL;
+}
+
+void run_describe_value(struct run_world *w, uint64_t value, char *text, size_t size)
+{
+	const struct run_stamp *s = stamp_of(w, value);
+
+	if (s)
+		snprintf(text, size, "what process %u stored at 0x%llx in line %u", s->pid,
+			(unsigned long long)s->va, s->line);
+	else if (!value)
+		snprintf(text, size, "zero");
+	else
+		snprintf(text, size, "0x%llx, which nobody stored", (unsigned long long)value);
+}
+
+bool run_check_value(struct run_world *w, struct run_process *p, uint64_t va, uint64_t value)
+{
+	uint64_t allowed[ORACLE_MAX_ALLOWED];
+	unsigned n = oracle_load(w->oracle, p->pid, va, allowed);
+	char want[96], got[96];
+
+	for (unsigned i = 0; i < n; i++)
+		if (value == allowed[i])
+			return true;
+	run_describe_value(w, allowed[0], want, sizeof(want));
+	run_describe_value(w, value, got, sizeof(got));
+	run_fail(w, "expected process %u to find %s at 0x%llx, found %s", p->pid, want,
+		(unsigned long long)va, got);
+	run_show_entries(w, p, va);
+	return false;
+}
+
+static struct machine_fault access_once(enum sc_call_id how, uint64_t va, uint64_t *value)
+{
+	if (how == SC_STORE)
+		return machine_store(va, *value);
+	if (how == SC_EXEC)
+		return machine_exec(va);
+	return machine_load(va, value);
+}
+
+/* One page's access, tried until it is done or refused: what became of it. */
+static bool access_page(struct run_world *w, struct run_process *p, enum sc_call_id how,
+	uint64_t va, uint64_t *value, struct run_result *r)
+{
+	unsigned flags = how == SC_STORE  ? PF_FAULT_FLAG_WRITE
+			 : how == SC_EXEC ? PF_FAULT_FLAG_EXEC
+					  : 0;
+
+	*r = (struct run_result){.kind = SC_R_VALUE};
+	for (unsigned tries = 0; tries < RUN_TRIES; tries++) {
+		uint64_t before = machine_counters.allocs;
+
+		if (!access_once(how, va, value).fault)
+			return true;
+		switch (pf_handle_mm_fault(&p->mm, va, flags)) {
+		case PF_FAULT_DONE:
+			continue;
+		case PF_FAULT_OOM:
+			r->kind = SC_R_NOMEM;
+			r->injected = before < w->fail_at && machine_counters.allocs >= w->fail_at;
+			break;
+		case PF_FAULT_SIGSEGV:
+			r->kind = SC_R_SEGV;
+			break;
+		case PF_FAULT_SIGBUS:
+			r->kind = SC_R_BUS;
+			break;
+		}
+		r->value = va;
+		return true;
+	}
+	run_fail(w,
+		"expected the access to 0x%llx to end, found that it faults for ever (%u times)",
+		(unsigned long long)va, RUN_TRIES);
+	run_show_entries(w, p, va);
+	return false;
+}
+
+static const char *signal_name(enum oracle_signal s)
+{
+	return s == ORACLE_SEGV ? "SIGSEGV" : s == ORACLE_BUS ? "SIGBUS" : "no signal";
+}
+
+static bool agrees(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
+	const struct run_result *r)
+{
+	enum oracle_signal want = oracle_access(w->oracle, p->pid, va,
+		how == SC_STORE  ? ORACLE_WRITE
+		: how == SC_EXEC ? ORACLE_EXEC
+				 : ORACLE_READ);
+	enum oracle_signal got = r->kind == SC_R_SEGV  ? ORACLE_SEGV
+				 : r->kind == SC_R_BUS ? ORACLE_BUS
+						       : ORACLE_OK;
+
+	if (r->kind == SC_R_NOMEM || want == got || (want == ORACLE_EITHER && got != ORACLE_BUS))
+		return true;
+	run_fail(w, "expected %s at 0x%llx, as Linux has it, found %s", signal_name(want),
+		(unsigned long long)va, signal_name(got));
+	run_show_entries(w, p, va);
+	return false;
+}
+
+bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
+	uint64_t nr, struct run_result *r)
+{
+	*r = (struct run_result){.kind = SC_R_VALUE};
+	run_switch(w, p);
+	for (uint64_t i = 0; i < nr; i++, va += w->env.page) {
+		uint64_t value = 0;
+
+		if (how == SC_TOUCH) {
+			machine_touch(va);
+			continue;
+		}
+		if (how == SC_STORE)
+			value = new_stamp(w, p, va);
+		if (!access_page(w, p, how, va, &value, r) || !agrees(w, p, how, va, r))
+			return false;
+		if (r->kind != SC_R_VALUE)
+			return true;
+		if (how == SC_STORE) {
+			oracle_store(w->oracle, p->pid, va, value);
+		} else if (how == SC_LOAD) {
+			if (!run_check_value(w, p, va, value))
+				return false;
+			oracle_saw(w->oracle, p->pid, va, value);
+		}
+	}
+	return true;
+}
+
+bool run_access(
+	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
+{
+	uint64_t va, nr;
+
+	if (!run_eval_range(w, s->args, s->args->next, &va, &nr))
+		return false;
+	return run_access_pages(w, p, s->call->id, va, nr, r);
+}

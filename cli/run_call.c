@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MIT
+/* System calls: the library does them, the model says what Linux answers, the scenario what it expects. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/run.h"
+
+#define MAP_FIXED_ANY (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE)
+
+/* ---- values ---- */
+
+bool run_eval(struct run_world *w, const struct sc_value *v, uint64_t *out)
+{
+	const char *why;
+
+	if (sc_eval(v, &w->env, out, &why))
+		return true;
+	return run_verdict(w, RUN_BAD_INPUT, "%s, expected a value", why);
+}
+
+bool run_eval_range(struct run_world *w, const struct sc_value *addr, const struct sc_value *len,
+	uint64_t *va, uint64_t *nr)
+{
+	uint64_t n = w->env.page, last;
+
+	if (!run_eval(w, addr, va) || (len && !run_eval(w, len, &n)))
+		return false;
+	if (!n)
+		return run_verdict(w, RUN_BAD_INPUT, "an empty range, expected one page at least");
+	last = *va + (n - 1);
+	if (last < *va)
+		return run_verdict(w, RUN_BAD_INPUT,
+			"0x%llx bytes from 0x%llx, expected a range that does not wrap",
+			(unsigned long long)n, (unsigned long long)*va);
+	*va &= ~(w->env.page - 1);
+	*nr = (last - *va) / w->env.page + 1;
+	return true;
+}
+
+/* ---- the calls ---- */
+
+struct syscall {
+	struct run_world *w;
+	struct run_process *p;
+	uint64_t a[6];
+	unsigned nargs;
+	int64_t wanted; /* the address written as the result, or -1 */
+	unsigned child;
+	uint64_t allocs; /* before the call */
+};
+
+/* Was it the failing allocation that made the library answer this? */
+static bool was_injected(const struct syscall *c)
+{
+	return c->allocs < c->w->fail_at && machine_counters.allocs >= c->w->fail_at;
+}
+
+/* The library is about to fault pages in for writing: to the judge that is a store to each. */
+static void note_stores(struct syscall *c, uint64_t addr, uint64_t len)
+{
+	struct oracle_map m;
+	uint64_t page = c->w->env.page, end = addr + len;
+
+	for (uint64_t at = addr; at < end && oracle_find(c->w->oracle, c->p->pid, at, &m);
+		at = m.end) {
+		uint64_t from = m.start > at ? m.start : at, to = m.end < end ? m.end : end;
+
+		for (uint64_t va = from & ~(page - 1); m.prot & 2 && va < to; va += page)
+			machine_note_store(va);
+	}
+}
+
+/* What the library answered, and what the model says to it. */
+struct answer {
+	int64_t lib, model;
+	bool injected;
+};
+
+static bool occupied(struct syscall *c)
+{
+	return run_fail(c->w,
+		"expected 0x%llx to be free, as it was where this was recorded, found it occupied",
+		(unsigned long long)c->wanted);
+}
+
+static bool do_mmap(struct syscall *c, struct answer *ans)
+{
+	uint64_t addr = c->a[0], len = c->a[1], prot = c->a[2], flags = c->a[3];
+
+	/* An address that Linux chose is taken as the address wanted. */
+	bool take = c->wanted >= 0 && !(flags & MAP_FIXED_ANY) && (uint64_t)c->wanted != addr;
+
+	if (take) {
+		addr = (uint64_t)c->wanted;
+		flags |= PF_MAP_FIXED_NOREPLACE;
+	}
+	if (flags & PF_MAP_POPULATE && prot & PF_PROT_WRITE)
+		for (uint64_t i = 0; i < len && len <= UINT64_C(1) << 40; i += c->w->env.page)
+			machine_note_store(addr + i);
+	ans->lib = pf_mmap(&c->p->mm, addr, len, (unsigned)prot, (unsigned)flags);
+	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
+	if (take && ans->lib == -PF_EEXIST)
+		return occupied(c);
+	if (!ans->injected)
+		ans->model = oracle_mmap(c->w->oracle, c->p->pid, addr, len, prot, flags, ans->lib);
+	return true;
+}
+
+static bool do_mremap(struct syscall *c, struct answer *ans)
+{
+	uint64_t old = c->a[0], old_len = c->a[1], new_len = c->a[2], flags = c->a[3];
+	uint64_t to = c->nargs > 4 ? c->a[4] : 0;
+
+	if (c->wanted >= 0 && !(flags & PF_MREMAP_FIXED) && flags & PF_MREMAP_MAYMOVE &&
+		(uint64_t)c->wanted != old) {
+		struct oracle_map m;
+
+		to = (uint64_t)c->wanted;
+		flags |= PF_MREMAP_FIXED;
+		if (oracle_find(c->w->oracle, c->p->pid, to, &m) && m.start < to + new_len)
+			return occupied(c);
+	}
+	ans->lib = pf_mremap(&c->p->mm, old, old_len, new_len, (unsigned)flags, to);
+	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
+	if (!ans->injected)
+		ans->model = oracle_mremap(
+			c->w->oracle, c->p->pid, old, old_len, new_len, flags, to, ans->lib);
+	return true;
+}
+
+static bool do_brk(struct syscall *c, struct answer *ans)
+{
+	struct run_world *w = c->w;
+
+	if (!c->a[0] && c->wanted >= 0 && !w->brk_known) {
+		pf_set_brk_start(&c->p->mm, (uint64_t)c->wanted);
+		oracle_set_brk_start(w->oracle, c->p->pid, (uint64_t)c->wanted);
+	}
+	w->brk_known = true;
+	ans->lib = (int64_t)pf_brk(&c->p->mm, c->a[0]);
+	ans->injected = (uint64_t)ans->lib != c->a[0] && was_injected(c);
+	if (!ans->injected)
+		ans->model = (int64_t)oracle_brk(w->oracle, c->p->pid, c->a[0]);
+	return true;
+}
+
+static bool do_fork(struct syscall *c, struct answer *ans)
+{
+	ans->lib = run_fork(c->w, c->p, c->child);
+	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
+	if (ans->lib) {
+		ans->model = ans->lib;
+		return ans->injected || run_fail(c->w, "expected a fork, found -1 %s",
+						sc_errno_name((int)-ans->lib));
+	}
+	oracle_fork(c->w->oracle, c->p->pid, c->child);
+	ans->lib = ans->model = c->child;
+	return true;
+}
+
+static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
+{
+	struct oracle *o = c->w->oracle;
+	struct pf_mm *mm = &c->p->mm;
+	unsigned pid = c->p->pid;
+
+	switch (id) {
+	case SC_MMAP:
+		return do_mmap(c, ans);
+	case SC_MREMAP:
+		return do_mremap(c, ans);
+	case SC_BRK:
+		return do_brk(c, ans);
+	case SC_FORK:
+		return do_fork(c, ans);
+	case SC_MUNMAP:
+		ans->lib = pf_munmap(mm, c->a[0], c->a[1]);
+		break;
+	case SC_MPROTECT:
+		ans->lib = pf_mprotect(mm, c->a[0], c->a[1], (unsigned)c->a[2]);
+		break;
+	case SC_MADVISE:
+		if (c->a[2] == PF_MADV_POPULATE_WRITE)
+			note_stores(c, c->a[0], c->a[1]);
+		ans->lib = pf_madvise(mm, c->a[0], c->a[1], (int)c->a[2]);
+		break;
+	default:
+		return run_verdict(c->w, RUN_UNSUPPORTED, "this call");
+	}
+	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
+	if (ans->injected)
+		return true;
+	if (id == SC_MUNMAP)
+		ans->model = oracle_munmap(o, pid, c->a[0], c->a[1]);
+	else if (id == SC_MPROTECT)
+		ans->model = oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
+	else
+		ans->model = oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
+	return true;
+}
+
+static void show_answer(int64_t v, char *text, size_t size)
+{
+	if (v == ORACLE_BAD_CHOICE)
+		snprintf(text, size, "another address");
+	else if (v < 0 && v > -4096)
+		snprintf(text, size, "-1 %s", sc_errno_name((int)-v));
+	else
+		snprintf(text, size, v ? "0x%llx" : "0", (unsigned long long)v);
+}
+
+bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child,
+	struct run_result *r)
+{
+	struct syscall c = {.w = w,
+		.p = p,
+		.nargs = nargs,
+		.wanted = wanted,
+		.child = child,
+		.allocs = machine_counters.allocs};
+	struct answer ans = {0};
+
+	memcpy(c.a, args, sizeof(c.a));
+	run_switch(w, p);
+	/* The library's protections, flags and advice are 32 bits wide. */
+	for (unsigned i = 2; i < nargs && i < 4; i++)
+		if ((id == SC_MMAP || id == SC_MPROTECT || id == SC_MADVISE ||
+			    (id == SC_MREMAP && i > 2)) &&
+			c.a[i] > UINT32_MAX)
+			return run_verdict(w, RUN_UNSUPPORTED, "flags beyond 32 bits");
+	if (!do_call(&c, id, &ans))
+		return false;
+	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)ans.lib};
+	if (ans.injected) {
+		*r = (struct run_result){.kind = SC_R_ERRNO, .err = PF_ENOMEM, .injected = true};
+		return true;
+	}
+	if (ans.lib == -PF_EOPNOTSUPP)
+		return run_verdict(w, RUN_UNSUPPORTED, "this call with these arguments");
+	if (ans.lib != ans.model) {
+		char want[64], got[64];
+
+		if (ans.model == ORACLE_UNKNOWN)
+			return run_verdict(w, RUN_UNSUPPORTED, "the model of this call");
+		show_answer(ans.model, want, sizeof(want));
+		show_answer(ans.lib, got, sizeof(got));
+		return run_fail(w, "expected %s, as Linux answers, found %s", want, got);
+	}
+	if (ans.lib < 0 && ans.lib > -4096)
+		*r = (struct run_result){.kind = SC_R_ERRNO, .err = (int)-ans.lib};
+	return true;
+}
+
+/* ---- a statement ---- */
+
+static void show_result(const struct run_result *r, char *text, size_t size)
+{
+	switch (r->kind) {
+	case SC_R_ERRNO:
+		snprintf(text, size, "-1 %s", sc_errno_name(r->err));
+		break;
+	case SC_R_SEGV:
+	case SC_R_BUS:
+	case SC_R_NOMEM:
+		snprintf(text, size, "%s at 0x%llx",
+			r->kind == SC_R_SEGV  ? "SIGSEGV"
+			: r->kind == SC_R_BUS ? "SIGBUS"
+					      : "ENOMEM",
+			(unsigned long long)r->value);
+		break;
+	default:
+		snprintf(
+			text, size, r->value > 9 ? "0x%llx" : "%llu", (unsigned long long)r->value);
+	}
+}
+
+static bool matches_one(struct run_world *w, const struct sc_result *want,
+	const struct run_result *r, struct run_result *shown)
+{
+	uint64_t v = 0;
+
+	*shown = (struct run_result){.kind = want->kind, .err = want->err};
+	if (want->kind == SC_R_ANY)
+		return true;
+	if (want->value && !run_eval(w, want->value, &v))
+		return false;
+	shown->value = v;
+	if (want->kind != r->kind)
+		return false;
+	switch (want->kind) {
+	case SC_R_ERRNO:
+		return want->err == r->err;
+	case SC_R_SEGV:
+	case SC_R_BUS:
+		return !want->value || v == r->value;
+	case SC_R_VALUE:
+		return v == r->value;
+	default:
+		return true;
+	}
+}
+
+static bool check_result(struct run_world *w, const struct sc_stmt *s, struct run_process *p,
+	const struct run_result *r)
+{
+	char want[256] = "", got[64];
+	size_t used = 0;
+
+	if (!s->results && r->kind == SC_R_VALUE)
+		return true;
+	for (const struct sc_result *want_one = s->results; want_one; want_one = want_one->next) {
+		struct run_result shown;
+		char one[64];
+
+		if (matches_one(w, want_one, r, &shown))
+			return true;
+		if (w->failed)
+			return false;
+		show_result(&shown, one, sizeof(one));
+		/* The address of a signal was not asked for. */
+		if (!want_one->value && shown.kind != SC_R_VALUE && strstr(one, " at "))
+			*strstr(one, " at ") = 0;
+		used += (size_t)snprintf(
+			want + used, sizeof(want) - used, "%s%s", used ? " or " : "", one);
+		if (used >= sizeof(want))
+			used = sizeof(want) - 1;
+	}
+	show_result(r, got, sizeof(got));
+	run_fail(w, "expected %s, found %s", s->results ? want : "success", got);
+	if (r->kind == SC_R_SEGV || r->kind == SC_R_BUS)
+		run_show_entries(w, p, r->value);
+	return false;
+}
+
+static int64_t wanted_address(struct run_world *w, const struct sc_stmt *s)
+{
+	uint64_t v;
+
+	if (!s->results || s->results->next || s->results->kind != SC_R_VALUE ||
+		!run_eval(w, s->results->value, &v) || v > INT64_MAX)
+		return -1;
+	return (int64_t)v;
+}
+
+static bool evaluate(struct run_world *w, const struct sc_stmt *s, uint64_t a[6])
+{
+	unsigned i = 0;
+
+	memset(a, 0, 6 * sizeof(*a));
+	for (const struct sc_value *v = s->args; v && i < 6; v = v->next, i++)
+		if (!run_eval(w, v, &a[i]))
+			return false;
+	if (s->call->id == SC_MMAP && a[5] & (w->env.page - 1))
+		return run_verdict(w, RUN_UNSUPPORTED, "mmap at an offset within a page");
+	return true;
+}
+
+static bool issue(
+	struct run_world *w, const struct sc_stmt *s, struct run_process *p, struct run_result *r)
+{
+	uint64_t a[6];
+
+	if (s->call->access)
+		return run_access(w, p, s, r);
+	if (!evaluate(w, s, a))
+		return false;
+	if (s->call->id == SC_EXIT_GROUP) {
+		oracle_exit(w->oracle, p->pid);
+		run_exit(w, p);
+		*r = (struct run_result){.kind = SC_R_VALUE};
+		return true;
+	}
+	return run_syscall(w, p, s->call->id, a, s->nargs, wanted_address(w, s), s->child, r);
+}
+
+/*
+ * The failing allocation made this call fail: all must be as before, but where Linux documents partial
+ * effect: pages that a populate or an access had dealt with before it.
+ */
+static bool check_failed_call(struct run_world *w, const struct sc_stmt *s, struct run_process *p,
+	const struct run_snapshot *before, const struct run_result *r)
+{
+	uint64_t va = 0, nr = 0, a[6];
+
+	if (s->call->access) {
+		if (!run_eval_range(w, s->args, s->args->next, &va, &nr))
+			return false;
+		nr = (r->value - va) / w->env.page;
+	} else if (s->call->id == SC_MADVISE) {
+		if (!evaluate(w, s, a))
+			return false;
+		if (a[2] == PF_MADV_POPULATE_READ || a[2] == PF_MADV_POPULATE_WRITE) {
+			va = a[0];
+			nr = a[1] / w->env.page + 1;
+		}
+	}
+	return run_unchanged(w, before, p->pid, va, nr, s->call->id == SC_FORK) && run_check(w);
+}
+
+bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index)
+{
+	struct run_process *p = run_process(w, s->pid);
+	struct run_snapshot *before = NULL;
+	struct run_result r = {0};
+	bool ok;
+
+	if (!p)
+		return run_fail(w, "expected process %u, found that it was never made", s->pid);
+	if (s->cpu >= 0)
+		p->cpu = (unsigned)s->cpu;
+	run_switch(w, p);
+	if (machine_counters.allocs < w->fail_at &&
+		(w->watch_all || w->fail_at <= w->allocs_after[call_index]))
+		before = run_snapshot(w);
+	ok = issue(w, s, p, &r);
+	if (ok && r.injected) {
+		if (!before) {
+			w->missed = true;
+			return run_fail(w, "an allocation failed earlier than it was expected to");
+		}
+		ok = check_failed_call(w, s, p, before, &r) && issue(w, s, p, &r);
+	}
+	run_snapshot_free(before);
+	if (!ok)
+		return false;
+	if (s->var >= 0)
+		w->vars[s->var] = r.kind == SC_R_ERRNO ? UINT64_MAX : r.value;
+	/* A broken rule explains a wrong result better than the result does. */
+	return run_check_machine(w) && check_result(w, s, run_process(w, s->pid), &r) &&
+	       run_check(w);
+}

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT
+/* What holds between statements, and what a call that failed must leave as it was. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/run.h"
+
+/* ---- present pages ---- */
+
+typedef bool visit_fn(
+	void *ctx, struct run_process *p, uint64_t va, const struct pf_page_info *info);
+
+/* Every page of the process's mappings whose entry is not empty, ascending. */
+static bool each_page(struct run_world *w, struct run_process *p, visit_fn *fn, void *ctx)
+{
+	struct pf_vma_info v;
+
+	for (uint64_t at = 0; pf_find_vma_info(&p->mm, at, &v); at = v.area.end) {
+		for (uint64_t va = v.area.start; va < v.area.end;) {
+			uint64_t max = (v.area.end - va) / w->env.page;
+			bool present;
+			uint64_t nr = w->cfg->fmt->present_run(&p->mm.space, va, max, &present);
+
+			/* "Not empty" in a hurry: entries of another kind come as runs of neither. */
+			if (!nr)
+				nr = 1;
+			for (uint64_t i = 0; i < nr && (present || nr == 1); i++) {
+				struct pf_page_info info;
+
+				pf_page_info(&p->mm, va + i * w->env.page, &info);
+				if (!pf_pte_none(info.pte) &&
+					!fn(ctx, p, va + i * w->env.page, &info))
+					return false;
+			}
+			va += nr * w->env.page;
+		}
+		if (v.area.end < v.area.start)
+			break;
+	}
+	return true;
+}
+
+static uint64_t word_of(struct run_world *w, pf_pte_t pte)
+{
+	uint64_t word;
+
+	memcpy(&word, pf_port_virt(pf_pte_pfn(pte) * w->env.page), sizeof(word));
+	return word;
+}
+
+/* ---- after every statement ---- */
+
+bool run_check_machine(struct run_world *w)
+{
+	const char *rule = machine_violation();
+
+	if (!rule)
+		return true;
+	run_fail(w, "expected no rule broken, found %s", rule);
+	char *text = strdup(machine_violation_text()), *save = NULL;
+
+	if (!text)
+		abort();
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		run_detail(w, "%s", l);
+	free(text);
+	return false;
+}
+
+struct page_of {
+	pf_pfn_t pfn;
+	uint64_t va;
+	unsigned pid;
+	bool exclusive;
+};
+
+struct pages {
+	struct run_world *w;
+	struct page_of *page;
+	size_t nr, room;
+};
+
+static bool check_page(
+	void *ctx, struct run_process *p, uint64_t va, const struct pf_page_info *info)
+{
+	struct pages *all = ctx;
+
+	if (!pf_pte_present(info->pte))
+		return true;
+	if (!run_check_value(all->w, p, va, word_of(all->w, info->pte)))
+		return false;
+	if (pf_pte_special(info->pte))
+		return true;
+	if (all->nr == all->room) {
+		all->room = all->room ? 2 * all->room : 256;
+		all->page = realloc(all->page, all->room * sizeof(*all->page));
+		if (!all->page)
+			abort();
+	}
+	all->page[all->nr++] = (struct page_of){pf_pte_pfn(info->pte), va, p->pid, info->exclusive};
+	return true;
+}
+
+static int by_frame(const void *a, const void *b)
+{
+	const struct page_of *x = a, *y = b;
+
+	return x->pfn < y->pfn ? -1 : x->pfn > y->pfn;
+}
+
+/* G2: an exclusive page is mapped once, in one address space. */
+static bool check_exclusive(struct pages *all)
+{
+	qsort(all->page, all->nr, sizeof(*all->page), by_frame);
+	for (size_t i = 1; i < all->nr; i++) {
+		const struct page_of *a = &all->page[i - 1], *b = &all->page[i];
+
+		if (a->pfn == b->pfn && (a->exclusive || b->exclusive))
+			return run_fail(all->w,
+				"expected an exclusive page to be mapped once, found frame 0x%llx "
+				"at "
+				"0x%llx of process %u and at 0x%llx of process %u",
+				(unsigned long long)a->pfn, (unsigned long long)a->va, a->pid,
+				(unsigned long long)b->va, b->pid);
+	}
+	return true;
+}
+
+static bool check_pages(struct run_world *w)
+{
+	struct pages all = {.w = w};
+	bool ok = true;
+
+	for (struct run_process *p = w->processes; ok && p; p = p->next)
+		ok = each_page(w, p, check_page, &all);
+	ok = ok && (!all.nr || check_exclusive(&all));
+	free(all.page);
+	return ok;
+}
+
+/* Mapping by mapping, those of the library and the model's. */
+static bool check_maps(struct run_world *w, struct run_process *p)
+{
+	struct pf_vma_info v;
+	struct oracle_map m;
+	uint64_t at = 0;
+
+	for (;;) {
+		bool lib = pf_find_vma_info(&p->mm, at, &v);
+		bool model = oracle_find(w->oracle, p->pid, at, &m);
+
+		if (!lib && !model)
+			return true;
+		if (!lib || !model)
+			return run_fail(w, "expected process %u to have %s, found %s one at 0x%llx",
+				p->pid, model ? "one more mapping" : "no more mappings",
+				lib ? "" : "none instead of",
+				(unsigned long long)(lib ? v.area.start : m.start));
+		unsigned prot = v.area.flags & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC);
+		bool flags = m.hugepage == !!(v.area.flags & PF_VM_HUGEPAGE) &&
+			     m.nohugepage == !!(v.area.flags & PF_VM_NOHUGEPAGE) &&
+			     m.dontfork == !!(v.area.flags & PF_VM_DONTCOPY) &&
+			     m.wipeonfork == !!(v.area.flags & PF_VM_WIPEONFORK);
+
+		if (v.area.start != m.start || v.area.end != m.end || prot != m.prot || !flags)
+			return run_fail(w,
+				"expected process %u to map %llx-%llx with protection %u%s, as "
+				"Linux "
+				"would, found %llx-%llx with %u",
+				p->pid, (unsigned long long)m.start, (unsigned long long)m.end,
+				m.prot, flags ? "" : " and other flags",
+				(unsigned long long)v.area.start, (unsigned long long)v.area.end,
+				prot);
+		at = m.end;
+	}
+}
+
+static bool check_all(struct run_world *w)
+{
+	for (struct run_process *p = w->processes; p; p = p->next) {
+		const char *wrong = pf_mm_check(&p->mm);
+
+		if (wrong)
+			return run_fail(
+				w, "expected process %u in order, found: %s", p->pid, wrong);
+		if (!check_maps(w, p))
+			return false;
+		machine_check_quiescent(p->asid);
+	}
+	return check_pages(w) && run_check_machine(w);
+}
+
+bool run_check(struct run_world *w)
+{
+	bool ok;
+
+	RUN_UNCOUNTED(ok = run_check_machine(w) && check_all(w));
+	return ok;
+}
+
+/* ---- what a failed call must leave ---- */
+
+struct snap_page {
+	uint64_t va, pte, word;
+	uint8_t order;
+	bool exclusive;
+};
+
+struct snap_process {
+	unsigned pid;
+	int64_t rss;
+	uint64_t total_vm, brk;
+	struct pf_vma_info *vmas;
+	size_t nvmas;
+	struct snap_page *pages;
+	size_t npages, room;
+};
+
+struct run_snapshot {
+	struct run_world *w;
+	struct snap_process *of; /* the one being filled */
+	struct snap_process *processes;
+	size_t nr;
+};
+
+static void *resize(void *p, size_t bytes)
+{
+	p = realloc(p, bytes);
+	if (!p)
+		abort();
+	return p;
+}
+
+static bool snap_page(
+	void *ctx, struct run_process *p, uint64_t va, const struct pf_page_info *info)
+{
+	struct run_snapshot *s = ctx;
+	struct snap_process *sp = s->of;
+
+	(void)p;
+	if (sp->npages == sp->room) {
+		sp->room = sp->room ? 2 * sp->room : 64;
+		sp->pages = resize(sp->pages, sp->room * sizeof(*sp->pages));
+	}
+	sp->pages[sp->npages++] = (struct snap_page){
+		.va = va,
+		.pte = info->pte.v & ~(PF_PTE_A | PF_PTE_D),
+		.word = pf_pte_present(info->pte) ? word_of(s->w, info->pte) : 0,
+		.order = info->order,
+		.exclusive = info->exclusive,
+	};
+	return true;
+}
+
+static void snap_process(struct run_snapshot *s, struct run_process *p)
+{
+	struct pf_vma_info v;
+	struct snap_process *sp;
+
+	s->processes = resize(s->processes, (s->nr + 1) * sizeof(*s->processes));
+	sp = &s->processes[s->nr++];
+	*sp = (struct snap_process){.pid = p->pid,
+		.rss = p->mm.space.rss_anon,
+		.total_vm = p->mm.total_vm,
+		.brk = p->mm.brk};
+	for (uint64_t at = 0; pf_find_vma_info(&p->mm, at, &v); at = v.area.end) {
+		sp->vmas = resize(sp->vmas, (sp->nvmas + 1) * sizeof(v));
+		sp->vmas[sp->nvmas++] = v;
+	}
+	s->of = sp;
+	each_page(s->w, p, snap_page, s);
+}
+
+struct run_snapshot *run_snapshot(struct run_world *w)
+{
+	struct run_snapshot *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		abort();
+	s->w = w;
+	RUN_UNCOUNTED(
+		for (struct run_process *p = w->processes; p; p = p->next) snap_process(s, p));
+	return s;
+}
+
+void run_snapshot_free(struct run_snapshot *s)
+{
+	for (size_t i = 0; s && i < s->nr; i++) {
+		free(s->processes[i].vmas);
+		free(s->processes[i].pages);
+	}
+	if (s)
+		free(s->processes);
+	free(s);
+}
+
+static bool same_vmas(
+	struct run_world *w, const struct snap_process *a, const struct snap_process *b)
+{
+	for (size_t i = 0; i < a->nvmas || i < b->nvmas; i++) {
+		const struct pf_vma_info *x = i < a->nvmas ? &a->vmas[i] : NULL;
+		const struct pf_vma_info *y = i < b->nvmas ? &b->vmas[i] : NULL;
+
+		if (x && y && x->area.start == y->area.start && x->area.end == y->area.end &&
+			x->area.flags == y->area.flags && x->area.prot == y->area.prot &&
+			x->pgoff == y->pgoff)
+			continue;
+		return run_fail(w,
+			"expected the failed call to leave mapping %llx-%llx (flags 0x%x), found "
+			"%llx-%llx (0x%x)",
+			(unsigned long long)(x ? x->area.start : 0),
+			(unsigned long long)(x ? x->area.end : 0), x ? x->area.flags : 0,
+			(unsigned long long)(y ? y->area.start : 0),
+			(unsigned long long)(y ? y->area.end : 0), y ? y->area.flags : 0);
+	}
+	return true;
+}
+
+/* The first page of one list that the other has not, or has otherwise; pages of the range aside. */
+static bool same_pages(struct run_world *w, const struct snap_process *a,
+	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow)
+{
+	uint64_t ignore = cow ? PF_PTE_W : 0;
+	size_t i = 0, j = 0;
+
+	while (i < a->npages || j < b->npages) {
+		const struct snap_page *x = i < a->npages ? &a->pages[i] : NULL;
+		const struct snap_page *y = j < b->npages ? &b->pages[j] : NULL;
+
+		if (x && y && x->va != y->va) {
+			if (x->va < y->va)
+				y = NULL;
+			else
+				x = NULL;
+		}
+		i += x != NULL;
+		j += y != NULL;
+		uint64_t at = x ? x->va : y->va;
+
+		if ((at - va) / w->env.page < nr)
+			continue;
+		if (x && y && !((x->pte ^ y->pte) & ~ignore) && x->word == y->word &&
+			x->order == y->order && (cow || x->exclusive == y->exclusive))
+			continue;
+		run_fail(w,
+			"expected the failed call to leave the entry of 0x%llx as it was: %llx%s, "
+			"found "
+			"%llx%s",
+			(unsigned long long)at, (unsigned long long)(x ? x->pte : 0),
+			x && x->exclusive ? " exclusive" : "", (unsigned long long)(y ? y->pte : 0),
+			y && y->exclusive ? " exclusive" : "");
+		run_show_entries(w, run_process(w, a->pid), at);
+		return false;
+	}
+	return true;
+}
+
+bool run_unchanged(struct run_world *w, const struct run_snapshot *before, unsigned but,
+	uint64_t va, uint64_t nr, bool cow)
+{
+	struct run_snapshot *now = run_snapshot(w);
+	bool ok = now->nr == before->nr;
+
+	if (!ok)
+		run_fail(w, "expected the failed call to leave %zu processes, found %zu",
+			before->nr, now->nr);
+	for (size_t i = 0; ok && i < now->nr; i++) {
+		const struct snap_process *a = &before->processes[i], *b = &now->processes[i];
+		bool mine = a->pid == but;
+
+		ok = same_vmas(w, a, b) && same_pages(w, a, b, va, mine ? nr : 0, mine && cow);
+		if (ok && (a->total_vm != b->total_vm || a->brk != b->brk ||
+				  (!(mine && nr) && a->rss != b->rss)))
+			ok = run_fail(w,
+				"expected the failed call to leave rss %lld, total_vm %llu, brk "
+				"0x%llx, found "
+				"%lld, %llu, 0x%llx",
+				(long long)a->rss, (unsigned long long)a->total_vm,
+				(unsigned long long)a->brk, (long long)b->rss,
+				(unsigned long long)b->total_vm, (unsigned long long)b->brk);
+	}
+	run_snapshot_free(now);
+	return ok;
+}
