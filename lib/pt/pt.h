@@ -70,7 +70,7 @@ uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max);
 /*
  * Unlink every table that lies wholly within [floor, floor + floor_nr) and meets [va, va + nr),
  * whose entries are all empty already. The caller has exclusive access to the range (mmap lock for
- * writing, VMAs detached). `unlinked` is called for each, with the first address it mapped, after
+ * writing, VMAs detached). `unlinked` is called for each with an address of the range that it mapped, after
  * which nothing points to it; it keeps the table until walk caches have been flushed, and then
  * gives it to pf_table_free() or pf_table_free_rcu().
  */

@@ -248,7 +248,7 @@ static void free_below(struct pf_leaves *t, pf_va_t va, uint64_t nr, const struc
 			if (span >= f->floor &&
 				span + (PF_LEVEL_SIZE(t->level) - 1) <= f->floor_last &&
 				!c.table->live && pf_table_unlink(t, idx, c.table))
-				f->unlinked(f->ctx, c.table, span);
+				f->unlinked(f->ctx, c.table, va);
 		}
 		va += n << PF_PAGE_SHIFT;
 		nr -= n;

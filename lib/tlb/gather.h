@@ -72,7 +72,7 @@ void pf_tlb_gather_reserve(struct pf_gather *g);
  */
 bool pf_tlb_remove_pages(struct pf_gather *g, pf_pfn_t pfn, uint32_t nr);
 
-/* Queue a table that was unlinked, and mapped from va; walk caches are flushed before it is freed.
+/* Queue a table that was unlinked; va is an address that it mapped. Walk caches are flushed before it is freed.
  */
 void pf_tlb_remove_table(struct pf_gather *g, struct pf_table *table, pf_va_t va);
 
