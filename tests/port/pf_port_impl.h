@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define TEST_PORT_BASE   UINT64_C(0x80000000) /* first physical address */
-#define TEST_PORT_FRAME  4096u
 #define TEST_PORT_EVENTS 4096u
 
 enum test_event_kind { TEST_EVENT_TLBI, TEST_EVENT_BARRIER };
@@ -28,9 +27,10 @@ struct test_event {
 };
 
 struct test_port {
-	char *memory; /* bytes of RAM, page aligned */
+	char *memory; /* aligned to 2M, as the physical address is */
 	char *memmap; /* 32 bytes a frame */
 	size_t bytes;
+	unsigned page_shift; /* of a frame */
 	/* what was issued, in order; `lost` counts what did not fit, which a test must check to be
 	 * 0 */
 	struct test_event event[TEST_PORT_EVENTS];
@@ -49,8 +49,11 @@ struct test_port {
 
 extern struct test_port test_port;
 
-/* Fresh, zeroed memory of `bytes`; everything else of test_port is cleared too. */
-void test_port_start(size_t bytes);
+/*
+ * Fresh, zeroed memory of `bytes`, which costs the host only what is touched, in frames of
+ * 1 << page_shift bytes; everything else of test_port is cleared too.
+ */
+void test_port_start(size_t bytes, unsigned page_shift);
 void test_port_stop(void);
 
 static inline void test_port_die(const char *what)
@@ -79,23 +82,23 @@ static inline void *pf_port_memmap(pf_pa_t pa)
 {
 	if (pa - TEST_PORT_BASE >= test_port.bytes)
 		test_port_die("memmap outside memory");
-	return test_port.memmap + (pa - TEST_PORT_BASE) / TEST_PORT_FRAME * 32;
+	return test_port.memmap + ((pa - TEST_PORT_BASE) >> test_port.page_shift << 5);
 }
 
 static inline pf_pa_t pf_port_memmap_pa(const void *meta)
 {
 	size_t off = (size_t)((const char *)meta - test_port.memmap);
 
-	if (off >= test_port.bytes / TEST_PORT_FRAME * 32)
+	if (off >= test_port.bytes >> test_port.page_shift << 5)
 		test_port_die("metadata was not given by pf_port_memmap");
-	return TEST_PORT_BASE + off / 32 * TEST_PORT_FRAME;
+	return TEST_PORT_BASE + (off >> 5 << test_port.page_shift);
 }
 
 static inline bool pf_port_fail_alloc(enum pf_mem_use use)
 {
 	(void)use;
-	test_port.allocs++;
-	return test_port.fail_at && !--test_port.fail_at;
+	__atomic_add_fetch(&test_port.allocs, 1, __ATOMIC_RELAXED);
+	return test_port.fail_at && !__atomic_sub_fetch(&test_port.fail_at, 1, __ATOMIC_RELAXED);
 }
 
 static inline void *pf_port_meta_alloc(size_t bytes)
@@ -272,13 +275,13 @@ static inline void pf_port_call_rcu(struct pf_rcu_head *h)
 static inline void pf_port_note_alloc(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 {
 	(void)pa;
-	test_port.live[use] += (int64_t)bytes;
+	__atomic_add_fetch(&test_port.live[use], (int64_t)bytes, __ATOMIC_RELAXED);
 }
 
 static inline void pf_port_note_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 {
 	(void)pa;
-	test_port.live[use] -= (int64_t)bytes;
+	__atomic_sub_fetch(&test_port.live[use], (int64_t)bytes, __ATOMIC_RELAXED);
 }
 
 #if PF_JUDGE
