@@ -72,8 +72,12 @@ bool mj_start(const struct machine_config *cfg, const struct mmu_format *f)
 	mj.memory = cfg->memory;
 	mj.rng = (cfg->seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	mj.globals.key = MJ_GLOBAL;
-	if (!mj_mem_start() || !mj_log_start(cfg->log))
+	if (!mj_mem_start())
 		return false;
+	if (!mj_log_start(cfg->log)) {
+		mj_mem_stop();
+		return false;
+	}
 	mj.on = true;
 	mj_log("machine format=%s memory=%llx base=%llx cpus=%u features=%x seed=%llu", f->name,
 		(unsigned long long)cfg->memory, (unsigned long long)MACHINE_RAM_BASE, cfg->cpus,

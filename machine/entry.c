@@ -273,7 +273,9 @@ static void write_entry(struct access *a, uint64_t v, enum mj_kind kind)
 	if (kind == MJ_RELEASE)
 		mj_this()->sw_seq = mj.seq;
 	*a->word = new_raw;
-	mj_history_add(s, kind, old, new_raw);
+	/* The filling of a new table is no history. */
+	if (new_raw != mj.fmt->empty || mj_table_known(a->t))
+		mj_history_add(s, kind, old, new_raw);
 	if (!(a->bytes == 4 && a->high))
 		s->a_unseen = s->d_unseen = false;
 	if (old != new_raw || !mj_table_known(a->t))

@@ -80,7 +80,8 @@ void machine_note_store(uint64_t va);
 
 /* ---- quiescent points ---- */
 /* No table lock held, no flush pending for this ASID: every translation any CPU may hold agrees
- * with the tables; every block is uniform. Called after each system call. */
+ * with the tables; every block is uniform. Called after each system call, while no other thread is
+ * inside one on that ASID. */
 void machine_check_quiescent(uint16_t asid);
 /* All processes gone: all frames returned, nothing cached. Returns bytes still allocated. */
 uint64_t machine_check_end(void);
@@ -88,8 +89,9 @@ uint64_t machine_check_end(void);
 /* ---- for schedulers and tests ---- */
 /* Another CPU's thread runs now: no context switch happens, nothing is completed or published. */
 void machine_run_on(unsigned cpu);
-/* Called at every hooked event before it takes effect, and again and again with blocked set while the lock that
- * the current CPU wants is held by another. NULL: a lock that is held is a deadlock (rule L2). */
+/* `point` is called at every hooked event before it takes effect, to let other threads run (it
+ * comes back on the CPU it was called on), and again and again with `blocked` set while the lock
+ * that this CPU wants is held by another. NULL: a lock that is held is a deadlock (rule L2). */
 void machine_set_schedule(void (*point)(void *ctx, bool blocked), void *ctx);
 /* A store in two steps: translated now; D set and data written by machine_store_end(), or earlier when an
  * invalidation of its translation completes. Both on the same CPU; one at a time for each. */
