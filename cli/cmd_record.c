@@ -395,7 +395,8 @@ static void serve(struct run *r, int signals)
 
 		record_server_poll(r->server, signals, 200);
 		while (read(signals, &info, sizeof(info)) > 0)
-			;
+			if (info.ssi_signo != SIGCHLD)
+				kill(r->pid, (int)info.ssi_signo);
 		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 			record_server_ended(r->server, pid, status);
 			if (pid == r->pid) {
@@ -471,6 +472,21 @@ static void summary(const struct run *r, const struct record_totals *t)
 	fputc('\n', stderr);
 }
 
+static void remove_recording(const char *path)
+{
+	struct trace_manifest m;
+	char *error;
+
+	if (trace_manifest_read(&m, path, &error)) {
+		free(error);
+	} else {
+		for (size_t i = 0; i < m.nr; i++)
+			unlink(m.streams[i].path);
+		trace_manifest_free(&m);
+	}
+	unlink(path);
+}
+
 static int record(struct run *r)
 {
 	struct record_totals t;
@@ -492,6 +508,9 @@ static int record(struct run *r)
 	};
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
+	/* These are for the program; what it did until it dies of them is recorded. */
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, &old);
 	/* Of ^C and ^\ the program dies, or not; what it did until then is recorded either way. */
 	signal(SIGINT, SIG_IGN);
@@ -515,13 +534,15 @@ static int record(struct run *r)
 	serve(r, signals);
 	close(signals);
 	int rc = record_server_finish(r->server, &t);
-	if (!t.streams) {
+	if (!t.started) {
 		fprintf(stderr,
-			"pagefold record: cannot run %s: QEMU ended (status %d) before the "
-			"recorder was attached; "
-			"what it said stands above\n",
-			r->program, WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1);
-		unlink(r->output);
+			"pagefold record: cannot run %s: QEMU could not start it (status %d); what "
+			"it said stands "
+			"above%s\n",
+			r->program, WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1,
+			r->machine == MACHINE_AARCH64 ? "; --sysroot names where its libraries are"
+						      : "");
+		remove_recording(r->output);
 		return 2;
 	}
 	if (rc)

@@ -24,7 +24,8 @@ struct record_config {
 struct record_totals {
 	uint64_t accesses, runs, events, bytes, instructions;
 	unsigned streams, running, damaged;
-	int error; /* errno of a write that failed; 0 if none did */
+	bool started; /* the first process executed at least one instruction */
+	int error;    /* errno of a write that failed; 0 if none did */
 };
 
 struct record_server;

@@ -23,7 +23,7 @@ struct worker {
 struct record_stream {
 	struct rec_shared *shared;
 	struct trace_writer writer;
-	struct trace_encoder *encoders[REC_LANES]; /* each its worker's */
+	struct trace_encoder **encoders; /* by lane; each its worker's */
 	struct worker workers[REC_WORKERS];
 	unsigned nr_workers;
 	uint32_t running;     /* workers; atomic */
@@ -386,9 +386,10 @@ int record_stream_start(
 	if (!s)
 		return rc;
 	pthread_mutex_init(&s->lock, NULL);
+	s->encoders = calloc(REC_LANES, sizeof(struct trace_encoder *));
 	s->pidfd = (int)syscall(SYS_pidfd_open, b->pid, 0);
-	if (s->pidfd < 0) {
-		rc = -errno;
+	if (s->pidfd < 0 || !s->encoders) {
+		rc = s->encoders ? -errno : -ENOMEM;
 		goto failed;
 	}
 	s->shared = shared;
@@ -491,6 +492,8 @@ void record_stream_join(struct record_stream *s)
 	if (s->shared)
 		munmap(s->shared, REC_SIZE);
 	s->shared = NULL;
+	free(s->encoders);
+	s->encoders = NULL;
 }
 
 void record_stream_reap(struct record_stream *s)
@@ -508,6 +511,7 @@ void record_stream_free(struct record_stream *s)
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	pthread_mutex_destroy(&s->lock);
+	free(s->encoders);
 	free(s->path);
 	free(s->program);
 	free(s->argv);
@@ -543,6 +547,7 @@ void record_stream_totals(struct record_stream *s, struct record_totals *t)
 	bool finished = __atomic_load_n(&s->finished, __ATOMIC_ACQUIRE);
 
 	t->streams++;
+	t->started |= s->number == 1 && s->writer.chunks > 0 && (!finished || s->last_seq > 1);
 	t->running += !finished;
 	t->damaged += __atomic_load_n(&s->damaged, __ATOMIC_RELAXED);
 	/* While the workers write these are approximate, for progress only. */

@@ -10,7 +10,7 @@
 #include <zstd.h>
 
 #define BATCH_RUNS 4096u
-#define NO_PAGE	   (UINT64_C(1) << 52)
+#define NO_PAGE    (UINT64_C(1) << 52)
 
 struct chunk {
 	uint64_t offset; /* of its header */
@@ -64,7 +64,8 @@ struct trace_reader {
 };
 
 /* Sets the error to FILE: offset N: message, unless one is set; returns -1. */
-int trace_fail(struct trace_reader *r, uint64_t offset, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int trace_fail(struct trace_reader *r, uint64_t offset, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Reads exactly len bytes. Returns 0, 1 if the file ends before, -1 on error. */
 int trace_read_at(struct trace_reader *r, void *buf, size_t len, uint64_t offset);
 

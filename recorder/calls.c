@@ -176,6 +176,10 @@ static void memory_call(struct rec_lane *l, struct pending *p, int64_t result)
 	}
 	if (kind == TRACE_EV_MMAP && result >= 0 && !(args[3] & MAP_ANONYMOUS))
 		text = describe_file(args[4], args, &nr, path, sizeof(path));
+	/* What other processes do through these is not seen. */
+	if ((kind == TRACE_EV_MMAP && result >= 0 && (args[3] & MAP_SHARED)) ||
+		(kind == TRACE_EV_SHMAT && result >= 0))
+		rec_not_captured("shared mappings", 1);
 	if (kind == TRACE_EV_SHMAT && result >= 0) {
 		struct shmid_ds ds;
 		if (!shmctl((int)args[0], IPC_STAT, &ds))
@@ -230,6 +234,9 @@ static void special_entry(struct rec_lane *l, const struct pending *p)
 	case SYS_EXIT_GROUP:
 		exit_event(l, a[0]);
 		break;
+	case SYS_SIGRETURN:
+		rec_not_captured("signal frames", 1);
+		break;
 	}
 }
 
@@ -250,9 +257,6 @@ static void special_return(struct rec_lane *l, const struct pending *p, int64_t 
 			lane_event(l,
 				(flags & vfork_flags) == CLONE_VM_ ? TRACE_EV_CLONE : TRACE_EV_FORK,
 				event_reserve(), 1, &flags, result, NULL);
-		break;
-	case SYS_SIGRETURN:
-		rec_not_captured("signal frames", 1);
 		break;
 	case SYS_FCNTL:
 		if (result >= 0 && (a[1] == F_GETLK || a[1] == F_OFD_GETLK))
@@ -292,7 +296,7 @@ static void on_syscall_return(qemu_plugin_id_t id, unsigned vcpu, int64_t num, i
 	char name[24];
 
 	(void)id;
-	/* QEMU's own numbers for a call that a signal will make it begin again. */
+	/* QEMU's own numbers: the call will begin again after a signal, or was a return from one. */
 	if (result == -512 || result == -513)
 		return;
 	if (!p->info) {

@@ -435,6 +435,34 @@ static void crash(void **state)
 	assert_int_equal(c->stray, 0);
 }
 
+/* What was not captured is counted by name: guest_opaque.c. */
+static void not_captured(void **state)
+{
+	static const struct {
+		const char *what;
+		int count;
+	} expected[] = {{"ioctl", 5}, {"signal frames", 3}, {"shared mappings", 2}};
+	json_object *top, *v;
+
+	(void)state;
+	if (!have_x86_64)
+		skip();
+	if (run("%s record -q -o opaque.pft %s/guest_opaque && %s trace info --json opaque.pft",
+		    cli, guests, cli))
+		fail_msg("%s", output);
+	top = json_tokener_parse(output);
+	assert_true(json_object_object_get_ex(top, "streams", &v));
+	assert_true(json_object_object_get_ex(json_object_array_get_idx(v, 0), "not_captured", &v));
+	assert_int_equal(json_object_object_length(v), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		json_object *count;
+		if (!json_object_object_get_ex(v, expected[i].what, &count) ||
+			json_object_get_int(count) != expected[i].count)
+			fail_msg("%s: %s", expected[i].what, output);
+	}
+	json_object_put(top);
+}
+
 /* ---- pagefold trace ---- */
 
 static void info_and_dump(void **state)
@@ -474,8 +502,7 @@ static void info_and_dump(void **state)
 	for (const char *p = output; *p; p++)
 		lines += *p == '\n';
 	assert_int_equal(lines, 5);
-	assert_int_equal(
-		run("%s trace dump loop.pft | head -n 2", cli), 0);
+	assert_int_equal(run("%s trace dump loop.pft | head -n 2", cli), 0);
 	assert_int_equal(run("%s trace dump --stream 2 loop.pft", cli), 2);
 }
 
@@ -520,7 +547,8 @@ static void refusals(void **state)
 		{"PAGEFOLD_QEMU_X86_64=./gone %s record /bin/true",
 			"not found: install QEMU's user mode"},
 		{"PAGEFOLD_QEMU_X86_64=./refuses %s record /bin/true",
-			"before the recorder was attached"},
+			"QEMU could not start it (status 3)"},
+		{"%s record --cpu nonesuch /bin/true", "QEMU could not start it"},
 		{"%s trace", "expected info or dump"},
 		{"%s trace info", "takes one FILE"},
 		{"%s trace info nothing", "nothing: No such file"},
@@ -572,6 +600,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(scripts),
 		cmocka_unit_test(threads),
 		cmocka_unit_test(crash),
+		cmocka_unit_test(not_captured),
 		cmocka_unit_test(info_and_dump),
 		cmocka_unit_test(cut_off),
 		cmocka_unit_test(refusals),
