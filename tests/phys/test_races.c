@@ -322,7 +322,7 @@ static void *other_table(void *arg)
 
 static void this_table(void)
 {
-	for (unsigned i = 0; more(i, 200000); i++)
+	for (unsigned i = 0; more(i, 1000000); i++)
 		own_pages(0, OTHER_FROM);
 }
 
