@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One machine's memory and one address space, on the unit tests' port.
+ * One software machine, judged, and one address space on its first CPU.
  */
 #ifndef TESTS_MM_WORLD_H
 #define TESTS_MM_WORLD_H
@@ -13,55 +13,76 @@
 
 #include <cmocka.h>
 
+#include "machine/machine.h"
 #include "mm/mm.h"
 #include "phys/phys.h"
 
 #define WORLD_BYTES (UINT64_C(4) << 20)
 #define P           UINT64_C(4096) /* every format there is has 4K pages; world_start says so */
+#define WORLD_ASID  1
 
 static struct pf_phys phys;
 static struct pf_system sys;
 static struct pf_mm mm;
-static uint64_t free_at_start;
 
-static inline uint64_t free_pages(void)
+/* fail_at: which allocation of the library fails, counted from the machine's start; 0: none. */
+static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 {
-	struct pf_phys_stats s;
+	struct machine_config cfg = {
+		.format = fmt->pt->name,
+		.memory = WORLD_BYTES,
+		.cpus = 1,
+		.seed = 1,
+		.fail_at = fail_at,
+	};
 
-	pf_phys_stats(&phys, &s);
-	return s.free;
-}
-
-static inline void world_start(const struct pf_format *fmt)
-{
 	assert_int_equal(1u << fmt->pt->page_shift, P);
-	test_port_start(WORLD_BYTES, fmt->pt->page_shift);
+	assert_true(machine_features(cfg.format, "", &cfg.features));
+	assert_int_equal(machine_start(&cfg), 0);
 	assert_int_equal(
-		pf_phys_init(&phys, TEST_PORT_BASE, WORLD_BYTES, fmt->pt->page_shift, 10), 0);
-	free_at_start = free_pages();
-	assert_int_equal(pf_system_init(&sys, fmt, &phys, fmt->pt->ad_features, PF_FOLD_LINUX), 0);
+		pf_phys_init(&phys, MACHINE_RAM_BASE, WORLD_BYTES, fmt->pt->page_shift, 10), 0);
+	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_LINUX), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;
-	assert_int_equal(pf_mm_init(&mm, &sys, 1), 0);
+	assert_int_equal(pf_mm_init(&mm, &sys, WORLD_ASID), 0);
+	machine_set_root(0, mm.space.pt.root, WORLD_ASID);
+}
+
+static inline void world_judge(const char *when)
+{
+	if (machine_violation())
+		fail_msg("%s: rule %s: %s", when, machine_violation(), machine_violation_text());
 }
 
 /* Everything comes back. */
 static inline void world_stop(void)
 {
+	machine_set_root(0, 0, 0);
 	pf_mm_exit(&mm);
+	machine_retire_asid(WORLD_ASID);
 	pf_system_exit(&sys);
-	assert_int_equal(free_pages(), free_at_start);
-	assert_int_equal(test_port.meta_live, 0);
-	assert_int_equal(test_port.locks_held, 0);
-	test_port_stop();
+	machine_rcu_drain();
+	assert_int_equal(machine_check_end(), 0);
+	world_judge("the end");
+	machine_stop();
 }
 
+/* Between calls: well formed, and no rule broken. */
 static inline void world_check(const char *when)
 {
 	const char *bad = pf_mm_check(&mm);
 
 	if (bad)
 		fail_msg("%s: %s", when, bad);
+	machine_check_quiescent(WORLD_ASID);
+	world_judge(when);
+}
+
+/* The library is about to write to these pages by itself. */
+static inline void world_note(pf_va_t va, uint64_t pages)
+{
+	for (uint64_t i = 0; i < pages; i++)
+		machine_note_store(va + i * P);
 }
 
 #endif
