@@ -5,7 +5,8 @@
  *
  * Ranges are (va, nr) in pages of the format, overflow-safe to the last page of the address space.
  * Every call that fails leaves all mappings as they were; -PF_EINVAL: the range does not lie in the
- * address space, nr is 0, va is not page-aligned, or the format cannot store what was asked.
+ * address space, nr is 0, va is not page-aligned, or the format cannot store what was asked, or it is
+ * PF_PTE_KERNEL in a tree that is not PF_PT_KERNEL.
  *
  * Concurrency: calls on disjoint ranges may run at the same time, also where they share tables; the
  * caller keeps calls on overlapping ranges, and its own lockless walkers during unmap, apart.
@@ -27,7 +28,8 @@
 
 /*
  * An empty tree. mem outlives the tree. features: enum pf_feature of all CPUs that will walk it.
- * asid tags its translations; flags: PF_PT_*. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_FOLD_WATCH.
+ * asid tags its translations; flags: PF_PT_*. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_FOLD_WATCH, or
+ * PF_PT_KERNEL where the format has no kernel pages.
  */
 PF_INLINE int pf_pt_init(struct pf_pt *pt, const struct pf_pt_format *fmt,
 	const struct pf_table_mem *mem, uint32_t features, uint16_t asid, unsigned flags,

@@ -8,7 +8,8 @@
 static int tables_init(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_t features,
 	uint16_t asid, unsigned flags, enum pf_fold_policy policy)
 {
-	if (policy == PF_FOLD_WATCH)
+	if (policy == PF_FOLD_WATCH ||
+		((flags & PF_PT_KERNEL) && !(PF_PTE_SUPPORTED & PF_PTE_KERNEL)))
 		return -PF_EOPNOTSUPP;
 	*pt = (struct pf_pt){
 		.fmt = &pf_pt_format_this,
@@ -58,6 +59,17 @@ static bool range_ok(pf_va_t va, uint64_t nr)
 	uint64_t first = va >> PF_PAGE_SHIFT;
 
 	return nr && pf_aligned(va, PF_PAGE_SIZE) && first < pages && nr <= pages - first;
+}
+
+/*
+ * Rights and attributes that entries of this tree may have. Global ones belong into a kernel's tree: a
+ * flush by ASID, which is what other trees are flushed by, leaves global translations alone.
+ */
+static bool prot_ok(const struct pf_pt *pt, uint64_t prot, uint64_t allowed)
+{
+	if (!(pt->flags & PF_PT_KERNEL))
+		allowed &= ~PF_PTE_KERNEL;
+	return !(prot & ~(allowed & PF_PTE_SUPPORTED));
 }
 
 /* One piece of a walk: `n` pages from va, all below one entry of t's level. */
@@ -221,7 +233,10 @@ static int tables_map(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, u
 	pf_pte_t pte;
 	int err;
 
-	if (!range_ok(va, nr) || (prot & ~PF_PTE_SUPPORTED) || (pfn + nr - 1) >> PF_PFN_BITS)
+	if (!range_ok(va, nr) || !prot_ok(pt, prot, UINT64_MAX))
+		return -PF_EINVAL;
+	/* Each by itself, so that the sum cannot wrap. */
+	if (pfn >> PF_PFN_BITS || (pfn + nr - 1) >> PF_PFN_BITS)
 		return -PF_EINVAL;
 	/* Where no fault can be taken no A or D is left for hardware to set: see convert_in_place()
 	 * in contig.c. */
