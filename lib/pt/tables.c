@@ -347,7 +347,7 @@ static void split_leaf(struct pf_leaves *t, unsigned idx, struct spare *s)
 
 struct edit {
 	bool unmap;
-	uint64_t prot;
+	uint64_t prot, set;
 	bool flush;
 	struct spare *spare;
 };
@@ -368,7 +368,7 @@ static void edit_leaves(struct pf_leaves *t, unsigned idx, unsigned slots, struc
 			pf_leaves_clear(t, idx, n);
 			e->flush = true;
 		} else {
-			e->flush |= pf_leaves_modify(t, idx, n, e->prot, 0, 0, PF_NO_EXTENT);
+			e->flush |= pf_leaves_modify(t, idx, n, e->prot, e->set, 0, PF_NO_EXTENT);
 		}
 	next:
 		idx += n;
@@ -480,8 +480,11 @@ static int tables_protect(struct pf_pt *pt, pf_va_t va, uint64_t nr, uint64_t pr
 	struct edit e = {.prot = prot};
 	int err;
 
-	if (!range_ok(va, nr) || (prot & ~(PF_PTE_SUPPORTED & PF_PTE_PROT_BITS)))
+	if (!range_ok(va, nr) || !prot_ok(pt, prot, PF_PTE_PROT_BITS))
 		return -PF_EINVAL;
+	/* As in tables_map(): what becomes writable must be settled from its first store on. */
+	if ((pt->flags & PF_PT_NOFAULT) && (prot & PF_PTE_W))
+		e.set = PF_PTE_D;
 	if (pt->flags & PF_PT_KERNEL)
 		e.prot |= PF_PTE_KERNEL;
 	err = edit(pt, va, nr, &e);
