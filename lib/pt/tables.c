@@ -352,6 +352,25 @@ struct edit {
 	struct spare *spare;
 };
 
+/* Present slots from idx, at most max; for pf_leaves_modify(), that differ in nothing but A and D. */
+static unsigned stretch(const struct pf_leaves *t, unsigned idx, unsigned max, bool uniform)
+{
+	const unsigned respect = PF_FPB_RESPECT_WRITE | PF_FPB_RESPECT_SOFT_DIRTY;
+	pf_hw_t norm = pf_hw_norm(pf_hw_load(&t->base[idx]), t->level, idx, respect);
+	unsigned n = 1;
+
+	for (; n < max; n++) {
+		pf_hw_t hw = pf_hw_load(&t->base[idx + n]);
+
+		if (!pf_hw_present(hw, t->level))
+			break;
+		if (uniform && !pf_hw_same(pf_hw_norm(hw, t->level, idx + n, respect),
+				       pf_hw_advance(norm, t->level, n)))
+			break;
+	}
+	return n;
+}
+
 /* One stretch of leaves of t's level inside the range, whole. */
 static void edit_leaves(struct pf_leaves *t, unsigned idx, unsigned slots, struct edit *e)
 {
@@ -361,8 +380,7 @@ static void edit_leaves(struct pf_leaves *t, unsigned idx, unsigned slots, struc
 
 		if (pf_hw_none(hw) || (t->level && pf_hw_table(hw, t->level)))
 			goto next;
-		while (n < slots && pf_hw_present(pf_hw_load(&t->base[idx + n]), t->level))
-			n++;
+		n = stretch(t, idx, slots, !e->unmap);
 		if (e->unmap) {
 			pf_contpte_unfold_ends(t, idx, n);
 			pf_leaves_clear(t, idx, n);
