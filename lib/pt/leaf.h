@@ -102,6 +102,8 @@ bool pf_leaves_modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint
 
 /* Would mprotect to `prot` change nothing of this present entry but W? */
 bool pf_only_write_differs(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot);
+/* Would it change the memory type of an entry that hardware uses, or make it global or not? */
+bool pf_retypes(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot);
 /* access.c: clear A of one present slot; true if it was set. */
 bool pf_slot_clear_young(const struct pf_leaves *t, unsigned idx);
 

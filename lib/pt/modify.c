@@ -73,6 +73,38 @@ bool pf_only_write_differs(pf_hw_t hw, unsigned level, unsigned idx, uint64_t pr
 	return !((a.v ^ b.v) & ~PF_PTE_W);
 }
 
+bool pf_retypes(pf_hw_t hw, unsigned level, unsigned idx, uint64_t prot)
+{
+	pf_pte_t pte = pf_hw_decode(hw, level, idx);
+
+	return (prot & PF_PTE_PERM) && pf_pte_accessible(pte) &&
+	       ((pte.v ^ prot) & (PF_PTE_MEM | PF_PTE_KERNEL));
+}
+
+/*
+ * Another memory type, or global where it was not: break-before-make with an invalidation in between,
+ * whatever the level of BBM (RWHZWS; the relaxations are of sizes only). Through PROT_NONE, which keeps
+ * frames, A and D; then it is a change from PROT_NONE, of which TLBs hold nothing.
+ */
+static bool retype(const struct pf_leaves *t, unsigned idx, unsigned nr, const struct change *c,
+	struct pf_extent extent)
+{
+	struct pf_tlb_req req = {
+		.va = pf_leaf_va(t, idx),
+		.nr = nr,
+		.level = (uint8_t)t->level,
+		.hint = true,
+		.asid = t->pt->asid,
+		.global = t->pt->flags & PF_PT_KERNEL,
+	};
+
+	pf_leaves_modify(t, idx, nr, c->prot & ~PF_PTE_PERM, 0, 0, PF_NO_EXTENT);
+	pf_hw_tlb_issue(t->pt->features, &req);
+	pf_hw_tlb_wait(false);
+	pf_leaves_modify(t, idx, nr, c->prot, c->set, c->clear, extent);
+	return false;
+}
+
 /*
  * A whole folded block whose members may not differ, not even for a moment, in what changes (only W
  * may, docs/RULES.md): empty all, then write all. Permissions are not among what demands an
@@ -158,7 +190,11 @@ PF_INLINE bool modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint
 	pf_contpte_unfold_ends(t, idx, nr);
 	/* The batch is uniform, so its first entry answers for all: only W changes, or nothing is folded. */
 	hw = pf_hw_load(&t->base[idx]);
-	if (n == 1 || (pf_hw_valid(hw) && pf_only_write_differs(hw, t->level, idx, prot)))
+	if (pf_hw_valid(hw) && pf_only_write_differs(hw, t->level, idx, prot))
+		return change_slots(t, idx, end, &c);
+	if (PF_UNLIKELY(pf_retypes(hw, t->level, idx, prot)))
+		return retype(t, idx, nr, &c, extent);
+	if (n == 1)
 		return change_slots(t, idx, end, &c);
 	while (idx < end) {
 		unsigned stop = (unsigned)pf_min(pf_block_first(t->level, idx) + n, end);

@@ -46,6 +46,7 @@
 #define pf_contpte_convert            PF_FN(contpte_convert)
 #define pf_contpte_try_fold           PF_FN(contpte_try_fold)
 #define pf_only_write_differs         PF_FN(only_write_differs)
+#define pf_retypes                    PF_FN(retypes)
 #define pf_slot_clear_young           PF_FN(slot_clear_young)
 #define pf_leaves_modify              PF_FN(leaves_modify)
 #define pf_pt_alloc_path              PF_FN(pt_alloc_path)

@@ -17,8 +17,8 @@
  * Contiguous blocks and large leaves are built into empty slots only; a change that would have to
  * take one apart (unmap or protect of a part of it, or of a block's rights other than W) is refused
  * with -PF_EBUSY before anything changed, unless the hardware can do it without a gap
- * (PF_FEAT_BBM2_NOABORT). Their entries are written with A, and D if writable, so that hardware
- * never updates them.
+ * (PF_FEAT_BBM2_NOABORT); another memory type is always refused. Their entries are written with A,
+ * and D if writable, so that hardware never updates them.
  */
 #ifndef PF_PT_PF_PT_H
 #define PF_PT_PF_PT_H

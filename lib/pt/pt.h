@@ -176,7 +176,8 @@ bool pf_ptep_set_access_flags(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, 
  * and memory type become those of `prot`, then bits of `set` are added and of `clear` removed
  * (UFFD_WP, SOFT_DIRTY only). All else is kept, A and D exactly. Partly covered blocks are unfolded
  * first. Whole folded blocks stay folded (or become PROT_NONE, not contiguous); whole blocks that
- * come back from PROT_NONE inside `extent` are folded. Returns true if TLBs must forget the run.
+ * come back from PROT_NONE inside `extent` are folded. Another memory type goes through PROT_NONE and
+ * a flush, issued and waited for here (RWHZWS). Returns true if TLBs must forget the run.
  */
 bool pf_modify_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, uint64_t prot, uint64_t set,
 	uint64_t clear, struct pf_extent extent);

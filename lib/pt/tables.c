@@ -436,9 +436,9 @@ static void edit_range(struct pf_leaves *t, pf_va_t va, uint64_t nr, struct edit
 }
 
 /*
- * A tree that takes no fault and cannot be resized live: a folded block may change in W only, which
- * its members may differ in while they change one by one. Anything else would have to empty or
- * unfold it.
+ * A tree that takes no fault: what needs break-before-make whatever the hardware is refused. Where it
+ * cannot be resized live either, a folded block may change in W only, which its members may differ in
+ * while they change one by one. Anything else would have to empty or unfold it.
  */
 static int protect_check(struct pf_leaves *t, pf_va_t va, uint64_t nr, uint64_t prot)
 {
@@ -454,9 +454,12 @@ static int protect_check(struct pf_leaves *t, pf_va_t va, uint64_t nr, uint64_t 
 
 			if (err)
 				return err;
-		} else if (pf_slot_cont(t, idx) &&
-			   !pf_only_write_differs(hw, t->level, idx, prot)) {
-			return -PF_EBUSY;
+		} else if (pf_hw_present(hw, t->level)) {
+			if (pf_retypes(hw, t->level, idx, prot))
+				return -PF_EBUSY;
+			if (pf_hw_cont(hw) && !live_resize_ok(t->pt) &&
+				!pf_only_write_differs(hw, t->level, idx, prot))
+				return -PF_EBUSY;
 		}
 		va += n << PF_PAGE_SHIFT;
 		nr -= n;
@@ -470,7 +473,7 @@ static int edit(struct pf_pt *pt, pf_va_t va, uint64_t nr, struct edit *e)
 	struct spare s = {.nr = 0};
 	int err = edge_prepare(pt, va, nr, &s);
 
-	if (!err && !e->unmap && !live_resize_ok(pt))
+	if (!err && !e->unmap && (pt->flags & PF_PT_NOFAULT))
 		err = protect_check(&root, va, nr, e->prot);
 	if (!err) {
 		e->spare = &s;
