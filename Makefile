@@ -16,7 +16,9 @@ build:
 	@scripts/configure $(BUILD)
 	@ninja -C $(BUILD)
 
+# Records real programs and replays them: a table and a picture
 demo: all
+	@scripts/packages demo
 	@scripts/demo $(BUILD)
 
 # Unit tests and scenarios; ends with a line "N passed, N failed, N skipped"
