@@ -313,9 +313,10 @@ static __attribute__((noinline)) void run_slow(
 	}
 	if (e->x.v & TLB_X_FOLDED)
 		count->folded += r->count;
-	if (access == TLB_READ && (r->flags & TLB_RUN_WRITE))
+	/* The entry that served the first access serves the others, unless they look elsewhere or it denies. */
+	if (access == TLB_READ && (r->flags & TLB_RUN_WRITE) &&
+		(m->l1[TLB_READ] != m->l1[TLB_WRITE] || (e->x.v & TLB_X_DENY_WRITE)))
 		run_second(m, key, TLB_WRITE);
-	/* A read after a write finds its entry, unless reads look elsewhere. */
 	if (access == TLB_WRITE && (r->flags & TLB_RUN_READ) && m->l1[TLB_READ] != m->l1[TLB_WRITE])
 		run_second(m, key, TLB_READ);
 }
