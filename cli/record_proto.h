@@ -29,15 +29,15 @@
 	(REC_BUFFER_OFFSET + (uint64_t)REC_LANES * REC_BUFFERS * REC_WORDS * sizeof(uint64_t))
 
 /*
- * A buffer is an array of words. A word is a data run as trace_write.h packs it (page << 20 | tag <<
- * 16 | count) or, by its tag:
+ * A buffer is an array of words. A word is a data run as trace_write.h packs it (page << 20 | count <<
+ * 4 | tag) or, by its tag:
  *
  *   REC_TAG_SYNC          number << 20: the number of the last event of the process, modulo 2^44
  *   REC_TAG_EVENT         kind << 20, count: so many words follow and hold a rec_event
  *   REC_TAG_CODE          page << 20
  *   REC_TAG_KERNEL_READ, REC_TAG_KERNEL_WRITE   page << 20
  */
-#define REC_WORD(high, tag, count) ((uint64_t)(high) << 20 | (uint64_t)(tag) << 16 | (count))
+#define REC_WORD(high, tag, count) ((uint64_t)(high) << 20 | (uint64_t)(count) << 4 | (tag))
 #define REC_COUNT_MAX              0xffffu
 enum {
 	REC_TAG_SYNC = 0,

@@ -61,7 +61,7 @@ enum {
 	TC_PAYLOAD = 68,     /* u32: bytes that follow the header */
 	TC_PAYLOAD_CRC = 72, /* u32 */
 	TC_METHOD = 76,      /* u32: TRACE_STORED or TRACE_ZSTD */
-	TC_RAW = 80,         /* u32 x 4: bytes of the ops, counts, pages and events sections */
+	TC_RAW = 80,         /* u32 x 4: bytes of the four sections */
 			     /* 96..127 zero */
 };
 

@@ -40,10 +40,11 @@ static void begin_chunk(struct trace_encoder *e)
 		e->table[i] = NO_PAGE;
 	for (unsigned i = 0; i < TRACE_CODE_PLACES; i++)
 		e->code_table[i] = NO_PAGE;
-	memset(e->hash, 0, sizeof(e->hash));
+	for (unsigned i = 0; i < TRACE_HASH; i++)
+		e->hash[i].page = NO_PAGE;
 	memset(e->code_hash, 0, sizeof(e->code_hash));
 	e->last_data = e->last_code = 0;
-	e->used = 0;
+	memset(e->used, 0, sizeof(e->used));
 	e->hand = e->code_place = 0;
 }
 
@@ -82,24 +83,29 @@ static inline unsigned page_hash(uint64_t page)
 	return (unsigned)(page ^ page >> 10) & (TRACE_HASH - 1);
 }
 
-/* Finds page's place in the data table, or takes the next that the clock's hand finds unused. */
+/* Finds page's place in the data table, or takes the next that a clock's hand finds unused. */
 static __attribute__((noinline)) unsigned find_place(struct trace_encoder *e, uint64_t page)
 {
 	unsigned place, hash = page_hash(page);
 
 	for (place = 0; place < TRACE_DATA_PLACES; place++)
 		if (e->table[place] == page) {
-			e->hash[hash] = (uint8_t)place;
+			e->hash[hash].page = page;
+			e->hash[hash].place = place;
 			return place;
 		}
-	if (e->used == UINT64_MAX)
-		e->used = 0;
-	uint64_t idle = ~e->used;
-	uint64_t from_hand = idle >> e->hand | (e->hand ? idle << (64 - e->hand) : 0);
-	place = (e->hand + (unsigned)__builtin_ctzll(from_hand)) % TRACE_DATA_PLACES;
+	while (e->used[e->hand]) {
+		e->used[e->hand] = 0;
+		e->hand = (e->hand + 1) % TRACE_DATA_PLACES;
+	}
+	place = e->hand;
 	e->hand = (place + 1) % TRACE_DATA_PLACES;
+	/* The page that stood there is no longer found. */
+	if (e->hash[page_hash(e->table[place])].page == e->table[place])
+		e->hash[page_hash(e->table[place])].page = NO_PAGE;
 	e->table[place] = page;
-	e->hash[hash] = (uint8_t)place;
+	e->hash[hash].page = page;
+	e->hash[hash].place = place;
 	*e->ops++ = TRACE_OP_NEW_DATA;
 	*e->ops++ = (uint8_t)place;
 	put_delta(e, &e->last_data, page);
@@ -133,10 +139,10 @@ bool trace_encode_run(struct trace_encoder *e, uint64_t page, uint64_t count, ui
 	if (!tags[tag].legal || count < tags[tag].fewest || count > (UINT64_C(1) << 31) ||
 		page >> 52)
 		return false;
-	unsigned place = e->hash[page_hash(page)];
-	if (e->table[place] != page)
+	unsigned place = (unsigned)e->hash[page_hash(page)].place;
+	if (e->hash[page_hash(page)].page != page)
 		place = find_place(e, page);
-	e->used |= UINT64_C(1) << place;
+	e->used[place] = 1;
 	if (flags & TRACE_RUN_KERNEL)
 		*e->ops++ = TRACE_OP_KERNEL;
 	uint64_t rest = count - tags[tag].fewest;
@@ -154,48 +160,78 @@ bool trace_encode_run(struct trace_encoder *e, uint64_t page, uint64_t count, ui
 	return true;
 }
 
+/*
+ * What trace_encode_packed does with the low bits of a word, for counts below 64: op, count byte,
+ * whether that is written, and whether it is none of its business, a byte each from the lowest.
+ */
+#define SHORT_BITS 0x3ffu
+#define LONG_BITS  0xffc00u
+#define ENTRY_SLOW 0x1000000u
+static uint32_t packed[SHORT_BITS + 1];
+
+static __attribute__((constructor)) void fill_packed(void)
+{
+	for (unsigned low = 0; low <= SHORT_BITS; low++) {
+		unsigned tag = TRACE_PACKED_TAG(low),
+			 rest = TRACE_PACKED_COUNT(low) - tags[tag].fewest;
+
+		if (!tags[tag].legal || TRACE_PACKED_COUNT(low) < tags[tag].fewest ||
+			rest >= TRACE_COUNT_MORE)
+			packed[low] = ENTRY_SLOW;
+		else if (rest || tags[tag].op == TRACE_OP_OTHER)
+			packed[low] = TRACE_OP_OTHER | (tags[tag].kind | rest) << 8 | 1 << 16;
+		else
+			packed[low] = tags[tag].op;
+	}
+}
+
 void trace_encode_packed(struct trace_encoder *e, const uint64_t **next, const uint64_t *end)
 {
-	const uint64_t *p = *next;
+	const uint64_t *p = *next, *begin = p;
 	/* In variables of their own: stores through a byte pointer might change anything else. */
-	uint8_t *ops = e->ops, *counts = e->counts, *limit = e->limit;
-	uint64_t used = e->used, accesses = 0;
+	uint8_t *ops = e->ops, *const counts = e->counts_begin;
+	/* 32 bits, or GCC keeps it and ops in one vector register, and the loop waits for that. */
+	uint32_t at = (uint32_t)(e->counts - counts);
+	uint64_t accesses = 0;
 
-	for (; p < end && ops < limit; p++) {
-		uint64_t v = *p, page = TRACE_PACKED_PAGE(v);
-		unsigned tag = TRACE_PACKED_TAG(v), place = e->hash[page_hash(page)];
-		int rest = (int)TRACE_PACKED_COUNT(v) - tags[tag].fewest;
+	while (p < end && ops < e->limit) {
+		/* A short run is one op, so there is room for as many as these. */
+		const uint64_t *stop = end - p < e->limit - ops ? end : p + (e->limit - ops);
 
-		if (PF_TRACE_UNLIKELY(!tags[tag].legal || rest < 0))
+		for (; p < stop; p++) {
+			uint64_t v = *p, page = TRACE_PACKED_PAGE(v);
+			uint32_t entry = packed[v & SHORT_BITS];
+			unsigned hash = page_hash(page);
+
+			if (PF_TRACE_UNLIKELY(e->hash[hash].page != page) ||
+				PF_TRACE_UNLIKELY((v & LONG_BITS) | (entry & ENTRY_SLOW)))
+				break;
+			uint64_t place = e->hash[hash].place;
+			e->used[place] = 1;
+			*ops++ = (uint8_t)(entry + place);
+			counts[at] = (uint8_t)(entry >> 8);
+			at += entry >> 16;
+			accesses += TRACE_PACKED_COUNT(v);
+		}
+		e->ops = ops;
+		e->counts = counts + at;
+		if (p == stop)
+			continue;
+		/* What makes no sense, as a data run, is the caller's. */
+		unsigned tag = TRACE_PACKED_TAG(*p);
+		if (!trace_encode_run(
+			    e, TRACE_PACKED_PAGE(*p), TRACE_PACKED_COUNT(*p), tag & 8 ? 0 : tag))
 			break;
-		if (PF_TRACE_UNLIKELY(e->table[place] != page)) {
-			e->ops = ops;
-			e->used = used;
-			place = find_place(e, page);
-			ops = e->ops;
-			used = e->used;
-			limit = e->limit;
-		}
-		used |= UINT64_C(1) << place;
-		unsigned other = rest > 0 || tags[tag].op == TRACE_OP_OTHER;
-		*ops++ = (uint8_t)((other ? TRACE_OP_OTHER : tags[tag].op) + place);
-		*counts = tags[tag].kind |
-			  (uint8_t)(rest < (int)TRACE_COUNT_MORE ? rest : (int)TRACE_COUNT_MORE);
-		counts += other;
-		if (PF_TRACE_UNLIKELY(rest >= (int)TRACE_COUNT_MORE)) {
-			e->ops = ops;
-			e->counts = counts;
-			put_more(e, (uint64_t)rest - TRACE_COUNT_MORE);
-			counts = e->counts;
-			limit = e->limit;
-		}
-		accesses += TRACE_PACKED_COUNT(v);
+		/* Counted below with the others. */
+		e->accesses -= TRACE_PACKED_COUNT(*p);
+		e->runs--;
+		accesses += TRACE_PACKED_COUNT(*p);
+		p++;
+		ops = e->ops;
+		at = (uint32_t)(e->counts - counts);
 	}
-	e->ops = ops;
-	e->counts = counts;
-	e->used = used;
 	e->accesses += accesses;
-	e->runs += (uint32_t)(p - *next);
+	e->runs += (uint32_t)(p - begin);
 	*next = p;
 }
 

@@ -37,9 +37,13 @@ struct trace_encoder {
 	uint8_t *limit; /* the chunk is to be written when ops reaches it */
 	uint64_t table[TRACE_DATA_PLACES], code_table[TRACE_CODE_PLACES];
 	uint64_t last_data, last_code;
-	uint64_t used; /* places of the data table used since the hand went by, a bit each */
+	uint8_t used[TRACE_DATA_PLACES]; /* 1 if used since the hand went by */
 	unsigned hand, code_place;
-	uint8_t hash[TRACE_HASH], code_hash[TRACE_HASH];
+	struct {
+		uint64_t page,
+			place; /* right while the data table says so too, which it does unless page is NO_PAGE */
+	} hash[TRACE_HASH];
+	uint8_t code_hash[TRACE_HASH];
 };
 
 /* Creates path and writes the header; h's strings included. Returns 0 or a negative errno. */
@@ -66,12 +70,12 @@ static inline bool trace_encoder_full(const struct trace_encoder *e)
 }
 
 /*
- * A run as recorders hand it over: page << 20 | tag << 16 | count. Tags that mean a data run are
+ * A run as recorders hand it over: page << 20 | count << 4 | tag. Tags that mean a data run are
  * TRACE_RUN_READ, _WRITE and _WRITE_FIRST or'ed, as a run of one writer may have them.
  */
 #define TRACE_PACKED_PAGE(v)  ((v) >> 20)
-#define TRACE_PACKED_TAG(v)   ((v) >> 16 & 15)
-#define TRACE_PACKED_COUNT(v) ((v)&0xffff)
+#define TRACE_PACKED_COUNT(v) ((v) >> 4 & 0xffff)
+#define TRACE_PACKED_TAG(v)   ((v)&15)
 
 /*
  * Encodes from *next on while there are sensible data runs before end and the chunk is not full;

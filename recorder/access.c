@@ -11,6 +11,9 @@
 
 /* No access is longer (QEMU splits what is), so one that begins earlier does not leave its page. */
 #define LONGEST_ACCESS 16u
+/* Counts in a word. */
+#define ONE_ACCESS REC_WORD(0, 0, 1)
+#define FULL_COUNT REC_WORD(0, 0, REC_COUNT_MAX)
 
 static __attribute__((noinline)) void enter_code(struct rec_lane *l, uint64_t page)
 {
@@ -51,8 +54,8 @@ static inline __attribute__((always_inline)) void one_page(
 	if (page == __atomic_load_n(&l->page, __ATOMIC_RELAXED)) {
 		uint64_t run = *l->run;
 
-		if (__builtin_expect((run & REC_COUNT_MAX) != REC_COUNT_MAX, 1)) {
-			*l->run = (run + 1) | kind;
+		if (__builtin_expect((run & FULL_COUNT) != FULL_COUNT, 1)) {
+			*l->run = (run + ONE_ACCESS) | kind;
 			return;
 		}
 	}
@@ -64,9 +67,9 @@ static inline __attribute__((always_inline)) void one_page(
 }
 
 /* The tag's bits of one access; 1 is TRACE_RUN_READ, 2 _WRITE. */
-#define KIND(store) ((UINT64_C(1) + (store)) << 16)
+#define KIND(store) (UINT64_C(1) + (store))
 /* Tag and count of a run that begins: 1, or 2 and 4 (_WRITE_FIRST). */
-#define FIRST(store) ((UINT64_C(1) + 5 * (store)) << 16 | 1)
+#define FIRST(store) (UINT64_C(1) + 5 * (store) + ONE_ACCESS)
 
 _Static_assert(REC_TAG_READ == 1 && REC_TAG_WRITE == 6 &&
 		       REC_TAG_READ_WRITE == (REC_TAG_READ | 2) &&
@@ -113,8 +116,8 @@ static void on_access(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr,
 	if (page == __atomic_load_n(&l->page, __ATOMIC_RELAXED)) {
 		uint64_t run = *l->run;
 
-		if (__builtin_expect((run & REC_COUNT_MAX) != REC_COUNT_MAX, 1)) {
-			*l->run = (run + 1) | KIND(store);
+		if (__builtin_expect((run & FULL_COUNT) != FULL_COUNT, 1)) {
+			*l->run = (run + ONE_ACCESS) | KIND(store);
 			return;
 		}
 	}

@@ -100,7 +100,7 @@ static struct trace_run draw_run(void)
 static void encode(struct trace_encoder *e, struct trace_writer *w, const struct trace_run *r)
 {
 	/* A packed word when it is one, to test both ways in. */
-	uint64_t word = r->page << 20 | (uint64_t)(r->flags & 7) << 16 | r->count;
+	uint64_t word = r->page << 20 | (uint64_t)r->count << 4 | (r->flags & 7);
 	const uint64_t *next = &word;
 
 	if (r->flags & TRACE_RUN_CODE)
@@ -201,13 +201,16 @@ static void round_trip(void **state)
 static void nonsense_is_refused(void **state)
 {
 	struct trace_encoder e;
-	const uint64_t words[] = {5u << 20 | TRACE_RUN_READ << 16, /* no accesses */
-		5u << 20 | 3 << 16 | 1 /* reads and writes in one */,
-		5u << 20 | 2 << 16 | 1 /* an event's tag */};
+	const uint64_t words[] = {
+		5u << 20 | TRACE_RUN_READ,                            /* no accesses */
+		5u << 20 | 1 << 4 | TRACE_RUN_READ | TRACE_RUN_WRITE, /* two in one */
+		5u << 20 | 1 << 4 | TRACE_RUN_WRITE,                  /* a tag of other meaning */
+		5u << 20 | 1 << 4 | 8 | TRACE_RUN_READ,               /* likewise */
+	};
 
 	(void)state;
 	assert_int_equal(trace_encoder_init(&e, 1, 0, 0), 0);
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		const uint64_t *next = &words[i];
 		trace_encode_packed(&e, &next, &words[i] + 1);
 		assert_ptr_equal(next, &words[i]);
