@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+#include "port/port.h"
+
+struct recorder recorder;
