@@ -55,5 +55,7 @@ const struct mutant mutants[] = {
 	{"cow-reuse-shared", "ops/fault.c fault_write_protected",
 		"a shared page is written in place"},
 	{"fork-merge-dirty", "ops/fork.c", "a batch copied by fork ignores that D differs"},
+	{"fork-no-flush", "mm/fork.c pf_fork",
+		"the parent keeps writable translations of pages it now shares"},
 	{NULL, NULL, NULL},
 };

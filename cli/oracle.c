@@ -50,6 +50,30 @@ static void free_process(struct ov_process *p)
 	free(p);
 }
 
+struct oracle *oracle_clone(const struct oracle *o)
+{
+	struct oracle *c = ov_grow(NULL, sizeof(*c));
+
+	*c = *o;
+	c->processes = NULL;
+	for (const struct ov_process *from = o->processes; from; from = from->next) {
+		struct ov_process *p = ov_grow(NULL, sizeof(*p));
+
+		*p = *from;
+		ov_copy(&p->pages, &from->pages);
+		p->vmas = ov_grow(NULL, from->nr * sizeof(*p->vmas));
+		p->room = from->nr;
+		if (from->nr)
+			memcpy(p->vmas, from->vmas, from->nr * sizeof(*p->vmas));
+		for (size_t i = 0; i < p->nr; i++)
+			if (p->vmas[i].object)
+				p->vmas[i].object->refs++;
+		p->next = c->processes;
+		c->processes = p;
+	}
+	return c;
+}
+
 void oracle_free(struct oracle *o)
 {
 	if (!o)

@@ -32,6 +32,8 @@ struct oracle_config {
 /* Process 1 exists at the start. */
 struct oracle *oracle_new(const struct oracle_config *cfg);
 void oracle_free(struct oracle *o);
+/* A copy to ask what a call would answer. Shared memory is not copied: MADV_REMOVE may not be asked. */
+struct oracle *oracle_clone(const struct oracle *o);
 
 /*
  * The calls. `told` is what the kernel answered: used where an address is its choice, and nowhere else. The

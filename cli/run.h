@@ -33,6 +33,7 @@ struct run_config {
 	bool fold_both; /* expectations on hardware are checked only with folding */
 	uint64_t seed;
 	const char *log;
+	bool late_walks; /* the hardware may fault once more on what has just become valid */
 };
 
 struct run_outcome {
@@ -153,6 +154,13 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 	const uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child,
 	struct run_result *r);
 
+/*
+ * The failing allocation made a call fail: all is as before it, but where Linux documents partial effect: pages
+ * that a populate or an access had dealt with. a: the call's values; of an access, its first page.
+ */
+bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const uint64_t a[6], const struct run_snapshot *before, const struct run_result *r);
+
 /* ---- run_expect.c ---- */
 
 bool run_expect(struct run_world *w, const struct sc_stmt *s);
@@ -164,6 +172,8 @@ void run_show_entries(struct run_world *w, struct run_process *p, uint64_t va);
 /* What holds between statements: the machine's rules, the library's own check, the model's mappings and bytes. */
 bool run_check(struct run_world *w);
 bool run_check_machine(struct run_world *w);
+/* The process has the mappings that this model says. */
+bool run_maps_agree(struct run_process *p, const struct oracle *o);
 
 struct run_snapshot *run_snapshot(struct run_world *w);
 void run_snapshot_free(struct run_snapshot *s);

@@ -49,12 +49,6 @@ struct syscall {
 	uint64_t allocs; /* before the call */
 };
 
-/* Was it the failing allocation that made the library answer this? */
-static bool was_injected(const struct syscall *c)
-{
-	return c->allocs < c->w->fail_at && machine_counters.allocs >= c->w->fail_at;
-}
-
 /* The library is about to fault pages in for writing: to the judge that is a store to each. */
 static void note_stores(struct syscall *c, uint64_t addr, uint64_t len)
 {
@@ -76,59 +70,36 @@ struct answer {
 	bool injected;
 };
 
-static bool occupied(struct syscall *c)
+/* An address that Linux chose is taken as the address wanted: true if the call asks for it now. */
+static bool take_mmap(struct syscall *c)
 {
-	return run_fail(c->w,
-		"expected 0x%llx to be free, as it was where this was recorded, found it occupied",
-		(unsigned long long)c->wanted);
-}
-
-static bool do_mmap(struct syscall *c, struct answer *ans)
-{
-	uint64_t addr = c->a[0], len = c->a[1], prot = c->a[2], flags = c->a[3];
-
-	/* An address that Linux chose is taken as the address wanted. */
-	bool take = c->wanted >= 0 && !(flags & MAP_FIXED_ANY) && (uint64_t)c->wanted != addr;
+	bool take = c->wanted >= 0 && !(c->a[3] & MAP_FIXED_ANY) && (uint64_t)c->wanted != c->a[0];
 
 	if (take) {
-		addr = (uint64_t)c->wanted;
-		flags |= PF_MAP_FIXED_NOREPLACE;
+		c->a[0] = (uint64_t)c->wanted;
+		c->a[3] |= PF_MAP_FIXED_NOREPLACE;
 	}
-	if (flags & PF_MAP_POPULATE && prot & PF_PROT_WRITE)
-		for (uint64_t i = 0; i < len && len <= UINT64_C(1) << 40; i += c->w->env.page)
-			machine_note_store(addr + i);
-	ans->lib = pf_mmap(&c->p->mm, addr, len, (unsigned)prot, (unsigned)flags);
-	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
-	if (take && ans->lib == -PF_EEXIST)
-		return occupied(c);
-	if (!ans->injected)
-		ans->model = oracle_mmap(c->w->oracle, c->p->pid, addr, len, prot, flags, ans->lib);
-	return true;
+	if (c->a[3] & PF_MAP_POPULATE && c->a[2] & PF_PROT_WRITE)
+		for (uint64_t i = 0; i < c->a[1] && c->a[1] <= UINT64_C(1) << 40;
+			i += c->w->env.page)
+			machine_note_store(c->a[0] + i);
+	return take;
 }
 
-static bool do_mremap(struct syscall *c, struct answer *ans)
+static bool take_mremap(struct syscall *c)
 {
-	uint64_t old = c->a[0], old_len = c->a[1], new_len = c->a[2], flags = c->a[3];
-	uint64_t to = c->nargs > 4 ? c->a[4] : 0;
+	bool take = c->wanted >= 0 && !(c->a[3] & PF_MREMAP_FIXED) && c->a[3] & PF_MREMAP_MAYMOVE &&
+		    (uint64_t)c->wanted != c->a[0];
 
-	if (c->wanted >= 0 && !(flags & PF_MREMAP_FIXED) && flags & PF_MREMAP_MAYMOVE &&
-		(uint64_t)c->wanted != old) {
-		struct oracle_map m;
-
-		to = (uint64_t)c->wanted;
-		flags |= PF_MREMAP_FIXED;
-		if (oracle_find(c->w->oracle, c->p->pid, to, &m) && m.start < to + new_len)
-			return occupied(c);
+	if (take) {
+		c->a[4] = (uint64_t)c->wanted;
+		c->a[3] |= PF_MREMAP_FIXED;
 	}
-	ans->lib = pf_mremap(&c->p->mm, old, old_len, new_len, (unsigned)flags, to);
-	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
-	if (!ans->injected)
-		ans->model = oracle_mremap(
-			c->w->oracle, c->p->pid, old, old_len, new_len, flags, to, ans->lib);
-	return true;
+	return take;
 }
 
-static bool do_brk(struct syscall *c, struct answer *ans)
+/* Where the heap starts, while nobody has used it. */
+static void take_brk(struct syscall *c)
 {
 	struct run_world *w = c->w;
 
@@ -137,65 +108,122 @@ static bool do_brk(struct syscall *c, struct answer *ans)
 		oracle_set_brk_start(w->oracle, c->p->pid, (uint64_t)c->wanted);
 	}
 	w->brk_known = true;
-	ans->lib = (int64_t)pf_brk(&c->p->mm, c->a[0]);
-	ans->injected = (uint64_t)ans->lib != c->a[0] && was_injected(c);
-	if (!ans->injected)
-		ans->model = (int64_t)oracle_brk(w->oracle, c->p->pid, c->a[0]);
-	return true;
 }
 
-static bool do_fork(struct syscall *c, struct answer *ans)
+static bool is_free(struct syscall *c, enum sc_call_id id)
 {
-	ans->lib = run_fork(c->w, c->p, c->child);
-	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
-	if (ans->lib) {
-		ans->model = ans->lib;
-		return ans->injected || run_fail(c->w, "expected a fork, found -1 %s",
-						sc_errno_name((int)-ans->lib));
+	uint64_t len = id == SC_MMAP ? c->a[1] : c->a[2], at = (uint64_t)c->wanted;
+	struct oracle_map m;
+
+	return !oracle_find(c->w->oracle, c->p->pid, at, &m) || m.start >= at + len;
+}
+
+/* What Linux answers, without the failing allocation. */
+static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id, int64_t told)
+{
+	unsigned pid = c->p->pid;
+
+	switch (id) {
+	case SC_MUNMAP:
+		return oracle_munmap(o, pid, c->a[0], c->a[1]);
+	case SC_MPROTECT:
+		return oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
+	case SC_MADVISE:
+		return oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
+	case SC_MMAP:
+		return oracle_mmap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3], told);
+	case SC_MREMAP:
+		return oracle_mremap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], told);
+	case SC_BRK:
+		return (int64_t)oracle_brk(o, pid, c->a[0]);
+	case SC_FORK:
+		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
+	default:
+		return ORACLE_UNKNOWN;
 	}
-	oracle_fork(c->w->oracle, c->p->pid, c->child);
-	ans->lib = ans->model = c->child;
-	return true;
+}
+
+/*
+ * Was it the failing allocation that made the library answer this? It was reached in the call, and there is no
+ * memory, where Linux would have answered otherwise. ENOMEM is also what a hole answers, after the work before it:
+ * then it is told by the work, and a populate, which may have stopped anywhere, is done again.
+ */
+static bool was_injected(struct syscall *c, enum sc_call_id id, int64_t lib)
+{
+	struct oracle *copy;
+	bool same;
+
+	if (c->allocs >= c->w->fail_at || machine_counters.allocs < c->w->fail_at)
+		return false;
+	if (id == SC_BRK ? (uint64_t)lib == c->a[0] : lib != -PF_ENOMEM)
+		return false;
+	if (id == SC_MADVISE &&
+		(c->a[2] == PF_MADV_POPULATE_READ || c->a[2] == PF_MADV_POPULATE_WRITE))
+		return true;
+	copy = oracle_clone(c->w->oracle);
+	same = ask_model(c, copy, id, lib) == lib;
+	if (same)
+		RUN_UNCOUNTED(same = run_maps_agree(c->p, copy));
+	oracle_free(copy);
+	return !same;
+}
+
+static int64_t call_library(struct syscall *c, enum sc_call_id id)
+{
+	struct pf_mm *mm = &c->p->mm;
+	int64_t r;
+
+	switch (id) {
+	case SC_MUNMAP:
+		return pf_munmap(mm, c->a[0], c->a[1]);
+	case SC_MPROTECT:
+		return pf_mprotect(mm, c->a[0], c->a[1], (unsigned)c->a[2]);
+	case SC_MADVISE:
+		return pf_madvise(mm, c->a[0], c->a[1], (int)c->a[2]);
+	case SC_MMAP:
+		return pf_mmap(mm, c->a[0], c->a[1], (unsigned)c->a[2], (unsigned)c->a[3]);
+	case SC_MREMAP:
+		return pf_mremap(mm, c->a[0], c->a[1], c->a[2], (unsigned)c->a[3], c->a[4]);
+	case SC_BRK:
+		return (int64_t)pf_brk(mm, c->a[0]);
+	case SC_FORK:
+		r = run_fork(c->w, c->p, c->child);
+		return r ? r : (int64_t)c->child;
+	default:
+		return -PF_EOPNOTSUPP;
+	}
 }
 
 static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 {
-	struct oracle *o = c->w->oracle;
-	struct pf_mm *mm = &c->p->mm;
-	unsigned pid = c->p->pid;
+	bool take = false;
 
 	switch (id) {
 	case SC_MMAP:
-		return do_mmap(c, ans);
-	case SC_MREMAP:
-		return do_mremap(c, ans);
-	case SC_BRK:
-		return do_brk(c, ans);
-	case SC_FORK:
-		return do_fork(c, ans);
-	case SC_MUNMAP:
-		ans->lib = pf_munmap(mm, c->a[0], c->a[1]);
+		take = take_mmap(c);
 		break;
-	case SC_MPROTECT:
-		ans->lib = pf_mprotect(mm, c->a[0], c->a[1], (unsigned)c->a[2]);
+	case SC_MREMAP:
+		take = take_mremap(c);
+		break;
+	case SC_BRK:
+		take_brk(c);
 		break;
 	case SC_MADVISE:
 		if (c->a[2] == PF_MADV_POPULATE_WRITE)
 			note_stores(c, c->a[0], c->a[1]);
-		ans->lib = pf_madvise(mm, c->a[0], c->a[1], (int)c->a[2]);
 		break;
 	default:
-		return run_verdict(c->w, RUN_UNSUPPORTED, "this call");
+		break;
 	}
-	ans->injected = ans->lib == -PF_ENOMEM && was_injected(c);
-	if (ans->injected)
-		return true;
-	if (id == SC_MUNMAP)
-		ans->model = oracle_munmap(o, pid, c->a[0], c->a[1]);
-	else if (id == SC_MPROTECT)
-		ans->model = oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
-	else
-		ans->model = oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
+	if (take && !is_free(c, id))
+		return run_fail(c->w,
+			"expected 0x%llx to be free, as it was where this was recorded, found it "
+			"occupied",
+			(unsigned long long)c->wanted);
+	ans->lib = call_library(c, id);
+	ans->injected = was_injected(c, id, ans->lib);
+	if (!ans->injected)
+		ans->model = ask_model(c, c->w->oracle, id, ans->lib);
 	return true;
 }
 
@@ -374,28 +402,27 @@ static bool issue(
 	return run_syscall(w, p, s->call->id, a, s->nargs, wanted_address(w, s), s->child, r);
 }
 
-/*
- * The failing allocation made this call fail: all must be as before, but where Linux documents partial
- * effect: pages that a populate or an access had dealt with before it.
- */
+bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const uint64_t a[6], const struct run_snapshot *before, const struct run_result *r)
+{
+	uint64_t va = a[0], nr = 0;
+
+	if (id == SC_LOAD || id == SC_STORE || id == SC_EXEC)
+		nr = (r->value - va) / w->env.page;
+	else if (id == SC_MADVISE &&
+		 (a[2] == PF_MADV_POPULATE_READ || a[2] == PF_MADV_POPULATE_WRITE))
+		nr = a[1] / w->env.page + 1;
+	return run_unchanged(w, before, p->pid, va, nr, id == SC_FORK) && run_check(w);
+}
+
 static bool check_failed_call(struct run_world *w, const struct sc_stmt *s, struct run_process *p,
 	const struct run_snapshot *before, const struct run_result *r)
 {
-	uint64_t va = 0, nr = 0, a[6];
+	uint64_t a[6] = {0}, nr;
+	bool ok = s->call->access ? run_eval_range(w, s->args, s->args->next, &a[0], &nr)
+				  : evaluate(w, s, a);
 
-	if (s->call->access) {
-		if (!run_eval_range(w, s->args, s->args->next, &va, &nr))
-			return false;
-		nr = (r->value - va) / w->env.page;
-	} else if (s->call->id == SC_MADVISE) {
-		if (!evaluate(w, s, a))
-			return false;
-		if (a[2] == PF_MADV_POPULATE_READ || a[2] == PF_MADV_POPULATE_WRITE) {
-			va = a[0];
-			nr = a[1] / w->env.page + 1;
-		}
-	}
-	return run_unchanged(w, before, p->pid, va, nr, s->call->id == SC_FORK) && run_check(w);
+	return ok && run_check_failed(w, p, s->call->id, a, before, r);
 }
 
 bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index)

@@ -286,6 +286,7 @@ bool run_world_start(struct run_world *w)
 		.seed = w->cfg->seed,
 		.fail_at = w->fail_at,
 		.log = w->cfg->log,
+		.late_walks = w->cfg->late_walks,
 	};
 	const char *why;
 
