@@ -38,8 +38,11 @@ enum pf_frame_kind {
 #define PF_COUNT_KIND        PF_MASK(63, 60)
 #define PF_HI_MAP            ((uint32_t)PF_MASK(27, 0))
 #define PF_HI_FOLIO          ((uint32_t)PF_FRAME_FOLIO << 28)
-/* try_get refuses beyond: room is left for all mappings to become references at once. */
-#define PF_REF_LIMIT PF_BIT(27)
+/*
+ * try_get refuses beyond. All mappings may become references at once: PF_REF_LIMIT + PF_MAP_LIMIT is
+ * 2^28 - 1, the most that 28 bits hold.
+ */
+#define PF_REF_LIMIT (PF_BIT(27) - 1)
 /* A pin of a small folio is this many references (Linux's GUP_PIN_COUNTING_BIAS). */
 #define PF_PIN_BIAS 1024u
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A defect that is known and not mended yet, so this program is expected to fail (meson.build): with
- * as many references as try_get gives (PF_REF_LIMIT) and as many mappings as fork gives
- * (PF_MAP_LIMIT), unmapping everything makes 2^28 references, which carry into the folio's order.
- * docs/FRAME.md 2 promises that they cannot. When this passes, it becomes a case of test_rmap.c.
+ * With as many references as try_get gives (PF_REF_LIMIT) and as many mappings as fork gives
+ * (PF_MAP_LIMIT), unmapping everything makes every mapping a reference: the sum must not carry into the
+ * folio's order, as docs/FRAME.md 2 promises.
  */
 #include "phys_test.h"
 
