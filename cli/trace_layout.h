@@ -22,7 +22,7 @@
 #define TRACE_CHUNK_RAW_MAX (4u << 20)
 #define TRACE_MAX_THREADS   (1u << 20)
 
-/* File header, by byte offset. */
+/* File header, by byte offset; 88 to 127 are zero. */
 enum {
 	TH_MAGIC = 0,          /* 8 bytes */
 	TH_VERSION = 8,        /* u32 */
@@ -41,10 +41,9 @@ enum {
 	TH_GUEST_BASE = 72,    /* u64: host address of guest address 0 */
 	TH_NSTRINGS = 80,      /* u32: source, program, argv... */
 	TH_MERGE = 84,         /* u32: pages over which runs were merged; 1 is none */
-			       /* 88..127 zero */
 };
 
-/* Chunk header, by byte offset from the chunk's start; the payload follows. */
+/* Chunk header, by byte offset from the chunk's start; 96 to 127 are zero. The payload follows. */
 enum {
 	TC_MAGIC = 0,        /* u32 */
 	TC_CRC = 4,          /* u32: CRC-32C of this header with this field 0 */
@@ -62,7 +61,6 @@ enum {
 	TC_PAYLOAD_CRC = 72, /* u32 */
 	TC_METHOD = 76,      /* u32: TRACE_STORED or TRACE_ZSTD */
 	TC_RAW = 80,         /* u32 x 4: bytes of the four sections */
-			     /* 96..127 zero */
 };
 
 enum { TRACE_CHUNK_DATA = 1, TRACE_CHUNK_END = 2 };
