@@ -32,7 +32,7 @@ static pf_va_t find_hole(const struct pf_mm *mm, uint64_t len)
  */
 static pf_va_t find_aligned_hole(const struct pf_mm *mm, uint64_t len, uint64_t align)
 {
-	pf_va_t va = len + align > len ? find_hole(mm, len + align) : 0;
+	pf_va_t va = find_hole(mm, len + align);
 
 	/* The highest multiple in what was found. */
 	return va ? pf_align_down(va + align, align) : 0;

@@ -12,6 +12,10 @@
 #define RW    (PF_PROT_READ | PF_PROT_WRITE)
 #define PRIV  (PF_MAP_PRIVATE | PF_MAP_ANONYMOUS)
 #define FIXED (PRIV | PF_MAP_FIXED)
+#define MAY   PF_MREMAP_MAYMOVE
+#define FIX   (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)
+#define KEEP  (PF_MREMAP_MAYMOVE | PF_MREMAP_DONTUNMAP)
+#define B     (A + 64 * P)
 #define TOP   (UINT64_C(1) << 62) /* stands for task_size, which the format decides */
 
 /* Rows end where their call has no more to say. */
@@ -57,6 +61,8 @@ static int64_t call(const struct row *r)
 	case MPROTECT:
 		return pf_mprotect(&mm, a, address(r->b), (unsigned)r->c);
 	case MREMAP:
+		if (r->c > r->b && r->c < 1000 * P)
+			world_note(a, r->c / P);
 		return pf_mremap(
 			&mm, a, address(r->b), address(r->c), (unsigned)r->d, address(r->e));
 	case MADVISE:
@@ -77,7 +83,7 @@ static int64_t call(const struct row *r)
 	return 0;
 }
 
-/* "start+pages rights" of every VMA, in pages from A. */
+/* "start+pages rights" of every VMA, in pages from A; an l for locked. */
 static void maps(char *out, size_t size)
 {
 	struct pf_vma_info v;
@@ -88,11 +94,11 @@ static void maps(char *out, size_t size)
 	while (pf_find_vma_info(&mm, at, &v)) {
 		unsigned f = v.area.flags;
 
-		n += snprintf(out + n, size - (size_t)n, "%s%lld+%llu %c%c%c", n ? ", " : "",
+		n += snprintf(out + n, size - (size_t)n, "%s%lld+%llu %c%c%c%s", n ? ", " : "",
 			(long long)(int64_t)(v.area.start - A) / 4096,
 			(unsigned long long)(v.area.end - v.area.start) / 4096,
 			f & PF_VM_READ ? 'r' : '-', f & PF_VM_WRITE ? 'w' : '-',
-			f & PF_VM_EXEC ? 'x' : '-');
+			f & PF_VM_EXEC ? 'x' : '-', f & PF_VM_LOCKED ? "l" : "");
 		at = v.area.end;
 	}
 }
@@ -229,6 +235,17 @@ static const struct row merging[] = {
 	{MMAP, ADDR, A + P, P, RW, FIXED, .maps = "0+4 rw-, 4+2 rw-"},
 	{MMAP, ADDR, A + P, P, RW, FIXED | PF_MAP_NORESERVE},
 	{MAPS, 0, .maps = "0+1 rw-, 1+1 rw-, 2+2 rw-, 4+2 rw-"},
+	/* a VMA that grew at its beginning, or was cut there, still continues what comes before */
+	{MUNMAP, 0, A, 6 * P},
+	{MMAP, ADDR, A + 4 * P, 2 * P, RW, FIXED},
+	{WRITE, PF_FAULT_DONE, A + 5 * P},
+	{MMAP, ADDR, A + 2 * P, 2 * P, RW, FIXED, .maps = "2+4 rw-"},
+	{MUNMAP, 0, A + 2 * P, P, .maps = "3+3 rw-"},
+	{MMAP, ADDR, A + 2 * P, P, RW, FIXED, .maps = "2+4 rw-"},
+	{MMAP, ADDR, A, 2 * P, RW, FIXED, .maps = "0+6 rw-"},
+	/* what is moved away continues nothing, though it counts on */
+	{MREMAP, (int64_t)B, A + 4 * P, 2 * P, 2 * P, FIX, B, .maps = "0+4 rw-, 64+2 rw-"},
+	{MREMAP, (int64_t)(A + 4 * P), B, 2 * P, 2 * P, FIX, A + 4 * P, .maps = "0+6 rw-"},
 	/* accounted once, accounted for ever: written or not */
 	{MUNMAP, 0, A, 6 * P},
 	{MMAP, ADDR, A, 2 * P, PF_PROT_READ, FIXED},
@@ -290,17 +307,13 @@ static const struct row mprotect_rows[] = {
 	{MPROTECT, 0, A, P, PF_PROT_WRITE, .maps = "0+1 -w-, 1+3 --x, 5+2 r--, 7+1 rw-"},
 	/* writable memory is */
 	{READ, PF_FAULT_DONE, A},
-	/* beyond the last VMA */
+	/* beyond the last VMA, and beyond everything */
+	{MPROTECT, -PF_ENOMEM, A, UINT64_MAX, RW},
 	{MPROTECT, -PF_ENOMEM, A + 7 * P, 2 * P, PF_PROT_READ},
 	{MAPS, 0, .maps = "0+1 -w-, 1+3 --x, 5+3 r--"},
 };
 
 /* ---- mremap ---- */
-
-#define MAY  PF_MREMAP_MAYMOVE
-#define FIX  (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)
-#define KEEP (PF_MREMAP_MAYMOVE | PF_MREMAP_DONTUNMAP)
-#define B    (A + 64 * P)
 
 static const struct row mremap_errors[] = {
 	{MMAP, ADDR, A, 4 * P, RW, FIXED | PF_MAP_POPULATE},
@@ -345,6 +358,12 @@ static const struct row mremap_moves[] = {
 	{MMAP, ADDR, A + 6 * P, 2 * P, PF_PROT_READ, FIXED},
 	{MREMAP, ADDR, A, 8 * P, P, 0, 0, .maps = "0+1 rw-"},
 	{MREMAP, ADDR, A, P, 4 * P, MAY, 0, .maps = "0+4 rw-"},
+	/* the same to a place: what is cut off may belong to others, what moves may not */
+	{MMAP, ADDR, A + 4 * P, 2 * P, PF_PROT_READ, FIXED},
+	{MREMAP, -PF_EFAULT, A, 6 * P, 5 * P, FIX, B},
+	{MAPS, 0, .maps = "0+4 rw-, 4+2 r--"},
+	{MREMAP, ADDR, A, 6 * P, 4 * P, FIX, B, .maps = "64+4 rw-"},
+	{MREMAP, ADDR, B, 4 * P, 4 * P, FIX, A, .maps = "0+4 rw-"},
 	/* to a place: whole, a part, into what is there */
 	{MREMAP, ADDR, A, 4 * P, 4 * P, FIX, B, .maps = "64+4 rw-"},
 	{MREMAP, ADDR, B + P, P, P, FIX, A, .maps = "0+1 rw-, 64+1 rw-, 66+2 rw-"},
@@ -376,6 +395,11 @@ static const struct row mremap_moves[] = {
 	{MREMAP, ADDR, B + P, P, P, FIX | PF_MREMAP_DONTUNMAP, B + 8 * P},
 	{WRITE, PF_FAULT_DONE, B + P},
 	{WRITE, PF_FAULT_DONE, B + 8 * P},
+	/* locked memory: what grows is there at once; what is left behind is locked no more */
+	{MUNMAP, 0, 0, TOP},
+	{MMAP, ADDR, A, 2 * P, RW, FIXED | PF_MAP_LOCKED},
+	{MREMAP, ADDR, A, 2 * P, 4 * P, 0, 0, .maps = "0+4 rw-l"},
+	{MREMAP, ADDR, A + P, P, P, FIX | PF_MREMAP_DONTUNMAP, B, .maps = "0+4 rw-, 64+1 rw-l"},
 };
 
 /* ---- madvise ---- */
@@ -404,13 +428,15 @@ static const struct row madvise_rows[] = {
 	{MADVISE, 0, A, P, PF_MADV_WILLNEED},
 	/* flags split and merge */
 	{MADVISE, 0, A + P, P, PF_MADV_HUGEPAGE},
-	{MAPS, 0, .maps = "0+1 rw-, 1+1 rw-, 2+2 rw-, 6+2 r--, 8+2 rw-"},
+	{MAPS, 0, .maps = "0+1 rw-, 1+1 rw-, 2+2 rw-, 6+2 r--, 8+2 rw-l"},
 	{MADVISE, 0, A, 4 * P, PF_MADV_HUGEPAGE},
-	{MAPS, 0, .maps = "0+4 rw-, 6+2 r--, 8+2 rw-"},
+	{MAPS, 0, .maps = "0+4 rw-, 6+2 r--, 8+2 rw-l"},
 	{MADVISE, 0, A + P, P, PF_MADV_NOHUGEPAGE},
 	{MADVISE, 0, A + 2 * P, P, PF_MADV_SEQUENTIAL},
-	{MAPS, 0, .maps = "0+1 rw-, 1+1 rw-, 2+1 rw-, 3+1 rw-, 6+2 r--, 8+2 rw-"},
-	/* in advance */
+	{MAPS, 0, .maps = "0+1 rw-, 1+1 rw-, 2+1 rw-, 3+1 rw-, 6+2 r--, 8+2 rw-l"},
+	/* in advance, also where only the page of zeros is */
+	{READ, PF_FAULT_DONE, A + 3 * P},
+	{MADVISE, 0, A + 3 * P, P, PF_MADV_POPULATE_WRITE},
 	{MADVISE, -PF_ENOMEM, A, 5 * P, PF_MADV_POPULATE_WRITE},
 	{MADVISE, -PF_EINVAL, A + 6 * P, P, PF_MADV_POPULATE_WRITE},
 	{MADVISE, 0, A + 6 * P, 4 * P, PF_MADV_POPULATE_READ},
@@ -473,6 +499,31 @@ static void map_count(void **state)
 	world_stop();
 }
 
+/* ---- tables ---- */
+
+/* A table goes with the last VMA in its reach, whether that has pages or not. */
+static void tables_go(void **state)
+{
+	uint64_t gone;
+
+	world_start(*state, 0);
+	assert_int_equal(pf_mmap(&mm, A + 4 * P, 4 * P, RW, FIXED), A + 4 * P);
+	assert_int_equal(pf_mmap(&mm, A + 8 * P, 4 * P, PF_PROT_READ, FIXED), A + 8 * P);
+	assert_int_equal(fault(A + 5 * P, PF_FAULT_FLAG_WRITE), PF_FAULT_DONE);
+	gone = mm.space.pt.stats.table_free;
+	assert_int_equal(pf_munmap(&mm, A + 4 * P, 4 * P), 0);
+	assert_int_equal(mm.space.pt.stats.table_free, gone);
+	assert_int_equal(pf_mmap(&mm, A + 12 * P, 4 * P, RW, FIXED), A + 12 * P);
+	assert_int_equal(fault(A + 12 * P, PF_FAULT_FLAG_WRITE), PF_FAULT_DONE);
+	assert_int_equal(pf_munmap(&mm, A + 12 * P, 4 * P), 0);
+	assert_int_equal(mm.space.pt.stats.table_free, gone);
+	/* The last: all but the root. */
+	assert_int_equal(pf_munmap(&mm, A + 8 * P, 4 * P), 0);
+	assert_int_equal(mm.space.pt.stats.table_free - gone, mm.space.pt.fmt->levels - 1);
+	world_check("tables");
+	world_stop();
+}
+
 /* ---- fork ---- */
 
 /* Flushes since the last question: each is ordered before its first operation, and waited for once. */
@@ -524,6 +575,13 @@ static void fork_vmas(void **state)
 	assert_true(pf_pte_write(info.pte) && info.exclusive);
 	pf_page_info(child, A + 8 * P, &info);
 	assert_true(pf_pte_none(info.pte));
+	/* A VMA with a family that came by fork takes no neighbour without one, but grows itself. */
+	assert_int_equal(pf_mmap(child, A + 6 * P, P, RW, FIXED), A + 6 * P);
+	assert_true(pf_find_vma_info(child, A + 5 * P, &v) && v.area.end == A + 6 * P);
+	assert_int_equal(pf_munmap(child, A + 6 * P, P), 0);
+	assert_int_equal(pf_mremap(child, A + 5 * P, P, 2 * P, 0, 0), A + 5 * P);
+	assert_true(pf_find_vma_info(child, A + 5 * P, &v) && v.area.end == A + 7 * P);
+	assert_null(pf_mm_check(child));
 	pf_mm_exit(child);
 	machine_retire_asid(2);
 	/* Alone again: the parent writes what it has. */
@@ -615,6 +673,8 @@ static void thp(void **state)
 /* A call flushes once. */
 static void one_flush_a_call(void **state)
 {
+	struct pf_page_info info;
+
 	world_start(*state, 0);
 	world_note(A, 64);
 	assert_int_equal(pf_mmap(&mm, A, 64 * P, RW, FIXED | PF_MAP_POPULATE), A);
@@ -623,8 +683,12 @@ static void one_flush_a_call(void **state)
 	flushes();
 	assert_int_equal(pf_mprotect(&mm, A, 40 * P, 0), 0);
 	assert_int_equal(flushes(), 1);
-	/* Not for what becomes accessible, nor for what was not there. */
+	/* mprotect back makes exclusive pages writable, with no fault to come. */
 	assert_int_equal(pf_mprotect(&mm, A, 40 * P, RW), 0);
+	pf_page_info(&mm, A + 20 * P, &info);
+	assert_true(pf_pte_write(info.pte));
+	assert_int_equal(flushes(), 0);
+	/* Not for what becomes accessible, nor for what was not there. */
 	assert_int_equal(pf_mmap(&mm, A + 100 * P, 4 * P, RW, FIXED), A + 100 * P);
 	assert_int_equal(pf_munmap(&mm, A + 100 * P, 4 * P), 0);
 	assert_int_equal(pf_madvise(&mm, A + 40 * P, 4 * P, PF_MADV_DONTNEED), -PF_ENOMEM);
@@ -658,6 +722,7 @@ int main(void)
 			cmocka_unit_test_prestate(tables, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(placement, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(map_count, (void *)pf_formats[i]),
+			cmocka_unit_test_prestate(tables_go, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(fork_vmas, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(mm_ids, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(thp, (void *)pf_formats[i]),

@@ -150,6 +150,12 @@ static int64_t dontneed(void)
 	return pf_madvise(&mm, A + 5 * P, 5 * P, PF_MADV_DONTNEED);
 }
 
+/* Onto two tables, neither of which is there: half of it comes back when the second fails. */
+static int64_t move_onto_two(void)
+{
+	return pf_mremap(&mm, A + 57 * P, 6 * P, 6 * P, MOVE, FAR - 3 * P);
+}
+
 static int64_t move_far(void)
 {
 	return pf_mremap(&mm, A + 41 * P, 6 * P, 6 * P, MOVE, FAR + 3 * P);
@@ -240,6 +246,7 @@ static const struct step {
 	{"madvise, several", advise_many, false},
 	{"madvise, back", advise_back, false},
 	{"madvise, DONTNEED", dontneed, false},
+	{"mremap, onto two tables", move_onto_two, false},
 	{"mremap, far", move_far, false},
 	{"mremap, several", move_several, true}, /* one after the other, as Linux */
 	{"mremap, DONTUNMAP", move_keep, false},
