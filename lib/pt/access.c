@@ -212,6 +212,15 @@ bool pf_ptep_clear_flush_young(struct pf_pte_map *m, unsigned idx)
 	return pf_clear_flush_young_ptes(m, idx, 1);
 }
 
+static pf_hw_t without_ad(pf_hw_t hw, unsigned flags)
+{
+	if (flags & PF_CYDP_CLEAR_YOUNG)
+		hw = pf_hw_mkold(hw);
+	if (flags & PF_CYDP_CLEAR_DIRTY)
+		hw = pf_hw_mkclean(hw);
+	return hw;
+}
+
 void pf_clear_young_dirty_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, unsigned flags)
 {
 	struct pf_leaves t = pf_leaves(m);
@@ -221,18 +230,11 @@ void pf_clear_young_dirty_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, 
 	if (PF_MUTANT("cydp-overrun"))
 		end = (unsigned)pf_min(end + PF_CONT_NR(0), PF_TABLE_ENTRIES);
 	for (unsigned i = idx; i < end; i++) {
-		pf_hw_t hw, w;
+		pf_hw_t hw = pf_hw_load(&m->base[i]);
 
-		if (!pf_hw_present(pf_hw_load(&m->base[i]), 0))
+		if (!pf_hw_present(hw, 0) || pf_hw_same(hw, without_ad(hw, flags)))
 			continue;
-		do {
-			hw = pf_hw_load(&m->base[i]);
-			w = hw;
-			if (flags & PF_CYDP_CLEAR_YOUNG)
-				w = pf_hw_mkold(w);
-			if (flags & PF_CYDP_CLEAR_DIRTY)
-				w = pf_hw_mkclean(w);
-		} while (!pf_hw_same(hw, w) && !pf_hw_cas(&m->base[i], &hw, w));
+		PF_HW_UPDATE(m->pt, &m->base[i], hw, without_ad(hw, flags));
 	}
 }
 
