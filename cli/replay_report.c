@@ -82,7 +82,7 @@ static void report_one(FILE *out, const struct replay_config *c, const struct re
 		"TLB entries lost\n",
 		llu(r->tlbi), llu(r->tlbi_range), llu(r->tlbi_pages), llu(r->barriers),
 		llu(r->dropped));
-#if PF_JUDGE
+#if PF_JUDGE || PF_COUNT
 	fprintf(out, "  table entries  %llu stores, %llu exchanges\n", llu(r->pte_store),
 		llu(r->pte_xchg));
 #endif
@@ -194,7 +194,7 @@ static struct json_object *result_json(const struct replay_config *c, const stru
 	put(o, "tlbi_pages", r->tlbi_pages);
 	put(o, "barriers", r->barriers);
 	put(o, "tlb_entries_lost", r->dropped);
-#if PF_JUDGE
+#if PF_JUDGE || PF_COUNT
 	put(o, "pte_stores", r->pte_store);
 	put(o, "pte_exchanges", r->pte_xchg);
 #else

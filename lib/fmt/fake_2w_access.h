@@ -39,6 +39,7 @@ PF_INLINE uint32_t pf_2w_load32(const uint32_t *p)
 #if PF_JUDGE
 	return pf_port_entry_load32(p);
 #else
+	PF_COUNT_ENTRY(load);
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 #endif
 }
@@ -48,6 +49,7 @@ PF_INLINE void pf_2w_store32(uint32_t *p, uint32_t v)
 #if PF_JUDGE
 	pf_port_entry_store32(p, v, true);
 #else
+	PF_COUNT_ENTRY(store);
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 #endif
 }
@@ -57,6 +59,7 @@ PF_INLINE uint32_t pf_2w_xchg32(uint32_t *p, uint32_t v)
 #if PF_JUDGE
 	return pf_port_entry_xchg32(p, v);
 #else
+	PF_COUNT_ENTRY(xchg);
 	return __atomic_exchange_n(p, v, __ATOMIC_RELEASE);
 #endif
 }
@@ -66,6 +69,7 @@ PF_INLINE bool pf_2w_cas32(uint32_t *p, uint32_t *old, uint32_t v)
 #if PF_JUDGE
 	return pf_port_entry_cas32(p, old, v);
 #else
+	PF_COUNT_ENTRY(xchg);
 	return __atomic_compare_exchange_n(p, old, v, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 #endif
 }

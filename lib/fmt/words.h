@@ -32,6 +32,7 @@ PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p)
 #if PF_JUDGE
 	return pf_hw_of(pf_port_entry_load(&p->w));
 #else
+	PF_COUNT_ENTRY(load);
 	return pf_hw_of(__atomic_load_n(&p->w, __ATOMIC_RELAXED));
 #endif
 }
@@ -41,6 +42,7 @@ PF_INLINE void pf_hw_store(pf_hw_t *p, pf_hw_t v)
 #if PF_JUDGE
 	pf_port_entry_store(&p->w, v.w, false);
 #else
+	PF_COUNT_ENTRY(store);
 	__atomic_store_n(&p->w, v.w, __ATOMIC_RELAXED);
 #endif
 }
@@ -50,6 +52,7 @@ PF_INLINE void pf_hw_store_release(pf_hw_t *p, pf_hw_t v)
 #if PF_JUDGE
 	pf_port_entry_store(&p->w, v.w, true);
 #else
+	PF_COUNT_ENTRY(store);
 	__atomic_store_n(&p->w, v.w, __ATOMIC_RELEASE);
 #endif
 }
@@ -59,6 +62,7 @@ PF_INLINE pf_hw_t pf_hw_xchg(pf_hw_t *p, pf_hw_t v)
 #if PF_JUDGE
 	return pf_hw_of(pf_port_entry_xchg(&p->w, v.w));
 #else
+	PF_COUNT_ENTRY(xchg);
 	return pf_hw_of(__atomic_exchange_n(&p->w, v.w, __ATOMIC_RELAXED));
 #endif
 }
@@ -68,6 +72,7 @@ PF_INLINE bool pf_hw_cas(pf_hw_t *p, pf_hw_t *old, pf_hw_t v)
 #if PF_JUDGE
 	return pf_port_entry_cas(&p->w, &old->w, v.w);
 #else
+	PF_COUNT_ENTRY(xchg);
 	return __atomic_compare_exchange_n(
 		&p->w, &old->w, v.w, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 #endif

@@ -146,6 +146,16 @@ void pf_rcu_done(struct pf_rcu_head *head);
  */
 #include "pf_port_impl.h"
 
+/*
+ * With PF_COUNT, and without PF_JUDGE, each access to an entry is counted by the port, which defines
+ * pf_port_count_load(), _store() and _xchg(). Off, it costs nothing.
+ */
+#if PF_COUNT
+#define PF_COUNT_ENTRY(kind) pf_port_count_##kind()
+#else
+#define PF_COUNT_ENTRY(kind) ((void)0)
+#endif
+
 /* A deliberate historical bug, alive only in the judge: if (PF_MUTANT("name")) ... */
 #if PF_JUDGE
 #define PF_MUTANT(name) PF_UNLIKELY(pf_port_mutant(name))

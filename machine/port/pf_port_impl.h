@@ -242,6 +242,23 @@ PF_INLINE void pf_port_copy_pages(pf_pa_t dst, pf_pa_t src, size_t bytes)
 		__builtin_memcpy(pf_port_virt(dst), pf_port_virt(src), bytes);
 }
 
+#if PF_COUNT
+PF_INLINE void pf_port_count_load(void)
+{
+	machine_counters.pte_load++;
+}
+
+PF_INLINE void pf_port_count_store(void)
+{
+	machine_counters.pte_store++;
+}
+
+PF_INLINE void pf_port_count_xchg(void)
+{
+	machine_counters.pte_xchg++;
+}
+#endif
+
 PF_INLINE void pf_port_tlbi(enum pf_tlbi op, uint64_t operand, uint64_t operand2)
 {
 	bool range;
