@@ -156,7 +156,8 @@ static void add_path(struct files *fs, const struct run_options *o, const char *
 		run_problem(path, 0, "no *.pf file below it");
 		fs->wrong = true;
 	}
-	qsort(names.name, names.nr, sizeof(char *), by_name);
+	if (names.nr)
+		qsort(names.name, names.nr, sizeof(char *), by_name);
 	for (size_t i = 0; i < names.nr; i++) {
 		add_file(fs, o, names.name[i]);
 		free(names.name[i]);
