@@ -67,26 +67,34 @@ void pf_tlb_remove_table(struct pf_gather *g, struct pf_table *table, pf_va_t va
 	g->freed_tables = true;
 }
 
-void pf_tlb_gather_reserve(struct pf_gather *g)
+/* Items that can be queued without more memory. */
+static uint32_t room(const struct pf_gather *g)
+{
+	uint32_t n = PF_GATHER_INLINE - g->nr;
+
+	for (const struct pf_gather_batch *b = g->active; b; b = b->next)
+		n += PF_GATHER_BATCH - b->nr;
+	return n;
+}
+
+bool pf_tlb_gather_more(struct pf_gather *g)
 {
 	struct pf_gather_batch *b;
 
 	if (g->batches >= PF_GATHER_MAX_BATCHES)
-		return;
-	/* Half a batch free inline or in the active one, or another behind it, serves a table of
-	 * 512. */
-	if (g->active ? g->active->next || g->active->nr < PF_GATHER_BATCH / 2 : !g->nr)
-		return;
+		return false;
 	b = pf_port_meta_alloc(sizeof(*b));
 	if (!b)
-		return;
+		return false;
 	b->nr = 0;
 	b->next = NULL;
 	g->batches++;
+	/* Full: so the active batch is the last, and full too. */
 	if (g->active)
 		g->active->next = b;
 	else
 		g->first = g->active = b;
+	return true;
 }
 
 static struct pf_gather_item *next_item(struct pf_gather *g)

@@ -18,8 +18,7 @@
 #define PF_GATHER_INLINE      32
 
 /*
- * Pages to let go of: [63..24 first frame][23 small][22..0 count]. small: so many single-page
- * folios with consecutive frames; else so many pages of one large folio.
+ * Pages to let go of: [63..24 first frame][23..0 count], of one folio or of many.
  */
 struct pf_gather_item {
 	uint64_t v;
@@ -54,8 +53,8 @@ void pf_tlb_gather_mmu_fullmm(struct pf_gather *g, struct pf_space *space);
 void pf_tlb_remove_tlb_entries(struct pf_gather *g, pf_va_t va, uint64_t nr);
 
 /*
- * Before a table is locked: make room, if there is memory, for what one table may queue. May sleep.
- * Never fails: without memory the queue is full earlier.
+ * Before a table is locked, once anything is queued: make room, if there is memory, for what one table
+ * may queue. May sleep. Never fails: without memory the queue is full earlier.
  */
 void pf_tlb_gather_reserve(struct pf_gather *g);
 
@@ -64,7 +63,8 @@ void pf_tlb_gather_reserve(struct pf_gather *g);
  * Their mappings and the references in them are dropped together, after the flush: a page counts as
  * mapped for as long as a TLB may map it. (Linux delays that for dirty shared pages only, because
  * it counts the two apart.) Under the table lock. False: the queue is full, and these pages are not
- * in it; the caller unlocks, calls pf_tlb_flush_mmu, and queues them then.
+ * in it; the caller unlocks, calls pf_tlb_gather_more or else pf_tlb_flush_mmu, and queues them
+ * then.
  *
  * What this does not replace: the rmap walk that cleans a shared page finds its entry empty and
  * waits for the table lock alone. Who clears a dirty entry of a shared page therefore flushes
