@@ -16,6 +16,7 @@
 
 #include "pt/pf_pt.h"
 #include "pt/pt.h"
+#include "tlbi.h"
 
 #define N PF_CONT_NR(0) /* entries of a block of pages */
 #define E PF_TABLE_ENTRIES
@@ -112,19 +113,6 @@ static inline bool is_settled(pf_pte_t e, uint32_t features)
 }
 
 const char *pte_text(pf_pte_t e);
-
-/* ---- TLB operations, taken apart from what the manual and port/port.h say ---- */
-struct tlbi {
-	pf_va_t va;
-	uint64_t pages; /* 0: all */
-	int level;      /* of ours, whose leaves are surely forgotten; -1: all levels */
-	bool tables;    /* walk caches too */
-	bool local;
-	bool any_asid;
-	uint16_t asid;
-};
-struct tlbi tlbi_decode(const struct rec *r);
-bool is_range_op(const struct rec *r);
 
 #define CHECK(c, ...)                                                                              \
 	do {                                                                                       \
