@@ -127,6 +127,7 @@ uint64_t run_eval_size(struct run_world *w, const struct sc_value *v);
 struct run_result {
 	enum sc_result_kind kind; /* VALUE, ERRNO, SEGV, BUS or NOMEM */
 	uint64_t value;           /* VALUE; SEGV, BUS and NOMEM: where */
+	uint64_t first;           /* the first page of an access */
 	int err;
 	bool injected; /* no memory, because this was the allocation that fails */
 };

@@ -167,5 +167,8 @@ bool run_access(
 
 	if (!run_eval_range(w, s->args, s->args->next, &va, &nr))
 		return false;
-	return run_access_pages(w, p, s->call->id, va, nr, r);
+	if (!run_access_pages(w, p, s->call->id, va, nr, r))
+		return false;
+	r->first = va;
+	return true;
 }

@@ -280,6 +280,8 @@ static void programs(void **state)
 		"@cpus 3\n@memory 16M\n@thp 4B=madvise 1B=inherit 32P=always\n",
 		"@cpus 3\n@memory 16M\n",
 	};
+	static const char *const arm[] = {
+		"", "bbm0", "bbml1", "bbml2", "no-haf", "haf bbm0", "no-tlbirange no-ttl"};
 	const char *n = getenv("PF_PROGRAMS"), *first = getenv("PF_FIRST");
 	uint64_t count = n ? strtoull(n, NULL, 0) : 24, from = first ? strtoull(first, NULL, 0) : 1;
 	unsigned failed = 0;
@@ -291,8 +293,12 @@ static void programs(void **state)
 		struct sc_file *file = sc_parse("program", head, strlen(head), &err);
 
 		assert_non_null(file);
-		for (const struct pf_format *const *f = pf_formats; *f; f++)
+		for (const struct pf_format *const *f = pf_formats; *f; f++) {
+			bool is_arm = !strncmp((*f)->pt->name, "arm64", 5);
+
+			file->settings.features = is_arm ? arm[seed % PF_ARRAY_SIZE(arm)] : "";
 			failed += !program(file, head, *f, seed % 5, seed);
+		}
 		sc_file_free(file);
 	}
 	assert_int_equal(failed, 0);
