@@ -414,6 +414,9 @@ static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, ui
 		ov_remove(o, p, new_addr, new_addr + new_len);
 	}
 	if (old_len > new_len) {
+		/* shrink_vma is a munmap, and its range must end in user space */
+		if (old_len - new_len > o->cfg.task_size - (addr + new_len))
+			return -EINVAL;
 		if (!ov_can_punch(o, p, addr + new_len, addr + old_len))
 			return -ENOMEM;
 		ov_remove(o, p, addr + new_len, addr + old_len);

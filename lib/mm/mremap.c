@@ -71,14 +71,28 @@ static int check_vma(const struct remap *m, const struct pf_vma *vma)
 
 /* ---- in place ---- */
 
-static int unmap(struct pf_mm *mm, pf_va_t start, uint64_t len)
+/* What a shrink cuts off, holes and all, must lie below the end of user space, as munmap's range. */
+static bool tail_fits(const struct remap *m)
 {
-	struct pf_vma_reserve r;
-	int err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, start, start + len));
+	const uint64_t task_size = m->mm->sys->task_size;
 
+	/* There is a VMA at addr, and new_len is at most task_size: the sum does not wrap. */
+	return m->addr + m->new_len <= task_size &&
+	       m->old_len - m->new_len <= task_size - (m->addr + m->new_len);
+}
+
+static int shrink(const struct remap *m)
+{
+	const pf_va_t start = m->addr + m->new_len, end = m->addr + m->old_len;
+	struct pf_vma_reserve r;
+	int err;
+
+	if (!tail_fits(m))
+		return -PF_EINVAL;
+	err = pf_vma_reserve(m->mm, &r, pf_munmap_splits(m->mm, start, end));
 	if (!err)
-		err = pf_munmap_locked(mm, &r, start, start + len);
-	pf_vma_unreserve(mm, &r);
+		err = pf_munmap_locked(m->mm, &r, start, end);
+	pf_vma_unreserve(m->mm, &r);
 	return err;
 }
 
@@ -198,7 +212,9 @@ static int64_t move_to(struct remap *m, struct pf_vma_reserve *r)
 	if (!err && (m->flags & PF_MREMAP_FIXED))
 		err = pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
 	if (!err && m->old_len > m->new_len) {
-		err = pf_munmap_locked(mm, r, m->addr + m->new_len, m->addr + m->old_len);
+		err = tail_fits(m)
+			      ? pf_munmap_locked(mm, r, m->addr + m->new_len, m->addr + m->old_len)
+			      : -PF_EINVAL;
 		m->old_len = m->new_len;
 	}
 	return err ? err : move(m, r);
@@ -281,7 +297,7 @@ static int64_t remap_at(struct remap *m)
 	if (m->new_len == m->old_len)
 		return (int64_t)m->addr;
 	if (m->new_len < m->old_len) {
-		err = unmap(m->mm, m->addr + m->new_len, m->old_len - m->new_len);
+		err = shrink(m);
 		return err ? err : (int64_t)m->addr;
 	}
 	if (can_grow(m, vma)) {
