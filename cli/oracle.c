@@ -23,7 +23,6 @@ enum {
 enum { P_READ = 1, P_WRITE = 2, P_EXEC = 4, P_SEM = 8 };
 #define P_GROWSDOWN UINT64_C(0x01000000)
 #define P_GROWSUP   UINT64_C(0x02000000)
-enum { R_MAYMOVE = 1, R_FIXED = 2, R_DONTUNMAP = 4 };
 
 /* ---- processes ---- */
 
@@ -135,16 +134,6 @@ void oracle_exit(struct oracle *o, unsigned pid)
 
 /* ---- mmap, munmap ---- */
 
-static uint64_t page_align(const struct oracle *o, uint64_t n)
-{
-	return (n + o->cfg.page - 1) & ~(o->cfg.page - 1);
-}
-
-static bool in_page(const struct oracle *o, uint64_t n)
-{
-	return n & (o->cfg.page - 1);
-}
-
 static bool any_gap(const struct oracle *o, const struct ov_process *p, uint64_t len)
 {
 	uint64_t from = o->cfg.min_addr;
@@ -159,8 +148,7 @@ static bool any_gap(const struct oracle *o, const struct ov_process *p, uint64_t
 }
 
 /* get_unmapped_area() with no address, or with one that is taken: any free place is right. */
-static int64_t chosen(
-	const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told)
+int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told)
 {
 	if (told == -ENOMEM && !any_gap(o, p, len))
 		return told;
@@ -168,21 +156,21 @@ static int64_t chosen(
 		return ORACLE_BAD_CHOICE;
 	uint64_t at = (uint64_t)told;
 
-	if (in_page(o, at) || at < o->cfg.min_addr || at > o->cfg.task_size - len ||
+	if (ov_in_page(o, at) || at < o->cfg.min_addr || at > o->cfg.task_size - len ||
 		!ov_free_range(p, at, at + len))
 		return ORACLE_BAD_CHOICE;
 	return told;
 }
 
-static int64_t place(const struct oracle *o, const struct ov_process *p, uint64_t addr,
-	uint64_t len, uint64_t flags, int64_t told)
+int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t addr, uint64_t len,
+	uint64_t flags, int64_t told)
 {
 	if (len > o->cfg.task_size - o->cfg.min_addr)
 		return -ENOMEM;
 	if (flags & (M_FIXED | M_FIXED_NOREPLACE)) {
 		if (addr > o->cfg.task_size - len)
 			return -ENOMEM;
-		if (in_page(o, addr))
+		if (ov_in_page(o, addr))
 			return -EINVAL;
 		if (addr < o->cfg.min_addr)
 			return -EPERM;
@@ -190,11 +178,11 @@ static int64_t place(const struct oracle *o, const struct ov_process *p, uint64_
 	}
 	addr &= ~(o->cfg.page - 1);
 	if (addr && addr < o->cfg.min_addr)
-		addr = page_align(o, o->cfg.min_addr);
+		addr = ov_page_align(o, o->cfg.min_addr);
 	/* A hint that fits is taken. */
 	if (addr && addr <= o->cfg.task_size - len && ov_free_range(p, addr, addr + len))
 		return (int64_t)addr;
-	return chosen(o, p, len, told);
+	return ov_chosen(o, p, len, told);
 }
 
 int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot,
@@ -208,12 +196,12 @@ int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len,
 	/* do_mmap */
 	if (!len)
 		return -EINVAL;
-	len = page_align(o, len);
+	len = ov_page_align(o, len);
 	if (!len)
 		return -ENOMEM;
 	if (p->nr > o->cfg.max_maps)
 		return -ENOMEM;
-	int64_t at = place(o, p, addr, len, flags, told);
+	int64_t at = ov_place(o, p, addr, len, flags, told);
 	uint64_t type = flags & M_TYPE;
 
 	/* A place is found before the type is looked at, so there is no address to tell then. */
@@ -264,9 +252,9 @@ int64_t oracle_munmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t le
 	struct ov_process *p = ov_process(o, pid);
 
 	/* do_vmi_munmap */
-	if (in_page(o, addr) || addr > o->cfg.task_size || len > o->cfg.task_size - addr)
+	if (ov_in_page(o, addr) || addr > o->cfg.task_size || len > o->cfg.task_size - addr)
 		return -EINVAL;
-	len = page_align(o, len);
+	len = ov_page_align(o, len);
 	if (!len)
 		return -EINVAL;
 	if (!ov_can_punch(o, p, addr, addr + len))
@@ -304,11 +292,11 @@ int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t 
 	prot &= ~(P_GROWSDOWN | P_GROWSUP);
 	if (grows == (P_GROWSDOWN | P_GROWSUP))
 		return -EINVAL;
-	if (in_page(o, addr))
+	if (ov_in_page(o, addr))
 		return -EINVAL;
 	if (!len)
 		return 0;
-	end = addr + page_align(o, len);
+	end = addr + ov_page_align(o, len);
 	if (end <= addr)
 		return -ENOMEM;
 	if (prot & ~(uint64_t)(P_READ | P_WRITE | P_EXEC | P_SEM))
@@ -340,187 +328,6 @@ int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t 
 	return 0;
 }
 
-/* ---- mremap ---- */
-
-static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
-{
-	return a + a_len > b && b + b_len > a;
-}
-
-/* move_vma: a new mapping with the old one's pages; then the old range goes, or stays without pages. */
-static void move(struct oracle *o, struct ov_process *p, uint64_t from, uint64_t old_len,
-	uint64_t to, uint64_t new_len, bool keep)
-{
-	struct ov_vma *old = &p->vmas[ov_find(p, from)], v = *old;
-	uint64_t page = o->cfg.page, carried = old_len < new_len ? old_len : new_len;
-	bool whole = old->start == from && old->end == from + old_len;
-
-	v.pgoff += (from - v.start) / page;
-	/* copy_vma: nothing in it knows its offset yet, so it may take the one of its place. */
-	if (!v.object && !v.anon)
-		v.pgoff = to / page;
-	v.start = to;
-	v.end = to + new_len;
-	ov_insert(o, p, &v);
-	if (!v.object)
-		ov_move(&p->pages, from / page, to / page, carried / page);
-	if (!keep) {
-		if (old_len)
-			ov_remove(o, p, from, from + old_len);
-		return;
-	}
-	old = &p->vmas[ov_find(p, from)];
-	if (whole && old->start == from && old->end == from + old_len) {
-		old->anon = 0;
-		old->inherited = false;
-	}
-}
-
-static int64_t expand(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t old_len,
-	uint64_t new_len, uint64_t flags, int64_t told)
-{
-	size_t i = ov_find(p, addr);
-	struct ov_vma *v = &p->vmas[i];
-	uint64_t end = addr + new_len;
-
-	if (v->end == addr + old_len && end > addr && end <= o->cfg.task_size &&
-		ov_free_range(p, v->end, end)) {
-		struct ov_vma more = *v;
-
-		more.pgoff += (v->end - v->start) / o->cfg.page;
-		more.start = v->end;
-		more.end = end;
-		ov_insert(o, p, &more);
-		return (int64_t)addr;
-	}
-	if (!(flags & R_MAYMOVE))
-		return -ENOMEM;
-	if (p->nr >= o->cfg.max_maps - 3)
-		return -ENOMEM;
-	int64_t at = chosen(o, p, new_len, told);
-
-	if (at >= 0)
-		move(o, p, addr, old_len, (uint64_t)at, new_len, false);
-	return at;
-}
-
-/* mremap_to: a fixed new address, or the old mapping left behind. */
-static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t old_len,
-	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told)
-{
-	if (flags & R_FIXED) {
-		if (!ov_can_punch(o, p, new_addr, new_addr + new_len))
-			return -ENOMEM;
-		ov_remove(o, p, new_addr, new_addr + new_len);
-	}
-	if (old_len > new_len) {
-		/* shrink_vma is a munmap, and its range must end in user space */
-		if (old_len - new_len > o->cfg.task_size - (addr + new_len))
-			return -EINVAL;
-		if (!ov_can_punch(o, p, addr + new_len, addr + old_len))
-			return -ENOMEM;
-		ov_remove(o, p, addr + new_len, addr + old_len);
-		old_len = new_len;
-	}
-	int64_t at = place(o, p, new_addr, new_len, flags & R_FIXED ? M_FIXED : 0, told);
-
-	if (at >= 0)
-		move(o, p, addr, old_len, (uint64_t)at, new_len, flags & R_DONTUNMAP);
-	return at;
-}
-
-/* check_prep_vma: the mapping at addr, and whether it allows this. */
-static int check_source(
-	const struct ov_process *p, uint64_t addr, uint64_t old_len, uint64_t new_len, bool to)
-{
-	size_t i = ov_find(p, addr);
-	uint64_t within = old_len < new_len ? old_len : new_len;
-
-	if (i == p->nr || p->vmas[i].start > addr)
-		return -EFAULT;
-	if (!to && new_len <= old_len)
-		return 0;
-	if (!old_len && !p->vmas[i].object)
-		return -EINVAL;
-	return within > p->vmas[i].end - addr ? -EFAULT : 0;
-}
-
-/*
- * remap_move (since 6.17): a fixed move without a change of length takes all mappings of the range, each to its
- * place, and stops at the first that fails.
- */
-static int64_t move_each(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t len,
-	uint64_t flags, uint64_t new_addr, int64_t told)
-{
-	uint64_t end = addr + len;
-
-	for (uint64_t at = addr; at < end;) {
-		size_t i = ov_find(p, at);
-
-		if (i == p->nr || p->vmas[i].start >= end)
-			break;
-		uint64_t from = p->vmas[i].start > at ? p->vmas[i].start : at;
-		uint64_t stop = p->vmas[i].end < end ? p->vmas[i].end : end;
-
-		/* No hole at the beginning; later ones stay holes. */
-		if (at == addr && from > addr)
-			return -EFAULT;
-		int64_t r = move_to(o, p, from, stop - from, stop - from, flags,
-			new_addr + (from - addr), told);
-
-		if (r < 0)
-			return r;
-		at = stop;
-	}
-	return (int64_t)new_addr;
-}
-
-int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t old_len,
-	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told)
-{
-	struct ov_process *p = ov_process(o, pid);
-	bool to = flags & (R_FIXED | R_DONTUNMAP);
-
-	old_len = page_align(o, old_len);
-	new_len = page_align(o, new_len);
-	/* check_mremap_params */
-	if (flags & ~(uint64_t)(R_MAYMOVE | R_FIXED | R_DONTUNMAP))
-		return -EINVAL;
-	if (in_page(o, addr) || !new_len || new_len > o->cfg.task_size)
-		return -EINVAL;
-	if (to) {
-		if (new_addr > o->cfg.task_size - new_len || in_page(o, new_addr) ||
-			!(flags & R_MAYMOVE) || (flags & R_DONTUNMAP && old_len != new_len) ||
-			overlaps(addr, old_len, new_addr, new_len))
-			return -EINVAL;
-		if (p->nr + 2 >= o->cfg.max_maps - 3)
-			return -ENOMEM;
-	}
-	if (flags & R_FIXED && old_len == new_len) {
-		size_t i = ov_find(p, addr);
-
-		if (i == p->nr || p->vmas[i].start >= addr + old_len)
-			return -EFAULT;
-		return move_each(o, p, addr, old_len, flags, new_addr, told);
-	}
-	int err = check_source(p, addr, old_len, new_len, to);
-
-	if (err)
-		return err;
-	if (to)
-		return move_to(o, p, addr, old_len, new_len, flags, new_addr, told);
-	if (new_len > old_len)
-		return expand(o, p, addr, old_len, new_len, flags, told);
-	if (new_len < old_len) {
-		/* shrink_vma is a munmap of the tail, holes and all. */
-		int64_t r = oracle_munmap(o, pid, addr + new_len, old_len - new_len);
-
-		if (r < 0)
-			return r;
-	}
-	return (int64_t)addr;
-}
-
 /* ---- brk ---- */
 
 void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start)
@@ -533,7 +340,7 @@ void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start)
 uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk)
 {
 	struct ov_process *p = ov_process(o, pid);
-	uint64_t now = page_align(o, p->brk), to = page_align(o, brk);
+	uint64_t now = ov_page_align(o, p->brk), to = ov_page_align(o, brk);
 
 	if (brk < p->start_brk || to < brk || to > o->cfg.task_size)
 		return p->brk;

@@ -67,7 +67,23 @@ struct oracle {
 	uint64_t next_anon;
 };
 
+static inline uint64_t ov_page_align(const struct oracle *o, uint64_t n)
+{
+	return (n + o->cfg.page - 1) & ~(o->cfg.page - 1);
+}
+
+static inline bool ov_in_page(const struct oracle *o, uint64_t n)
+{
+	return n & (o->cfg.page - 1);
+}
+
 void *ov_grow(void *p, size_t bytes); /* realloc that ends the program when there is no memory */
+
+/* oracle.c: get_unmapped_area(). Flags of mmap; `chosen`: any free place is right. */
+#define OV_MAP_FIXED 0x10
+int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t addr, uint64_t len,
+	uint64_t flags, int64_t told);
+int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told);
 
 /* oracle_pages.c */
 struct ov_cell *ov_get(struct ov_table *t, uint64_t page);
