@@ -308,7 +308,7 @@ static const struct row mprotect_rows[] = {
 	/* writable memory is */
 	{READ, PF_FAULT_DONE, A},
 	/* beyond the last VMA, and beyond everything */
-	{MPROTECT, -PF_ENOMEM, A, UINT64_MAX, RW},
+	{MPROTECT, -PF_ENOMEM, A + 2 * P, UINT64_MAX, RW},
 	{MPROTECT, -PF_ENOMEM, A + 7 * P, 2 * P, PF_PROT_READ},
 	{MAPS, 0, .maps = "0+1 -w-, 1+3 --x, 5+3 r--"},
 };
@@ -670,6 +670,36 @@ static void thp(void **state)
 	world_stop();
 }
 
+/* What is populated for writing is written without a fault; so is locked memory. */
+static void populate(void **state)
+{
+	struct pf_page_info info;
+
+	world_start(*state, 0);
+	assert_int_equal(pf_mmap(&mm, A, 4 * P, RW, FIXED), A);
+	assert_int_equal(fault(A + P, 0), PF_FAULT_DONE);
+	pf_page_info(&mm, A + P, &info);
+	assert_true(pf_pte_special(info.pte));
+	world_note(A, 4);
+	assert_int_equal(pf_madvise(&mm, A, 4 * P, PF_MADV_POPULATE_WRITE), 0);
+	assert_int_equal(mm.space.rss_anon, 4);
+	assert_int_equal(mm.space.stats.cow, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		pf_page_info(&mm, A + i * P, &info);
+		assert_true(pf_pte_write(info.pte));
+	}
+	/* Read-only and locked: the page of zeros; and pages, when it becomes writable. */
+	assert_int_equal(pf_mmap(&mm, B, 4 * P, PF_PROT_READ, FIXED | PF_MAP_LOCKED), B);
+	assert_int_equal(mm.space.rss_anon, 4);
+	pf_page_info(&mm, B, &info);
+	assert_true(pf_pte_special(info.pte));
+	world_note(B, 4);
+	assert_int_equal(pf_mprotect(&mm, B, 4 * P, RW), 0);
+	assert_int_equal(mm.space.rss_anon, 8);
+	world_check("populate");
+	world_stop();
+}
+
 /* A call flushes once. */
 static void one_flush_a_call(void **state)
 {
@@ -726,6 +756,7 @@ int main(void)
 			cmocka_unit_test_prestate(fork_vmas, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(mm_ids, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(thp, (void *)pf_formats[i]),
+			cmocka_unit_test_prestate(populate, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(one_flush_a_call, (void *)pf_formats[i]),
 		};
 
