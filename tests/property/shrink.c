@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+/* A program that fails, made short: statements left out, then numbers and settings made simple. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "program.h"
+
+struct shrinking {
+	struct program best;
+	time_t until;
+};
+
+/* Take it if it still fails. */
+static bool better(struct shrinking *s, const struct program *g)
+{
+	struct played p;
+	bool failed;
+
+	if (time(NULL) >= s->until)
+		return false;
+	program_play(g, 1, &p);
+	failed = p.failed;
+	free(p.why);
+	if (!failed)
+		return false;
+	struct program copy;
+
+	program_copy(&copy, g);
+	program_free(&s->best);
+	s->best = copy;
+	if (p.done < s->best.nr)
+		s->best.nr = p.done;
+	return true;
+}
+
+/* With fewer statements the allocation that fails is an earlier one. */
+static bool better_or_earlier(struct shrinking *s, struct program *g)
+{
+	uint64_t k = g->fail_at;
+
+	if (better(s, g))
+		return true;
+	if (!k || g->nr > 24)
+		return false;
+	while (--g->fail_at) {
+		if (better(s, g))
+			return true;
+	}
+	g->fail_at = k;
+	return false;
+}
+
+static bool without(struct shrinking *s, unsigned from, unsigned nr)
+{
+	struct program g;
+	bool ok;
+
+	program_copy(&g, &s->best);
+	memmove(&g.ops[from], &g.ops[from + nr], (g.nr - from - nr) * sizeof(*g.ops));
+	g.nr -= nr;
+	ok = better_or_earlier(s, &g);
+	program_free(&g);
+	return ok;
+}
+
+/* All that one process does, its fork too. */
+static bool without_process(struct shrinking *s, unsigned pid)
+{
+	struct program g;
+	bool ok;
+
+	program_copy(&g, &s->best);
+	g.nr = 0;
+	for (unsigned i = 0; i < s->best.nr; i++)
+		if (s->best.ops[i].pid != pid && s->best.ops[i].child != pid)
+			g.ops[g.nr++] = s->best.ops[i];
+	ok = g.nr < s->best.nr && better_or_earlier(s, &g);
+	program_free(&g);
+	return ok;
+}
+
+static bool drop_statements(struct shrinking *s)
+{
+	bool any = false;
+
+	for (unsigned pid = PROGRAM_MAX_PID; pid; pid--)
+		any |= without_process(s, pid);
+	for (unsigned n = s->best.nr / 2; n; n /= 2)
+		for (unsigned at = s->best.nr; at-- > 0;)
+			if (at + n <= s->best.nr && without(s, at, n))
+				any = true;
+	return any;
+}
+
+static bool set_arg(struct shrinking *s, unsigned i, unsigned k, uint64_t v)
+{
+	struct program g;
+	bool ok;
+
+	if (s->best.ops[i].a[k] == v)
+		return false;
+	program_copy(&g, &s->best);
+	g.ops[i].a[k] = v;
+	ok = better(s, &g);
+	program_free(&g);
+	return ok;
+}
+
+static bool simpler_statement(struct shrinking *s, unsigned i)
+{
+	const uint64_t page = UINT64_C(1) << s->best.fmt->pt->page_shift;
+	bool any = false;
+	struct program g;
+
+	if (s->best.ops[i].nargs < 2)
+		return false;
+	any |= set_arg(s, i, 0, s->best.ops[i].a[0] & -page);
+	any |= set_arg(s, i, 1, page);
+	while (i < s->best.nr && s->best.ops[i].a[1] / 2 >= page &&
+		set_arg(s, i, 1, (s->best.ops[i].a[1] / 2 + page - 1) & -page))
+		any = true;
+	while (i < s->best.nr && s->best.ops[i].a[1] > page && s->best.ops[i].a[1] < 64 * page &&
+		set_arg(s, i, 1, s->best.ops[i].a[1] - page))
+		any = true;
+	if (i < s->best.nr && s->best.ops[i].cpu) {
+		program_copy(&g, &s->best);
+		g.ops[i].cpu = 0;
+		any |= better(s, &g);
+		program_free(&g);
+	}
+	return any;
+}
+
+static bool simpler_settings(struct shrinking *s)
+{
+	bool any = false;
+	struct program g;
+
+#define TRY(condition, ...)                                                                        \
+	do {                                                                                       \
+		program_copy(&g, &s->best);                                                        \
+		if (condition) {                                                                   \
+			__VA_ARGS__;                                                               \
+			any |= better(s, &g);                                                      \
+		}                                                                                  \
+		program_free(&g);                                                                  \
+	} while (0)
+	TRY(g.fail_at, g.fail_at = 0);
+	TRY(g.feature, g.feature = NULL);
+	TRY(g.late_walks, g.late_walks = false);
+	TRY(g.memory < UINT64_C(16) << 20, g.memory = UINT64_C(16) << 20);
+	for (unsigned n = g.nthp; n; n--)
+		TRY(g.nthp >= n, memmove(&g.thp[n - 1], &g.thp[n], (g.nthp - n) * sizeof(g.thp[0]));
+			g.nthp--);
+	TRY(g.seed != 1, g.seed = 1);
+#undef TRY
+	return any;
+}
+
+void program_shrink(struct program *g, unsigned seconds)
+{
+	struct shrinking s = {.until = time(NULL) + seconds};
+	bool any;
+
+	program_copy(&s.best, g);
+	if (better(&s, g)) {
+		do {
+			any = drop_statements(&s);
+			any |= simpler_settings(&s);
+			for (unsigned i = 0; i < s.best.nr; i++)
+				any |= simpler_statement(&s, i);
+		} while (any && time(NULL) < s.until);
+	}
+	program_free(g);
+	*g = s.best;
+}
