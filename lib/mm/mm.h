@@ -116,6 +116,27 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid);
 /* exit: unmap everything, free every table. The caller has made sure that no CPU runs in it. */
 void pf_mm_exit(struct pf_mm *mm);
 
+/*
+ * The system calls, without a descriptor: memory is anonymous and private (README: what else Linux
+ * has is -PF_EOPNOTSUPP). Lengths and addresses are bytes. They take the mmap lock, and no TLB holds
+ * a right they took away when they return.
+ *
+ * Errors are Linux's, found in Linux's order:
+ *
+ * mmap      EINVAL (length 0; MAP_FIXED not at a page; type), ENOMEM (too long; no room; too many
+ *           mappings; no memory), EPERM (MAP_FIXED below mmap_min_addr), EEXIST
+ *           (MAP_FIXED_NOREPLACE), EBADF (not MAP_ANONYMOUS). Populating never fails the call.
+ * munmap    EINVAL (not at a page; length 0; outside user space), ENOMEM (a hole in a VMA, and no
+ *           memory or too many mappings)
+ * mprotect  EINVAL, ENOMEM (a hole: what comes before it is changed; too many mappings: likewise; no
+ *           memory: nothing is), EACCES
+ * mremap    EINVAL, EFAULT (nothing there; several VMAs, but for a fixed move of one size), ENOMEM,
+ *           EPERM. With MREMAP_FIXED what lay at the target is gone even when moving fails for want
+ *           of a table, and so are the pages that a smaller size cuts off; of several VMAs those
+ *           before the failure have moved.
+ * madvise   EINVAL, ENOMEM (a hole: the rest is done; no memory: nothing is), EAGAIN (too many
+ *           mappings), EFAULT (populate: a signal)
+ */
 int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags);
 int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len);
 int pf_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot);
@@ -125,7 +146,11 @@ int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice);
 /* The new break, or the old one if it could not be moved: as the system call, no error. */
 pf_va_t pf_brk(struct pf_mm *mm, pf_va_t brk);
 void pf_set_brk_start(struct pf_mm *mm, pf_va_t start);
-/* child: not initialised yet. 0, or -PF_ENOMEM with nothing left behind. */
+/*
+ * child: not initialised yet. 0, or -PF_ENOMEM with nothing left behind but that the parent's pages
+ * may be read-only and not exclusive: its next writes fault, and take them back. The parent's ASID
+ * is flushed once if anything lost W.
+ */
 int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid);
 
 /*
