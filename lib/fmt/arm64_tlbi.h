@@ -69,7 +69,11 @@ PF_INLINE void pf_a64_tlbi_range(const struct pf_a64_tlbi *t, pf_va_t va, uint64
 
 		if (!units)
 			continue;
-		pf_port_tlbi(t->by_range, pf_a64_tlbi_range_operand(t, va, scale, units - 1), 0);
+		/* The bug that was: five bits kept before 1 is taken off, so that 32 becomes -1. */
+		pf_port_tlbi(t->by_range,
+			pf_a64_tlbi_range_operand(t, va, scale,
+				PF_MUTANT("tlbi-range-num") ? ((units & 31) - 1) & 31 : units - 1),
+			0);
 		va += units << shift << PF_PAGE_SHIFT;
 		pages -= units << shift;
 	}
@@ -113,6 +117,8 @@ PF_INLINE void pf_hw_tlb_issue(unsigned features, const struct pf_tlb_req *req)
 	}
 
 	t.arm_level = req->hint && !req->tables ? 3u - req->level : PF_A64_TTL_ANY;
+	if (PF_MUTANT("ttl-wrong-level") && t.arm_level == 3)
+		t.arm_level = 2;
 	if (req->tables) {
 		t.by_va = req->local ? PF_TLBI_VAE1 : PF_TLBI_VAE1IS;
 		t.by_range = req->local ? PF_TLBI_RVAE1 : PF_TLBI_RVAE1IS;

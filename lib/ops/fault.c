@@ -154,13 +154,16 @@ static void replace(
 	pf_pfn_t pfn = pf_folio_pfn(space->phys, copy);
 	pf_pte_t pte;
 
+	if (PF_MUTANT("cow-drop-first") && !pf_pte_special(old))
+		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
+			pf_pte_pfn(old), 1, space->mm_id);
 	pf_ptep_clear_flush(m, idx);
 	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
 	pte = pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
 	pf_set_pte_at(m, idx, pte, pf_folio_extent(space->phys, copy));
 	if (pf_pte_special(old))
 		pf_add_relaxed(&space->rss_anon, 1);
-	else
+	else if (!PF_MUTANT("cow-drop-first"))
 		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
 			pf_pte_pfn(old), 1, space->mm_id);
 	space->stats.cow++;

@@ -68,6 +68,8 @@ PF_INLINE struct pf_piece pf_piece(const struct pf_phys *phys, pf_pfn_t pfn, uns
 /* Pages from va to the end of its leaf table, at most nr. */
 PF_INLINE unsigned pf_pages_in_table(pf_va_t va, uint64_t nr)
 {
+	if (PF_MUTANT("batch-over-table"))
+		return (unsigned)nr;
 	return (unsigned)pf_min(PF_TABLE_ENTRIES - pf_level_index(va, 0), nr);
 }
 

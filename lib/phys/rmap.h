@@ -176,7 +176,8 @@ PF_INLINE int pf_folio_try_dup_anon_rmap_ptes(
 
 		if (src_may_pin && pf_folio_maybe_pinned(folio) && pf_folio_ae_any(folio, idx, nr))
 			return -PF_EBUSY;
-		pf_folio_ae_clear_range(folio, idx, nr);
+		if (!PF_MUTANT("fork-keeps-exclusive"))
+			pf_folio_ae_clear_range(folio, idx, nr);
 		pf_folio_map_large(folio, nr, dst_mm_id);
 		return 0;
 	}

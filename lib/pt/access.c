@@ -59,7 +59,8 @@ unsigned pf_pte_batch(
 		 */
 		if (n > 1 && pf_hw_cont(hw)) {
 			hw = pf_block_gather(&t, i, hw);
-			next = (unsigned)pf_min(pf_block_first(0, i) + n, end);
+			if (!PF_MUTANT("batch-gathers-each"))
+				next = (unsigned)pf_min(pf_block_first(0, i) + n, end);
 		}
 		norm = pf_hw_norm(hw, 0, i, flags);
 		if (i == idx) {
@@ -107,6 +108,8 @@ void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 	struct pf_leaves t = pf_leaves(m);
 
 	pf_contpte_unfold_ends(&t, idx, nr);
+	for (unsigned i = idx, end = idx + nr; PF_MUTANT("wrprotect-unfolds") && i < end; i++)
+		pf_contpte_unfold(&t, i);
 	for (unsigned i = idx, end = idx + nr; i < end;) {
 		pf_hw_t hw = pf_hw_load(&m->base[i]), w;
 		bool write = pf_hw_write(hw);

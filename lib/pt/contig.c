@@ -94,9 +94,9 @@ void pf_contpte_try_fold(
 
 	if (n == 1 || t->pt->policy != PF_FOLD_LINUX || (t->pt->flags & PF_PT_NOFAULT))
 		return;
-	if (idx != first + n - 1 || !pf_pte_present(pte))
+	if ((idx != first + n - 1 && !PF_MUTANT("fold-any-slot")) || !pf_pte_present(pte))
 		return;
-	pte = pf_pte_advance(pte, -(uint64_t)(n - 1) << (t->level * PF_LEVEL_BITS));
+	pte = pf_pte_advance(pte, -(uint64_t)(idx - first) << (t->level * PF_LEVEL_BITS));
 	if (!pf_block_eligible(t->pt, t->level, pte, extent))
 		return;
 	expected = pf_hw_norm(pf_hw_encode(pte, t->level, false), t->level, first, respect);

@@ -43,6 +43,8 @@ void pf_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 	struct pf_leaves t = pf_leaves(m);
 
 	pf_contpte_unfold_ends(&t, idx, nr);
+	for (unsigned i = idx; PF_MUTANT("clear-unfolds") && i < idx + nr; i++)
+		pf_contpte_unfold(&t, i);
 	pf_leaves_clear(&t, idx, nr);
 }
 
@@ -63,6 +65,8 @@ pf_pte_t pf_ptep_clear_flush(struct pf_pte_map *m, unsigned idx)
 {
 	pf_pte_t pte = pf_get_and_clear_ptes(m, idx, 1);
 
+	if (PF_MUTANT("clear-flush-needs-young") && !(pte.v & PF_PTE_A))
+		return pte;
 	if (pf_pte_accessible(pte) && !PF_MUTANT("clear-flush-no-flush"))
 		pf_flush_tlb_range(m->pt, pf_pte_va(m, idx), 1);
 	return pte;
@@ -78,7 +82,7 @@ void pf_clear_not_present_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 /* Soft-dirty on, where the format has it: what moved counts as written (Linux's mremap). */
 static pf_hw_t mark_moved(pf_hw_t hw)
 {
-	if (!(PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY))
+	if (!(PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY) || PF_MUTANT("move-no-soft-dirty"))
 		return hw;
 	return pf_hw_encode(pf_pte_set(pf_hw_decode(hw, 0, 0), PF_PTE_SOFT_DIRTY), 0, false);
 }
