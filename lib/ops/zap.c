@@ -43,21 +43,18 @@ void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, u
 
 	(void)area;
 	g->space->pt.cause = PF_CAUSE_ZAP;
-	for (;;) {
-		unsigned n;
+	while (pf_next_table(g->space, &va, &nr, &m)) {
+		unsigned n = pf_pages_in_table(va, nr);
 		pf_pfn_t pfn;
 		uint32_t left;
 
-		pf_tlb_gather_reserve(g);
-		if (!pf_next_table(g->space, &va, &nr, &m))
-			return;
-		n = pf_pages_in_table(va, nr);
 		n = zap_table(g, &m, pf_pte_idx(&m, va), n, &pfn, &left);
 		pf_pte_unmap_unlock(&m);
 		if (left) {
-			/* Their entries are gone and covered by this flush; the queue is empty
-			 * after it. */
-			pf_tlb_flush_mmu(g);
+			/* Their entries are gone, and covered by the flush that comes, now or
+			 * later. */
+			if (!pf_tlb_gather_more(g))
+				pf_tlb_flush_mmu(g);
 			pf_tlb_remove_pages(g, pfn, left);
 		}
 		va += (pf_va_t)n << PF_PAGE_SHIFT;

@@ -67,16 +67,6 @@ void pf_tlb_remove_table(struct pf_gather *g, struct pf_table *table, pf_va_t va
 	g->freed_tables = true;
 }
 
-/* Items that can be queued without more memory. */
-static uint32_t room(const struct pf_gather *g)
-{
-	uint32_t n = PF_GATHER_INLINE - g->nr;
-
-	for (const struct pf_gather_batch *b = g->active; b; b = b->next)
-		n += PF_GATHER_BATCH - b->nr;
-	return n;
-}
-
 bool pf_tlb_gather_more(struct pf_gather *g)
 {
 	struct pf_gather_batch *b;

@@ -53,10 +53,10 @@ void pf_tlb_gather_mmu_fullmm(struct pf_gather *g, struct pf_space *space);
 void pf_tlb_remove_tlb_entries(struct pf_gather *g, pf_va_t va, uint64_t nr);
 
 /*
- * Before a table is locked, once anything is queued: make room, if there is memory, for what one table
- * may queue. May sleep. Never fails: without memory the queue is full earlier.
+ * The queue is full: make it longer. May sleep; no spinlock held. False, and nothing has changed,
+ * when there is no memory or the queue is as long as it may get: pf_tlb_flush_mmu empties it.
  */
-void pf_tlb_gather_reserve(struct pf_gather *g);
+bool pf_tlb_gather_more(struct pf_gather *g);
 
 /*
  * Queue nr pages with consecutive frames, whose entries have been cleared; of one folio or of many.
