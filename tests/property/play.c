@@ -46,8 +46,27 @@ static bool ended_for_memory(
 	free(w->out->text);
 	w->out->text = NULL;
 	y->exhausted = true;
+	if (op->id == SC_MREMAP && op->a[3] & PF_MREMAP_FIXED)
+		return true;
 	return run_unchanged(w, before, op->pid, op->a[0] & -page,
 		populate ? op->a[1] / page + 1 : 0, op->id == SC_FORK);
+}
+
+/*
+ * A move to a fixed address, which an allocation made fail: what was mapped there is gone by then, and what the move cuts off,
+ * as in Linux; of several mappings some may have moved, and then the program ends. Everything else is as before.
+ */
+static bool check_failed_move(struct playing *y, struct run_process *p, const struct op *op)
+{
+	struct run_world *w = &y->w;
+	const uint64_t *a = op->a;
+
+	if (!run_maps_agree(p, w->oracle))
+		oracle_munmap(w->oracle, p->pid, a[4], a[2]);
+	if (a[1] > a[2] && !run_maps_agree(p, w->oracle))
+		oracle_munmap(w->oracle, p->pid, a[0] + a[2], a[1] - a[2]);
+	y->exhausted = a[1] == a[2] && !run_maps_agree(p, w->oracle);
+	return y->exhausted || run_check(w);
 }
 
 /* Once; again, if that was the allocation that fails. */
@@ -82,10 +101,12 @@ static bool do_op(struct playing *y, struct run_process *p, const struct op *op)
 			ok = ended_for_memory(y, op, before);
 		again = ok && r.injected;
 		y->found_none |= ok && access && r.kind == SC_R_NOMEM && !again;
-		if (again)
+		if (again && op->id == SC_MREMAP && op->a[3] & PF_MREMAP_FIXED)
+			ok = check_failed_move(y, p, op);
+		else if (again)
 			ok = run_check_failed(w, p, op->id, a, before, &r);
 		run_snapshot_free(before);
-		if (!ok || !again)
+		if (!ok || !again || y->exhausted)
 			return ok;
 		if (access)
 			a[1] = op->a[0] + op->a[1] - a[0];
