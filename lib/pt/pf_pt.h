@@ -38,7 +38,7 @@ PF_INLINE int pf_pt_init(struct pf_pt *pt, const struct pf_pt_format *fmt,
 	return fmt->init(pt, mem, features, asid, flags, policy);
 }
 
-/* Free all tables; what they map is not touched. No CPU uses the tree any more. Flushes its ASID,
+/* Free all tables; what they map is not touched. No CPU uses the tree any more. Unless it is empty, flushes its ASID,
  * waits. */
 PF_INLINE void pf_pt_destroy(struct pf_pt *pt)
 {

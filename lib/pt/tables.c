@@ -46,9 +46,14 @@ static void tables_destroy(struct pf_pt *pt)
 		.global = pt->flags & PF_PT_KERNEL,
 	};
 
-	/* Nobody walks the tree any more; what walk caches still know of it dies here. */
-	pf_hw_tlb_issue(pt->features, &req);
-	pf_hw_tlb_wait(false);
+	/*
+	 * Nobody walks the tree any more; what TLBs and walk caches still know of it dies here. If the root is
+	 * empty they know nothing: whoever took the last entry out has flushed, before it freed what hung there.
+	 */
+	if (pf_table_of(pt->root)->live) {
+		pf_hw_tlb_issue(pt->features, &req);
+		pf_hw_tlb_wait(false);
+	}
 	destroy_below(pt, pt->root, PF_LEVELS - 1);
 	pt->root = 0;
 }
