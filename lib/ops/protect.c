@@ -142,6 +142,7 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 	if (cp_flags & ~PF_CP_TRY_CHANGE_WRITABLE)
 		return -PF_EOPNOTSUPP;
 	g->space->pt.cause = PF_CAUSE_MPROTECT;
+	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &m)) {
 		unsigned n = pf_pages_in_table(va, nr);
 

@@ -43,6 +43,7 @@ void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, u
 
 	(void)area;
 	g->space->pt.cause = PF_CAUSE_ZAP;
+	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &m)) {
 		unsigned n = pf_pages_in_table(va, nr);
 		pf_pfn_t pfn;
@@ -69,5 +70,6 @@ static void table_unlinked(void *ctx, struct pf_table *table, pf_va_t va)
 
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr)
 {
+	pf_tlb_start_vma(g);
 	pf_free_pgtables(&g->space->pt, va, nr, floor, floor_nr, table_unlinked, g);
 }

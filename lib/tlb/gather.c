@@ -22,6 +22,9 @@ static void init(struct pf_gather *g, struct pf_space *space, bool fullmm)
 {
 	g->space = space;
 	g->fullmm = fullmm;
+	g->dead = fullmm;
+	g->forgotten = false;
+	g->apart = false;
 	g->nr = 0;
 	g->first = g->active = NULL;
 	g->batches = 0;
@@ -42,10 +45,19 @@ void pf_tlb_gather_mmu_fullmm(struct pf_gather *g, struct pf_space *space)
 	init(g, space, true);
 }
 
+void pf_tlb_start_vma(struct pf_gather *g)
+{
+	g->apart = true;
+}
+
 static void grow(struct pf_gather *g, pf_va_t va, uint64_t nr)
 {
 	pf_va_t last = va + (nr << g->space->pt.fmt->page_shift) - 1;
 
+	/* Gathered ranges end below 2^64, and none begins at 0: neither sum wraps. */
+	if (g->apart && !g->fullmm && (va > g->last + 1 || last + 1 < g->start))
+		pf_tlb_flush_mmu_tlbonly(g);
+	g->apart = false;
 	if (va < g->start)
 		g->start = va;
 	if (last > g->last)
@@ -197,9 +209,15 @@ void pf_tlb_flush_mmu_tlbonly(struct pf_gather *g)
 
 	if (!g->cleared_ptes && !g->freed_tables)
 		return;
+	if (g->forgotten) {
+		reset_range(g);
+		return;
+	}
 	if (g->fullmm) {
-		/* One operation forgets all; ranges would cost more. */
+		/* One operation forgets all; ranges would cost more. And if no CPU runs in the
+		 * space, none can learn anything of it afterwards (rule 6.6: entries have ASIDs). */
 		req.whole_asid = true;
+		g->forgotten = g->dead;
 		g->space->stats.flush_mm++;
 	} else {
 		req.va = g->start;
@@ -230,6 +248,8 @@ void pf_tlb_finish_mmu(struct pf_gather *g)
 	 */
 	if (pf_load_relaxed(&g->space->tlb_flush_pending) > 1 && !PF_MUTANT("nested-gather")) {
 		g->fullmm = true;
+		g->dead = false;
+		g->forgotten = false;
 		g->freed_tables = true;
 		g->cleared_ptes = true;
 	}

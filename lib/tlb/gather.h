@@ -32,9 +32,12 @@ struct pf_gather_batch {
 
 struct pf_gather {
 	struct pf_space *space;
-	pf_va_t start; /* of the range whose leaves changed */
-	pf_va_t last;  /* its last byte; start > last: nothing */
-	bool fullmm;   /* the space has no users left: no CPU runs in it */
+	pf_va_t start;  /* of the range whose leaves changed */
+	pf_va_t last;   /* its last byte; start > last: nothing */
+	bool fullmm;    /* everything is forgotten by one operation */
+	bool dead;      /* the space has no users left: no CPU runs in it */
+	bool forgotten; /* dead, and nothing is cached of it any more */
+	bool apart;     /* what comes next belongs to another VMA than what is gathered */
 	bool cleared_ptes;
 	bool freed_tables;
 	uint32_t nr; /* items inline; then those of the batches up to `active` */
@@ -49,6 +52,12 @@ void pf_tlb_gather_mmu(struct pf_gather *g, struct pf_space *space);
 /* Start for a space that no CPU will run in again: one whole-ASID flush replaces all ranges. */
 void pf_tlb_gather_mmu_fullmm(struct pf_gather *g, struct pf_space *space);
 
+/*
+ * What comes next is of another VMA (or tables, after all VMAs). If it does not continue what is
+ * gathered, that is invalidated first: one range over both would have what lies between them
+ * invalidated, too, page by page on CPUs without range operations. (Linux does so after every VMA.)
+ */
+void pf_tlb_start_vma(struct pf_gather *g);
 /* nr last-level entries from va were cleared or lost permissions. */
 void pf_tlb_remove_tlb_entries(struct pf_gather *g, pf_va_t va, uint64_t nr);
 
