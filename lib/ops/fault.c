@@ -114,6 +114,7 @@ static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map 
 	va = pf_align_down(f->va, PF_PAGE_SIZE << order);
 	empty = pf_pte_offset_map_lock(&f->space->pt, va, m);
 	if (empty) {
+		/* The recheck: */
 		empty = pf_pte_batch(m, pf_pte_idx(m, va), 1u << order, 0, &pte) >= 1u << order &&
 			pf_pte_none(pte);
 		if (empty)
@@ -189,8 +190,8 @@ static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *
 		else
 			pf_port_copy_pages(pa, pf_pte_pfn(old) << PF_PAGE_SHIFT, PF_PAGE_SIZE);
 		if (pf_pte_offset_map_lock(&space->pt, f->va, m)) {
-			/* If it is still the entry we copied from; A and D do not make it another.
-			 */
+			/* Recheck that it is the entry we copied from; A and D do not make it
+			 * another. */
 			if (same_but_ad(pf_ptep_get(m, pf_pte_idx(m, f->va)), old)) {
 				replace(f, m, old, copy);
 				copy = NULL;

@@ -43,11 +43,14 @@ struct pf_leaves pf_table_leaves(struct pf_pt *pt, pf_pa_t pa, unsigned level, p
 
 bool pf_table_lock(struct pf_leaves *t)
 {
+	bool alive;
+
 	pf_port_spin_lock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table));
-	if (!(t->table->flags & PF_TABLE_DEAD))
-		return true;
-	pf_table_unlock(t);
-	return false;
+	/* The recheck of what the descent found without the lock */
+	alive = !(t->table->flags & PF_TABLE_DEAD);
+	if (!alive)
+		pf_table_unlock(t);
+	return alive;
 }
 
 void pf_table_unlock(struct pf_leaves *t)
@@ -86,6 +89,7 @@ static pf_pa_t child_or_new(struct pf_leaves *t, unsigned idx)
 			return PF_TABLE_RETRY;
 		}
 		hw = pf_hw_load(&t->base[idx]);
+		/* Recheck: another may have linked one. */
 		if (pf_hw_none(hw))
 			pf_table_link(t, idx, child);
 		pf_table_unlock(t);
@@ -200,6 +204,7 @@ uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max)
 bool pf_table_unlink(struct pf_leaves *t, unsigned idx, struct pf_table *child)
 {
 	struct pf_leaves c = {.table = child};
+	bool dead;
 
 	if (!pf_table_lock(t))
 		return false;
@@ -207,17 +212,16 @@ bool pf_table_unlink(struct pf_leaves *t, unsigned idx, struct pf_table *child)
 		pf_table_unlock(t);
 		return false;
 	}
-	if (child->live) {
-		pf_table_unlock(&c);
-		pf_table_unlock(t);
-		return false;
+	/* Recheck: it may have been filled since. */
+	if (!child->live) {
+		child->flags |= PF_TABLE_DEAD;
+		pf_hw_store(&t->base[idx], pf_hw_empty());
+		t->table->live--;
 	}
-	child->flags |= PF_TABLE_DEAD;
-	pf_hw_store(&t->base[idx], pf_hw_empty());
-	t->table->live--;
+	dead = child->flags & PF_TABLE_DEAD;
 	pf_table_unlock(&c);
 	pf_table_unlock(t);
-	return true;
+	return dead;
 }
 
 struct free_ctx {
