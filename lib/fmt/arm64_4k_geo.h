@@ -16,7 +16,7 @@
 #define PF_VA_BITS       48
 #define PF_ENTRY_SHIFT   3
 #define PF_CONT_SHIFT(l) ((l) <= 1 ? 4 : 0)
-#define PF_CONT_REPEATS 0
+#define PF_CONT_REPEATS  0
 #define PF_LEAF_LEVELS   0x7
 
 /* No soft-dirty (there is no bit left that hardware ignores and Linux's layout does not use), no

@@ -40,25 +40,25 @@ enum pf_pte_kind {
 	PF_PTE_MARKER = 7,
 };
 
-#define PF_PTE_KIND PF_MASK(2, 0)
-#define PF_PTE_R PF_BIT(3)
-#define PF_PTE_W PF_BIT(4)
-#define PF_PTE_X PF_BIT(5)
-#define PF_PTE_KERNEL PF_BIT(6) /* privileged and global: for pf_pt_* users, never in a user mm */
-#define PF_PTE_A PF_BIT(7)
-#define PF_PTE_D PF_BIT(8)
-#define PF_PTE_SPECIAL PF_BIT(9) /* no folio behind it: zero page, raw frame. Never folded. */
-#define PF_PTE_SOFT_DIRTY PF_BIT(10)
-#define PF_PTE_UFFD_WP PF_BIT(11)
-#define PF_PTE_EXCLUSIVE PF_BIT(12) /* SWAP only: the page was AnonExclusive */
-#define PF_PTE_BTI PF_BIT(13)	    /* arm64 guarded page */
-#define PF_PTE_MEM_SHIFT 14
-#define PF_PTE_MEM PF_MASK(16, 14) /* memory type, 0 = normal write-back; see enum pf_memtype */
-#define PF_PTE_KEY_SHIFT 17
-#define PF_PTE_KEY PF_MASK(20, 17) /* protection key or overlay index */
-#define PF_PTE_SHSTK PF_BIT(21)	   /* shadow stack page */
+#define PF_PTE_KIND        PF_MASK(2, 0)
+#define PF_PTE_R           PF_BIT(3)
+#define PF_PTE_W           PF_BIT(4)
+#define PF_PTE_X           PF_BIT(5)
+#define PF_PTE_KERNEL      PF_BIT(6) /* privileged and global: for pf_pt_* users, never in a user mm */
+#define PF_PTE_A           PF_BIT(7)
+#define PF_PTE_D           PF_BIT(8)
+#define PF_PTE_SPECIAL     PF_BIT(9) /* no folio behind it: zero page, raw frame. Never folded. */
+#define PF_PTE_SOFT_DIRTY  PF_BIT(10)
+#define PF_PTE_UFFD_WP     PF_BIT(11)
+#define PF_PTE_EXCLUSIVE   PF_BIT(12) /* SWAP only: the page was AnonExclusive */
+#define PF_PTE_BTI         PF_BIT(13) /* arm64 guarded page */
+#define PF_PTE_MEM_SHIFT   14
+#define PF_PTE_MEM         PF_MASK(16, 14) /* memory type, 0 = normal write-back; see enum pf_memtype */
+#define PF_PTE_KEY_SHIFT   17
+#define PF_PTE_KEY         PF_MASK(20, 17) /* protection key or overlay index */
+#define PF_PTE_SHSTK       PF_BIT(21)      /* shadow stack page */
 #define PF_PTE_FRAME_SHIFT 24
-#define PF_PTE_FRAME PF_MASK(63, 24)
+#define PF_PTE_FRAME       PF_MASK(63, 24)
 
 #define PF_PTE_PERM (PF_PTE_R | PF_PTE_W | PF_PTE_X)
 /* What mprotect replaces; all else of a present entry survives it. */
@@ -73,11 +73,11 @@ enum pf_mig_kind { PF_MIG_READ = 0, PF_MIG_READ_EXCLUSIVE = 1, PF_MIG_WRITE = 2 
 
 /* MARKER, bits 5..3 */
 #define PF_MARKER_UFFD_WP PF_BIT(3)
-#define PF_MARKER_POISON PF_BIT(4)
-#define PF_MARKER_GUARD PF_BIT(5)
+#define PF_MARKER_POISON  PF_BIT(4)
+#define PF_MARKER_GUARD   PF_BIT(5)
 
-#define PF_SWAP_DEV_SHIFT 3
-#define PF_SWAP_DEV PF_MASK(7, 3)
+#define PF_SWAP_DEV_SHIFT    3
+#define PF_SWAP_DEV          PF_MASK(7, 3)
 #define PF_SWAP_OFFSET_SHIFT 14
 
 PF_INLINE pf_pte_t pf_pte(uint64_t v)

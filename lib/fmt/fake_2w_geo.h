@@ -10,7 +10,7 @@
 #define PF_VA_BITS       45
 #define PF_ENTRY_SHIFT   3
 #define PF_CONT_SHIFT(l) ((l) ? 0 : 2)
-#define PF_CONT_REPEATS 0
+#define PF_CONT_REPEATS  0
 #define PF_LEAF_LEVELS   0x3
 
 /* Of the memory types, normal and PF_MEM_NC: one bit of the neutral field. */

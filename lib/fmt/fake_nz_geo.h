@@ -11,7 +11,7 @@
 #define PF_VA_BITS       48
 #define PF_ENTRY_SHIFT   3
 #define PF_CONT_SHIFT(l) ((l) <= 1 ? 3 : 0)
-#define PF_CONT_REPEATS 1
+#define PF_CONT_REPEATS  1
 #define PF_LEAF_LEVELS   0x7
 
 #define PF_PTE_SUPPORTED                                                                           \

@@ -14,14 +14,14 @@
 /* clang-format on */
 #include PF_FMT_GEO_HEADER
 
-#define PF_PAGE_SIZE (UINT64_C(1) << PF_PAGE_SHIFT)
+#define PF_PAGE_SIZE     (UINT64_C(1) << PF_PAGE_SHIFT)
 #define PF_TABLE_ENTRIES (1u << PF_LEVEL_BITS)
-#define PF_TABLE_BYTES (UINT64_C(1) << (PF_LEVEL_BITS + PF_ENTRY_SHIFT))
+#define PF_TABLE_BYTES   (UINT64_C(1) << (PF_LEVEL_BITS + PF_ENTRY_SHIFT))
 /* log2 of the bytes that one entry of a level spans */
 #define PF_LEVEL_SHIFT(l) (PF_PAGE_SHIFT + (l)*PF_LEVEL_BITS)
-#define PF_LEVEL_SIZE(l) (UINT64_C(1) << PF_LEVEL_SHIFT(l))
-#define PF_CONT_NR(l) (1u << PF_CONT_SHIFT(l))
-#define PF_CONT_SIZE(l) (PF_LEVEL_SIZE(l) << PF_CONT_SHIFT(l))
+#define PF_LEVEL_SIZE(l)  (UINT64_C(1) << PF_LEVEL_SHIFT(l))
+#define PF_CONT_NR(l)     (1u << PF_CONT_SHIFT(l))
+#define PF_CONT_SIZE(l)   (PF_LEVEL_SIZE(l) << PF_CONT_SHIFT(l))
 
 PF_STATIC_ASSERT(PF_LEVELS >= 2 && PF_LEVELS <= 5, "levels");
 PF_STATIC_ASSERT(PF_LEAF_LEVELS & 1, "the last level holds pages");

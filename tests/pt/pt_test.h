@@ -16,7 +16,7 @@
 
 #include "pt/pf_pt.h"
 #include "pt/pt.h"
-#include "tlbi.h"
+#include "rec_tlbi.h"
 
 #define N PF_CONT_NR(0) /* entries of a block of pages */
 #define E PF_TABLE_ENTRIES

@@ -15,7 +15,7 @@
 #include "phys/phys.h"
 #include "pt/pf_pt.h"
 #include "tlb/gather.h"
-#include "tlbi.h"
+#include "rec_tlbi.h"
 
 #define PT_FORMAT PF_CAT2(pf_pt_format_, PF_FMT)
 extern const struct pf_pt_format PT_FORMAT;
@@ -213,12 +213,18 @@ static bool queue(pf_va_t va, pf_pfn_t pfn, uint32_t nr)
 	return pf_tlb_remove_pages(&g, pfn, nr);
 }
 
+/* As a loop does it: a longer queue if there is memory, else an empty one; without lock in both cases. */
+static void make_room(void)
+{
+	if (one_in(4) || !pf_tlb_gather_more(&g))
+		pf_tlb_flush_mmu(&g);
+}
+
 static void queue_or_flush(pf_va_t va, pf_pfn_t pfn, uint32_t nr)
 {
 	if (queue(va, pfn, nr))
 		return;
-	/* as told: without lock, then there is room */
-	pf_tlb_flush_mmu(&g);
+	make_room();
 	assert_true(pf_tlb_remove_pages(&g, pfn, nr));
 }
 
@@ -294,6 +300,40 @@ static void range_grows(void **state)
 	}
 }
 
+/* Of two VMAs: one range if they touch, else two, the first before the second begins; never what lies between. */
+static void vmas_apart(void **state)
+{
+	static const struct {
+		uint64_t a, an, b, bn;
+	} t[] = {{10, 4, 14, 2}, {14, 2, 10, 4}, {10, 4, 15, 2}, {15, 2, 10, 4}, {10, 4, 12, 1},
+		{1, 1, 5000, 1}, {5000, 1, 1, 1}, {0, 2, 2, 2}, {0, 1, 2, 1}};
+
+	(void)state;
+	for (unsigned k = 0; k < PF_ARRAY_SIZE(t); k++) {
+		bool touch = t[k].b <= t[k].a + t[k].an && t[k].a <= t[k].b + t[k].bn;
+		uint64_t pages = 0;
+
+		begin(PF_FEAT_TLB_RANGE);
+		pf_tlb_gather_mmu(&g, &space);
+		pf_tlb_start_vma(&g);
+		unhooked(t[k].a << 12, t[k].an, 0, 0, false);
+		pf_tlb_remove_tlb_entries(&g, t[k].a << 12, t[k].an);
+		assert_int_equal(tlbis(), 0);
+		pf_tlb_start_vma(&g);
+		unhooked(t[k].b << 12, t[k].bn, 0, 0, false);
+		pf_tlb_remove_tlb_entries(&g, t[k].b << 12, t[k].bn);
+		assert_int_equal(tlbis() > 0, !touch);
+		pf_tlb_finish_mmu(&g);
+		assert_true(
+			was_flushed(&gone[0], recorder.nr) && was_flushed(&gone[1], recorder.nr));
+		for (size_t r = 0; r < recorder.nr; r++)
+			if (recorder.rec[r].kind == REC_TLBI)
+				pages += tlbi_decode(&recorder.rec[r]).pages;
+		assert_true(pages <= t[k].an + t[k].bn);
+		end();
+	}
+}
+
 /* A table among the entries: walk caches too, and no promise of a level, for the whole range. */
 static void tables_take_the_hint_away(void **state)
 {
@@ -362,55 +402,34 @@ static void full_at_every_capacity(void **state)
 	(void)state;
 	for (unsigned batches = 0; batches <= 6; batches++) {
 		unsigned n = 0;
-		bool full = false;
 
 		begin(0);
 		pf_tlb_gather_mmu(&g, &space);
-		while (!full) {
+		for (;; n++) {
 			pf_pfn_t pfn = mapped_folio(0);
 
-			/* as a loop does before each table */
-			if (n % 16 == 1) {
-				test_port.fail_at = 1 + batches - g.batches;
-				pf_tlb_gather_reserve(&g);
+			if (queue(n * PAGE, pfn, 1))
+				continue;
+			test_port.fail_at = 1 + batches - g.batches;
+			if (pf_tlb_gather_more(&g)) {
 				test_port.fail_at = 0;
-				assert_true(g.batches <= batches);
-			}
-			if (queue(n * PAGE, pfn, 1)) {
-				n++;
+				assert_true(pf_tlb_remove_pages(&g, pfn, 1));
 				continue;
 			}
-			full = true;
+			assert_int_equal(test_port.fail_at, 0);
 			assert_int_equal(n, PF_GATHER_INLINE + batches * PF_GATHER_BATCH);
 			assert_int_equal(frees(), 0);
 			pf_tlb_flush_mmu(&g);
 			assert_int_equal(frees(), n);
 			assert_true(pf_tlb_remove_pages(&g, pfn, 1));
+			break;
 		}
+		/* what was there once is there again */
+		for (unsigned i = 1; i < PF_GATHER_INLINE + batches * PF_GATHER_BATCH; i++)
+			assert_true(pf_tlb_remove_pages(&g, 0, 0));
+		assert_false(pf_tlb_remove_pages(&g, 0, 0));
 		pf_tlb_finish_mmu(&g);
 		assert_int_equal(frees(), n + 1);
-		end();
-	}
-}
-
-/* After it has been asked for, there is room for all that one table can queue, wherever the queue stands. */
-static void room_for_a_table(void **state)
-{
-	const unsigned table = 1u << PT_FORMAT.level_bits;
-
-	(void)state;
-	for (unsigned before = 1; before < 1200; before += 7) {
-		begin(0);
-		pf_tlb_gather_mmu(&g, &space);
-		for (unsigned i = 0; i < before; i++) {
-			if (i % 16 == 1)
-				pf_tlb_gather_reserve(&g);
-			assert_true(pf_tlb_remove_pages(&g, 0, 0));
-		}
-		pf_tlb_gather_reserve(&g);
-		for (unsigned i = 0; i < table; i++)
-			assert_true(pf_tlb_remove_pages(&g, 0, 0));
-		pf_tlb_finish_mmu(&g);
 		end();
 	}
 }
@@ -423,14 +442,14 @@ static void bounded(void **state)
 	(void)state;
 	begin(0);
 	pf_tlb_gather_mmu(&g, &space);
-	for (;;) {
-		if (n % 16 == 1)
-			pf_tlb_gather_reserve(&g);
-		/* no pages at all, many times: what counts is the queue */
-		if (!pf_tlb_remove_pages(&g, 0, 0))
-			break;
-		n++;
+	/* no pages at all, many times: what counts is the queue */
+	for (;; n++) {
 		assert_true(n <= PF_GATHER_INLINE + PF_GATHER_MAX_BATCHES * PF_GATHER_BATCH);
+		if (!pf_tlb_remove_pages(&g, 0, 0)) {
+			if (!pf_tlb_gather_more(&g))
+				break;
+			assert_true(pf_tlb_remove_pages(&g, 0, 0));
+		}
 	}
 	assert_int_equal(n, PF_GATHER_INLINE + PF_GATHER_MAX_BATCHES * PF_GATHER_BATCH);
 	pf_tlb_finish_mmu(&g);
@@ -457,14 +476,10 @@ static void one_mix(uint64_t fail_at, bool nested)
 	struct pf_gather other;
 	pf_va_t va = one_in(2) ? 0 : (VA_PAGES - 20000) << 12;
 	unsigned steps = 200 + (unsigned)rnd_below(200);
-	unsigned full = 0;
 
 	begin((rnd() & (PF_FEAT_TTL | PF_FEAT_TLB_RANGE)));
 	test_port.fail_at = fail_at;
-	if (one_in(5))
-		pf_tlb_gather_mmu_fullmm(&g, &space);
-	else
-		pf_tlb_gather_mmu(&g, &space);
+	pf_tlb_gather_mmu(&g, &space);
 	if (nested)
 		pf_tlb_gather_mmu(&other, &space);
 	for (unsigned s = 0; s < steps; s++) {
@@ -475,7 +490,8 @@ static void one_mix(uint64_t fail_at, bool nested)
 		va += rnd_below(3) << 12;
 		switch (rnd_below(8)) {
 		case 0:
-			pf_tlb_gather_reserve(&g);
+			pf_tlb_start_vma(&g);
+			va += rnd_below(40) << 12;
 			break;
 		case 1:
 			if (one_in(4))
@@ -498,8 +514,7 @@ static void one_mix(uint64_t fail_at, bool nested)
 				}
 			}
 			if (!queue(va, pfn, nr)) {
-				full++;
-				pf_tlb_flush_mmu(&g);
+				make_room();
 				assert_true(pf_tlb_remove_pages(&g, pfn, nr));
 			}
 			va += nr * PAGE;
@@ -523,8 +538,7 @@ static void one_mix(uint64_t fail_at, bool nested)
 			pfn = mapped_folio(order);
 			nr = 1u << order;
 			if (!queue(va, pfn, nr)) {
-				full++;
-				pf_tlb_flush_mmu(&g);
+				make_room();
 				assert_true(pf_tlb_remove_pages(&g, pfn, nr));
 			}
 			va += nr * PAGE;
@@ -535,7 +549,6 @@ static void one_mix(uint64_t fail_at, bool nested)
 		pf_tlb_finish_mmu(&other);
 	test_port.fail_at = 0;
 	end();
-	(void)full;
 }
 
 static void mixes(void **state)
@@ -547,22 +560,26 @@ static void mixes(void **state)
 	}
 }
 
-/* The n-th allocation of the run fails, for every n: pages or metadata. */
+/* From the n-th allocation on there is no memory for metadata, for every n that is reached. */
 static void metadata_fails(void **state)
 {
 	(void)state;
-	for (unsigned k = 0; k < 40; k++) {
+	for (unsigned k = 0; k < 6; k++) {
+		unsigned asked = 0;
+
 		seed = 0x9000 + k;
 		begin(0);
 		pf_tlb_gather_mmu(&g, &space);
 		for (unsigned i = 0; i < 2000; i++) {
-			if (!(i % 50)) {
-				/* from the k-th on there is no memory for metadata */
-				test_port.fail_at = i / 50 >= k ? 1 : 0;
-				pf_tlb_gather_reserve(&g);
-				test_port.fail_at = 0;
-			}
-			queue_or_flush(i * PAGE, mapped_folio(0), 1);
+			pf_pfn_t pfn = mapped_folio(0);
+
+			if (queue(i * PAGE, pfn, 1))
+				continue;
+			test_port.fail_at = asked++ >= k ? 1 : 0;
+			if (!pf_tlb_gather_more(&g))
+				pf_tlb_flush_mmu(&g);
+			test_port.fail_at = 0;
+			assert_true(pf_tlb_remove_pages(&g, pfn, 1));
 		}
 		pf_tlb_finish_mmu(&g);
 		assert_int_equal(frees(), 2000);
@@ -600,19 +617,46 @@ static void nested_flushes_everything(void **state)
 	end();
 }
 
-static void whole_space(void **state)
+/* No CPU runs in it any more: one operation, and what is unhooked later needs no other. */
+static void dead_space(void **state)
 {
 	(void)state;
 	begin(PF_FEAT_TTL | PF_FEAT_TLB_RANGE);
 	pf_tlb_gather_mmu_fullmm(&g, &space);
-	queue_or_flush(0x1000, mapped_folio(4), 16);
-	queue_or_flush((VA_PAGES - 1) << 12, mapped_folio(0), 1);
-	queue_table(0x200000);
-	pf_tlb_finish_mmu(&g);
+	assert_true(pf_tlb_remove_pages(&g, mapped_folio(4), 16));
+	pf_tlb_remove_tlb_entries(&g, 0x1000, 16);
+	unhooked(0x1000, 16, 0, 0, false);
+	pf_tlb_flush_mmu(&g);
+	assert_true(was_flushed(&gone[0], recorder.nr));
 	assert_int_equal(the_tlbi().pages, 0);
 	assert_int_equal(the_tlbi().asid, ASID);
+	gone_nr = 0;
+	assert_true(pf_tlb_remove_pages(&g, mapped_folio(0), 1));
+	pf_tlb_remove_tlb_entries(&g, (VA_PAGES - 1) << 12, 1);
+	queue_table(0x200000);
+	gone_nr = 0;
+	pf_tlb_finish_mmu(&g);
+	assert_int_equal(tlbis(), 1);
 	assert_int_equal(space.stats.flush_mm, 1);
 	assert_int_equal(frees(), 3);
+	end();
+}
+
+/* Unless another gather is in progress: then it is not known that nobody runs in it. */
+static void dead_and_nested(void **state)
+{
+	struct pf_gather other;
+
+	(void)state;
+	begin(0);
+	pf_tlb_gather_mmu_fullmm(&g, &space);
+	queue_or_flush(0x1000, mapped_folio(4), 16);
+	pf_tlb_flush_mmu(&g);
+	queue_or_flush(0x100000, mapped_folio(4), 16);
+	pf_tlb_gather_mmu(&other, &space);
+	pf_tlb_finish_mmu(&g);
+	assert_int_equal(tlbis(), 2);
+	pf_tlb_finish_mmu(&other);
 	end();
 }
 
@@ -684,16 +728,17 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_gathered),
 		cmocka_unit_test(range_grows),
+		cmocka_unit_test(vmas_apart),
 		cmocka_unit_test(tables_take_the_hint_away),
 		cmocka_unit_test(empty_table_alone),
 		cmocka_unit_test(full_at_every_capacity),
-		cmocka_unit_test(room_for_a_table),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(no_metadata),
 		cmocka_unit_test(mixes),
 		cmocka_unit_test(metadata_fails),
 		cmocka_unit_test(nested_flushes_everything),
-		cmocka_unit_test(whole_space),
+		cmocka_unit_test(dead_space),
+		cmocka_unit_test(dead_and_nested),
 		cmocka_unit_test(flush_range),
 		cmocka_unit_test(tables_wait_for_walkers),
 		cmocka_unit_test(mapped_until_flushed),

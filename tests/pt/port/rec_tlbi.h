@@ -2,8 +2,8 @@
 /*
  * TLB operations of the record, taken apart by what the Arm ARM and port/port.h say of their operands.
  */
-#ifndef PT_TLBI_H
-#define PT_TLBI_H
+#ifndef PT_REC_TLBI_H
+#define PT_REC_TLBI_H
 
 #include "base/bits.h"
 #include "port/port.h"

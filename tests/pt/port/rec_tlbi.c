@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tlbi.h"
+#include "rec_tlbi.h"
 
 /* Arm ARM C5.5: TLBI by VA, by range, by ASID. */
 static struct tlbi decode_arm64(const struct rec *r)
