@@ -165,6 +165,9 @@ static bool fold_from_protnone(
 		dirty |= pf_hw_dirty(w);
 	}
 	hw = changed_word(pf_hw_add_ad(hw, young, dirty), t->level, first, c);
+	/* Through empty, because beside a contiguous entry there may be empty slots and nothing else (I1). */
+	for (unsigned i = first; i < first + n; i++)
+		pf_hw_store(&t->base[i], pf_hw_empty());
 	for (unsigned i = 0; i < n; i++)
 		pf_hw_store(&t->base[first + i],
 			pf_hw_set_cont(pf_hw_advance(hw, t->level, i), t->level, first + i, true));
