@@ -15,7 +15,7 @@
 #include "phys/phys.h"
 #include "pt/pf_pt.h"
 #include "tlb/gather.h"
-#include "rec_tlbi.h"
+#include "../pt/port/rec_tlbi.h"
 
 #define PT_FORMAT PF_CAT2(pf_pt_format_, PF_FMT)
 extern const struct pf_pt_format PT_FORMAT;
