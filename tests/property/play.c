@@ -21,8 +21,16 @@ static bool scarce(struct playing *y)
 {
 	struct pf_phys_stats s;
 
+	const struct pf_pt_format *pt = y->w.sys.fmt->pt;
+	unsigned bits = pt->level_bits + pt->entry_shift;
+	unsigned order = bits > pt->page_shift ? bits - pt->page_shift : 0;
+	uint64_t fit = 0;
+
+	/* A table of several frames needs them in one block: small free ones do not help it. */
 	pf_phys_stats(&y->w.phys, &s);
-	return s.free < FEW_FRAMES;
+	for (unsigned o = order; o <= PF_MAX_ORDER; o++)
+		fit += s.blocks[o] << o;
+	return fit < (uint64_t)FEW_FRAMES << order;
 }
 
 /*
