@@ -8,10 +8,10 @@
  * address space, nr is 0, va is not page-aligned, or the format cannot store what was asked, or it is
  * PF_PTE_KERNEL in a tree that is not PF_PT_KERNEL.
  *
- * Concurrency: calls on disjoint ranges may run at the same time, also where they share tables; the
- * caller keeps calls on overlapping ranges, and its own lockless walkers during unmap, apart.
- * Hardware may walk at any time. Calls may sleep in the allocator the caller supplied; they take
- * table locks inside.
+ * Concurrency: calls on ranges that have no entry of the root table in common may run at the same
+ * time. The caller keeps all others apart, and its own lockless walkers from unmap: a table that one
+ * call has made and not yet filled is an empty one for another, whose unmap takes it away. Hardware may
+ * walk at any time. Calls may sleep in the allocator the caller supplied; they take table locks inside.
  *
  * PF_PT_NOFAULT trees (A10): no translation that is in use may ever be missing for a moment.
  * Contiguous blocks and large leaves are built into empty slots only; a change that would have to

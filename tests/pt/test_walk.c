@@ -267,6 +267,74 @@ static void unlinked_when_empty(void **state)
 	assert_true(all > 600);
 }
 
+/* ---- another CPU's calls meanwhile ---- */
+
+#if PF_JUDGE
+static unsigned turn, turns;
+static pf_va_t elsewhere;
+
+/* At one moment of a call, where no lock is held, another CPU makes three of its own. */
+static void another_cpu(enum rec_kind kind, const void *entry)
+{
+	(void)kind;
+	(void)entry;
+	if (test_port.locks_held || turns++ != turn)
+		return;
+	assert_int_equal(pf_pt_map(pt, elsewhere, 5, 99, PF_PTE_R), 0);
+	assert_int_equal(pf_pt_protect(pt, elsewhere, 5, PF_PTE_X), 0);
+	assert_int_equal(pf_pt_unmap(pt, elsewhere, 5), 0);
+}
+
+/* Ranges with no root entry in common: whatever the moment, neither call notices the other. */
+static void calls_under_other_root_entries(void **state)
+{
+	unsigned moments = 0;
+
+	(void)state;
+	elsewhere = PF_LEVEL_SIZE(PF_LEVELS - 1) * 3;
+	for (unsigned what = 0; what < 3; what++) {
+		for (turn = 0;; turn += 1 + (E > 512 ? (unsigned)rnd_below(40) : 0)) {
+			struct pf_run run;
+			const uint64_t nr = PAGES + 7;
+			const pf_va_t va = SPAN - 3 * PF_PAGE_SIZE;
+
+			begin();
+			turns = 0;
+			if (what)
+				assert_int_equal(
+					pf_pt_map(pt, va, nr, PAGES - 3, PF_PTE_R | PF_PTE_W), 0);
+			recorder.before = another_cpu;
+			if (!what)
+				assert_int_equal(
+					pf_pt_map(pt, va, nr, PAGES - 3, PF_PTE_R | PF_PTE_W), 0);
+			else if (what == 1)
+				assert_int_equal(pf_pt_protect(pt, va, nr - 1, PF_PTE_R), 0);
+			else
+				assert_int_equal(pf_pt_unmap(pt, va, nr - 1), 0);
+			recorder.before = NULL;
+			for (uint64_t p = 0; p < nr; p += run.nr) {
+				int mapped =
+					pf_pt_query(pt, va + (p << PF_PAGE_SHIFT), nr - p, &run);
+
+				assert_int_equal(mapped, what != 2 || p == nr - 1);
+				if (mapped)
+					assert_int_equal(pf_pte_pfn(run.first), PAGES - 3 + p);
+				if (mapped)
+					assert_int_equal(
+						pf_pte_write(run.first), what == 0 || p == nr - 1);
+			}
+			assert_int_equal(pf_pt_unmap(pt, 0, ALL), 0);
+			assert_int_equal(tables_out, 1);
+			end();
+			if (turns <= turn)
+				break;
+			moments++;
+		}
+	}
+	assert_true(moments > 100);
+}
+#endif
+
 /* A block that was folded, then made inaccessible: neighbours of what is zapped are no members of anything (2.6). */
 static void protnone_blocks_are_no_blocks(void **state)
 {
@@ -305,6 +373,9 @@ int main(void)
 		cmocka_unit_test(holes),
 		cmocka_unit_test(nested_maps),
 		cmocka_unit_test(unlinked_when_empty),
+#if PF_JUDGE
+		cmocka_unit_test(calls_under_other_root_entries),
+#endif
 		cmocka_unit_test(protnone_blocks_are_no_blocks),
 	};
 
