@@ -26,7 +26,8 @@
 #include "cli/oracle.h"
 
 #define PAGE  UINT64_C(4096)
-#define BASE  UINT64_C(0x200000000)
+/* Where neither a program, nor its libraries, nor a sanitizer's shadow lie */
+#define BASE  UINT64_C(0x200000000000)
 #define NR    40
 #define STEPS 400
 
