@@ -415,6 +415,13 @@ void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp)
 	struct ov_table *t = table_of(o, p, va, &page);
 
 	ov_put(t, page, stamp, false);
+	oracle_store_found_none(o, pid, va);
+}
+
+void oracle_store_found_none(struct oracle *o, unsigned pid, uint64_t va)
+{
+	struct ov_process *p = ov_process(o, pid);
+
 	if (mapping_of(p, va))
 		ov_make_anon(o, p, ov_find(p, va));
 }

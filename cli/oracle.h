@@ -61,6 +61,8 @@ enum oracle_signal oracle_access(
 
 /* A store to va's page was done. The access was oracle_access()ed as possible. */
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp);
+/* A store to va's page was possible and found no memory: it is not done, but the mapping has its anon_vma by then. */
+void oracle_store_found_none(struct oracle *o, unsigned pid, uint64_t va);
 /* The values that a load from va's page may find; how many. */
 #define ORACLE_MAX_ALLOWED 2
 unsigned oracle_load(

@@ -123,6 +123,8 @@ static bool agrees(struct run_world *w, struct run_process *p, enum sc_call_id h
 				 : r->kind == SC_R_BUS ? ORACLE_BUS
 						       : ORACLE_OK;
 
+	if (r->kind == SC_R_NOMEM && want == ORACLE_OK && how == SC_STORE)
+		oracle_store_found_none(w->oracle, p->pid, va);
 	if (r->kind == SC_R_NOMEM || want == got || (want == ORACLE_EITHER && got != ORACLE_BUS))
 		return true;
 	run_fail(w, "expected %s at 0x%llx, as Linux has it, found %s", signal_name(want),
