@@ -490,9 +490,45 @@ static void tables_without_faults(void **state)
 	tables_under(PF_PT_NOFAULT);
 }
 
+/*
+ * A tree given up with all that is mapped: of its pages, its tables and its ASID nothing may be cached when the next
+ * tree gets them.
+ */
+static void destroyed_as_it_is(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		pf_va_t va = i & 1 ? (UINT64_C(1) << PF_VA_BITS) - SPACE * 4096 : 0;
+
+		seed = 0xc000 + i;
+		start(features_of(i), 0);
+		alloc_data(CHUNK);
+		assert_int_equal(
+			pf_pt_map(&pt, va, LEAF + 3 * N, DATA >> 12, PF_PTE_R | PF_PTE_A), 0);
+		for (unsigned cpu = 0; cpu < 2; cpu++) {
+			machine_run_on(cpu);
+			machine_touch(va);
+			machine_touch(va + (LEAF << 12));
+		}
+		machine_run_on(0);
+		machine_set_root(0, 0, 0);
+		machine_set_root(1, 0, 0);
+		pf_pt_destroy(&pt);
+		judge("pf_pt_destroy");
+		machine_retire_asid(ASID);
+		judge("the ASID's end");
+		for (size_t off = 0; off < MEMORY - (UINT64_C(64) << 20); off += CHUNK)
+			pf_port_note_free(PF_USE_ANON, DATA + off, CHUNK);
+		assert_int_equal(machine_check_end(), 0);
+		judge("the end");
+		machine_stop();
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(destroyed_as_it_is),
 		cmocka_unit_test(verbs),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(tables_without_faults),
