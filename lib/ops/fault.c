@@ -48,6 +48,17 @@ static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m,
 	return 0;
 }
 
+/*
+ * Before empty slots are filled: another thread may have zapped them, under the mmap lock for reading as we are, and
+ * not flushed yet. What TLBs still hold of their addresses names other frames, perhaps of a block that reaches beyond;
+ * a valid entry must not meet it (G5, rule BBM). Read under the table lock, so whoever emptied them has counted itself.
+ */
+static void forget_zapped(const struct fault *f, pf_va_t va, unsigned nr)
+{
+	if (pf_load_relaxed(&f->space->tlb_flush_pending))
+		pf_flush_tlb_range(&f->space->pt, va, nr);
+}
+
 /* A cleared folio: of `order` if there is one, else of the next lower order that is allowed. */
 static struct pf_folio *alloc_cleared(const struct fault *f, unsigned order)
 {
@@ -81,6 +92,7 @@ static void map_new_folio(
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
 	pf_add_relaxed(&f->space->rss_anon, nr);
 	f->space->stats.fault_order[order]++;
+	forget_zapped(f, va, nr);
 	pf_set_ptes(m, pf_pte_idx(m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
 }
 
@@ -100,6 +112,7 @@ static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map 
 		/* One page of zeros serves all readers until someone writes. */
 		pte = pf_pte_mk(f->space->zero_pfn,
 			fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A | sd());
+		forget_zapped(f, f->va, 1);
 		pf_set_pte_at(m, pf_pte_idx(m, f->va), pte, PF_NO_EXTENT);
 		pf_pte_unmap_unlock(m);
 		return PF_FAULT_DONE;

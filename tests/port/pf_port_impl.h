@@ -4,8 +4,8 @@
  * down instead of executed, and everything a test may want to see or to make fail is in
  * `test_port`. It judges nothing; the software machine does that.
  *
- * Locks and entry hooks are real atomics, so tests may use host threads. RCU is for one thread
- * only: a callback runs at once, or when the outermost reader of this thread leaves.
+ * Locks, readers and entry hooks are real atomics, so tests may use host threads. RCU callbacks are
+ * for one thread only: one runs at once, or when the outermost reader leaves.
  */
 #ifndef PF_PORT_IMPL_H
 #define PF_PORT_IMPL_H
@@ -254,14 +254,14 @@ static inline void pf_port_rw_write_unlock(struct pf_rwlock *l, enum pf_lock_cla
 
 static inline void pf_port_rcu_read_lock(void)
 {
-	test_port.rcu_depth++;
+	__atomic_add_fetch(&test_port.rcu_depth, 1, __ATOMIC_ACQUIRE);
 }
 
 static inline void pf_port_rcu_read_unlock(void)
 {
-	if (!test_port.rcu_depth)
+	if (!__atomic_load_n(&test_port.rcu_depth, __ATOMIC_RELAXED))
 		test_port_die("rcu: unlocked, but not held");
-	test_port.rcu_depth--;
+	__atomic_sub_fetch(&test_port.rcu_depth, 1, __ATOMIC_RELEASE);
 	test_port_rcu_run();
 }
 

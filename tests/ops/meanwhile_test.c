@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two calls on one address space, by two CPUs, under the judge: the second begins at any one moment of the first and
+ * runs until it ends or wants a lock that the first holds. Whatever the moment, both find their pages, none is lost.
+ */
+#include "world.h"
+
+#include <ucontext.h>
+
+#define A     UINT64_C(0x10000000)
+#define PAGES 16u
+#define CHILD 2
+
+static ucontext_t first, second;
+static char stack[256 << 10];
+static void (*other)(void);
+static unsigned turn, turns;
+static enum { NOT_YET, RUNS, DONE } other_is;
+static bool in_other;
+
+static void other_begins(void)
+{
+	other();
+	other_is = DONE;
+	swapcontext(&second, &first);
+}
+
+/* The second's turn, on its CPU, until it gives it back. */
+static void let_other(void)
+{
+	in_other = true;
+	machine_run_on(1);
+	swapcontext(&first, &second);
+	machine_run_on(0);
+	in_other = false;
+}
+
+static void point(void *ctx, bool blocked)
+{
+	(void)ctx;
+	if (in_other) {
+		if (blocked)
+			swapcontext(&second, &first);
+		return;
+	}
+	if (other_is == NOT_YET && turns++ == turn) {
+		getcontext(&second);
+		second.uc_stack.ss_sp = stack;
+		second.uc_stack.ss_size = sizeof(stack);
+		second.uc_link = NULL;
+		makecontext(&second, other_begins, 0);
+		other_is = RUNS;
+	}
+	if (other_is == RUNS)
+		let_other();
+}
+
+/* False if the first has fewer moments than that; then the second ran after it. */
+static bool together(void (*a)(void), void (*b)(void), unsigned at)
+{
+	bool had_turn;
+
+	other = b;
+	turn = at;
+	turns = 0;
+	other_is = NOT_YET;
+	machine_set_schedule(point, NULL);
+	a();
+	while (other_is == RUNS)
+		let_other();
+	machine_set_schedule(NULL, NULL);
+	had_turn = other_is == DONE;
+	if (!had_turn) {
+		machine_run_on(1);
+		b();
+		machine_run_on(0);
+	}
+	return had_turn;
+}
+
+/* ---- the calls ---- */
+
+static enum pf_fault_result result[2];
+
+static void write_first_page(void)
+{
+	result[in_other] = world_write(A);
+}
+
+static void write_last_page(void)
+{
+	result[in_other] = world_write(A + (PAGES - 1) * P);
+}
+
+static void read_first_page(void)
+{
+	result[in_other] = pf_handle_mm_fault(&mm, A, 0);
+}
+
+static void drop_all(void)
+{
+	if (pf_madvise(&mm, A, PAGES * P, PF_MADV_DONTNEED))
+		result[in_other] = PF_FAULT_SIGBUS;
+}
+
+/* ---- what there is before ---- */
+
+static struct pf_mm child;
+static bool have_child;
+
+/* The tables are there: how they are made by two is tests/pt's. */
+static void nothing(void)
+{
+	assert_int_equal(world_write(A), PF_FAULT_DONE);
+	assert_int_equal(pf_madvise(&mm, A, P, PF_MADV_DONTNEED), 0);
+}
+
+static void zeros(void)
+{
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(pf_handle_mm_fault(&mm, A + i * P, 0), PF_FAULT_DONE);
+}
+
+static void pages(void)
+{
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(world_write(A + i * P), PF_FAULT_DONE);
+}
+
+static void shared(void)
+{
+	pages();
+	assert_int_equal(pf_fork(&child, &mm, CHILD), 0);
+	have_child = true;
+}
+
+static void used(pf_va_t va)
+{
+	for (unsigned cpu = 0; cpu < 2; cpu++) {
+		machine_run_on(cpu);
+		while (machine_store(va, cpu + 1).fault)
+			assert_int_equal(world_write(va), PF_FAULT_DONE);
+	}
+	machine_run_on(0);
+}
+
+static void any_moment(void (*before)(void), void (*a)(void), void (*b)(void), unsigned order)
+{
+	static const char *const features[] = {"", "no-haf"};
+	unsigned moments = 0;
+	bool again;
+
+	for (unsigned f = 0; pf_formats[f]; f++) {
+		/* Where an entry is two words there are more moments, and they differ less. */
+		const unsigned step = strcmp(pf_formats[f]->pt->name, "fake-2w") ? 1 : 3;
+
+		for (unsigned k = 0;; k += step) {
+			struct world w = {.bytes = UINT64_C(8) << 20,
+				.cpus = 2,
+				.features = strncmp(pf_formats[f]->pt->name, "arm", 3)
+						    ? ""
+						    : features[k % 2],
+				.order = order};
+
+			world_start(pf_formats[f], &w);
+			have_child = false;
+			assert_int_equal(pf_mmap(&mm, A, PAGES * P, RW, FIXED), A);
+			before();
+			result[0] = result[1] = PF_FAULT_DONE;
+			again = together(a, b, k);
+			assert_int_equal(result[0], PF_FAULT_DONE);
+			assert_int_equal(result[1], PF_FAULT_DONE);
+			world_judge("both");
+			used(A);
+			used(A + (PAGES - 1) * P);
+			world_judge("stores");
+			if (have_child) {
+				assert_null(pf_mm_check(&child));
+				pf_mm_exit(&child);
+				machine_retire_asid(CHILD);
+			}
+			world_exit(2);
+			if (!again)
+				break;
+			moments++;
+		}
+	}
+	assert_true(moments > 40);
+}
+
+#define PAIR(name, before, a, b, order)                                                            \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		(void)state;                                                                       \
+		any_moment(before, a, b, order);                                                   \
+	}
+
+PAIR(both_bring_a_page, nothing, write_first_page, write_first_page, 0)
+PAIR(both_bring_a_folio, nothing, write_first_page, write_last_page, 4)
+PAIR(both_copy_zeros, zeros, write_first_page, write_first_page, 0)
+PAIR(both_copy_a_page, shared, write_first_page, write_first_page, 0)
+PAIR(both_copy_of_a_folio, shared, write_first_page, write_last_page, 4)
+PAIR(copied_and_dropped, shared, write_first_page, drop_all, 4)
+PAIR(brought_and_dropped, nothing, write_first_page, drop_all, 4)
+PAIR(dropped_and_brought, pages, drop_all, write_first_page, 4)
+PAIR(dropped_and_read, pages, drop_all, read_first_page, 4)
+PAIR(both_drop, pages, drop_all, drop_all, 4)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_bring_a_page),
+		cmocka_unit_test(both_bring_a_folio),
+		cmocka_unit_test(both_copy_zeros),
+		cmocka_unit_test(both_copy_a_page),
+		cmocka_unit_test(both_copy_of_a_folio),
+		cmocka_unit_test(copied_and_dropped),
+		cmocka_unit_test(brought_and_dropped),
+		cmocka_unit_test(dropped_and_brought),
+		cmocka_unit_test(dropped_and_read),
+		cmocka_unit_test(both_drop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
