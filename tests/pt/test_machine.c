@@ -525,9 +525,89 @@ static void destroyed_as_it_is(void **state)
 	}
 }
 
+/* Both CPUs use a leaf of a higher level, which hardware may mark, and one is in the middle of a store to it, when it is split. */
+static void split_in_use(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 24; i++) {
+		const uint64_t rw = PF_PTE_R | PF_PTE_W;
+		pf_va_t va = i & 1 ? (UINT64_C(1) << PF_VA_BITS) - PF_LEVEL_SIZE(1) : 0;
+		struct pf_run run;
+		struct machine_fault f;
+
+		seed = 0xd000 + i;
+		start(features_of(i), 0);
+		alloc_data(CHUNK);
+		assert_int_equal(pf_pt_map(&pt, va, LEAF, DATA >> 12,
+					 pt.features & PF_FEAT_HAF ? rw : rw | PF_PTE_A),
+			0);
+		assert_int_equal(pf_pt_query(&pt, va, LEAF, &run), 1);
+		assert_int_equal(run.leaf_size, PF_LEVEL_SIZE(1));
+		machine_touch(va + (7 << 12));
+		machine_run_on(1);
+		machine_store_begin(va + (5 << 12), 1);
+		machine_run_on(0);
+		if (i < 12)
+			assert_int_equal(pf_pt_protect(&pt, va, 1, PF_PTE_R), 0);
+		else
+			assert_int_equal(pf_pt_unmap(&pt, va, 1), 0);
+		judge("the split");
+		machine_run_on(1);
+		f = machine_store_end();
+		machine_run_on(0);
+		judge("the end of a store");
+		machine_check_quiescent(ASID);
+		judge("the split");
+		assert_int_equal(pf_pt_query(&pt, va + (5 << 12), 1, &run), 1);
+		assert_int_equal(run.leaf_size < PF_LEVEL_SIZE(1), 1);
+		if (!f.fault)
+			assert_true(pf_pte_dirty(run.first));
+		assert_int_equal(pf_pt_unmap(&pt, va, LEAF), 0);
+		stop(DATA, CHUNK);
+	}
+}
+
+/* What was aged and is used again is found young again, once the invalidation has had its time. */
+static void aged_and_used_again(void **state)
+{
+	(void)state;
+	for (unsigned i = 4; i < 8; i++) {
+		struct pf_pte_map m;
+		uint64_t value;
+
+		seed = 0xe000 + i;
+		start(features_of(i), 0);
+		if (!(pt.features & PF_FEAT_HAF)) {
+			machine_stop();
+			continue;
+		}
+		alloc_data(CHUNK);
+		assert_int_equal(pf_pt_map(&pt, 0, 2 * N, DATA >> 12, PF_PTE_R), 0);
+		pf_port_barrier(PF_BARRIER_PUBLISH);
+		for (unsigned k = 0; k < 100; k++) {
+			machine_run_on(1);
+			assert_false(machine_load((k % (2 * N)) << 12, &value).fault);
+			machine_run_on(0);
+			if (k % 2) {
+				assert_int_equal(pf_pt_age(&pt, 0, 2 * N), 1);
+			} else {
+				assert_true(pf_pte_offset_map_lock(&pt, 0, &m));
+				assert_true(pf_clear_flush_young_ptes(&m, 0, 2 * N));
+				pf_pte_unmap_unlock(&m);
+			}
+			pf_port_barrier(PF_BARRIER_COMPLETE);
+			judge("aging");
+		}
+		assert_int_equal(pf_pt_unmap(&pt, 0, 2 * N), 0);
+		stop(DATA, CHUNK);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(split_in_use),
+		cmocka_unit_test(aged_and_used_again),
 		cmocka_unit_test(destroyed_as_it_is),
 		cmocka_unit_test(verbs),
 		cmocka_unit_test(tables),
