@@ -77,7 +77,8 @@ PF_INLINE int pf_pt_protect(struct pf_pt *pt, pf_va_t va, uint64_t nr, uint64_t 
 /*
  * What is at va: 1 and the mapping's extent from there, or 0 and the hole's. run->nr: pages, at
  * most max, of consecutive frames with equal rights (a longer mapping may need more calls: an
- * extent ends at the end of a table). run->first: va's own entry, A and D of its block. Without
+ * extent ends at the end of a table). run->first: va's own entry, A and D of its block. Reads no
+ * entries but those of max pages and of va's block, so that asking for little costs little. Without
  * lock: may race with changes of the same range, which the caller excludes.
  */
 PF_INLINE int pf_pt_query(struct pf_pt *pt, pf_va_t va, uint64_t max, struct pf_run *run)

@@ -538,7 +538,9 @@ static int tables_query(struct pf_pt *pt, pf_va_t va, uint64_t max, struct pf_ru
 			pa = pf_hw_table_pa(hw);
 			continue;
 		}
-		slots = PF_TABLE_ENTRIES - idx;
+		/* As many as max pages can lie in: a walk of a large mapping costs what it asks for. */
+		slots = (unsigned)pf_min(PF_TABLE_ENTRIES - idx,
+			((skip + max - 1) >> (PF_LEVEL_SHIFT(l) - PF_PAGE_SHIFT)) + 1);
 		if (none) {
 			while (n < slots && pf_hw_none(pf_hw_load(&t.base[idx + n])))
 				n++;

@@ -831,12 +831,41 @@ static void largest_leaves(void **state)
 	}
 }
 
+/* A query reads the entries above, its own, its block's, and those of what it was asked for. */
+static void query_reads_what_it_was_asked(void **state)
+{
+	const uint64_t nr = PF_TABLE_ENTRIES / 2;
+	struct pf_run run;
+
+	(void)state;
+	start(0, 0, PF_FOLD_LINUX);
+	/* Frames one off: page entries only, and none folded. The other half is a hole. */
+	assert_int_equal(pf_pt_map(pt, 0, nr, 1, PF_PTE_R), 0);
+	for (uint64_t hole = 0; hole < 2; hole++)
+		for (uint64_t max = 1; max <= nr; max *= 2) {
+			recorder.on = true;
+			recorder_reset();
+			assert_int_equal(
+				pf_pt_query(pt, hole * nr << PF_PAGE_SHIFT, max, &run), !hole);
+			recorder.on = false;
+			assert_int_equal(run.nr, max);
+			/* Of one word or two, each read twice perhaps; its own is looked at again, for its block. */
+			assert_true(recorder.loads <= 4 * (PF_LEVELS + 2 + max));
+#if PF_JUDGE
+			assert_true(recorder.loads >= PF_LEVELS + max - 1);
+#endif
+		}
+	assert_int_equal(pf_pt_unmap(pt, 0, nr), 0);
+	stop();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_ranges),
 		cmocka_unit_test(what_is_not_supported),
 		cmocka_unit_test(largest_leaves),
+		cmocka_unit_test(query_reads_what_it_was_asked),
 		cmocka_unit_test(maps_and_unmaps),
 		cmocka_unit_test(trees_without_faults),
 		cmocka_unit_test(allocations_fail),
