@@ -137,8 +137,7 @@ static void show_progress(struct progress *p, const struct replay_step *step)
 {
 	time_t now;
 
-	for (size_t i = 0; i < step->nr_runs; i++)
-		p->done += step->runs[i].flags & TRACE_RUN_CODE ? 0 : step->runs[i].count;
+	p->done += step->accesses;
 	now = time(NULL);
 	if (now == p->last || now < p->began + 2)
 		return;

@@ -8,7 +8,8 @@
  *   replay_source.c  streams and threads of a recording, put into one order
  *   replay_share.c   that order handed to several processes at once
  *   replay_layout.c  from recorded addresses to those of the replay
- *   replay_world.c   one configuration: machine, address spaces, faults, translations for the TLB model
+ *   replay_world.c   one configuration: machine, address spaces, runs
+ *   replay_xlate.c   faults, and translations for the TLB model
  *   replay_event.c   what the recorded calls do to an address space
  *   replay_report.c  results as text and as JSON
  *
@@ -57,15 +58,18 @@ enum replay_kind {
 	REPLAY_DONE, /* nothing follows */
 };
 
-#define REPLAY_STEP_RUNS 4096u
+/* Words of a step: what a batch of a recording has. */
+#define REPLAY_STEP_WORDS TRACE_BATCH_WORDS
 
 struct replay_step {
 	enum replay_kind kind;
 	uint32_t stream, child;   /* numbers from 0 */
+	uint32_t thread;          /* of runs: whose table of places their words mean, from 0 */
 	bool own_program;         /* of an event MAP: it maps the program itself */
 	struct trace_event event; /* without its text */
-	const struct trace_run *runs;
-	size_t nr_runs; /* at most REPLAY_STEP_RUNS */
+	const trace_word *words;  /* runs, as trace_word.h has them, none cut in two */
+	size_t nr_words;          /* at most REPLAY_STEP_WORDS */
+	uint64_t accesses;        /* of data, by the words */
 };
 
 struct replay_source;
@@ -150,6 +154,11 @@ struct replay_result {
 	char error[256]; /* if not */
 };
 
+/* The table of a thread that its words mean: recorded pages. */
+struct replay_places {
+	uint64_t page[TRACE_WORD_PLACES];
+};
+
 struct replay_process {
 	uint32_t stream;
 	uint16_t asid;
@@ -162,13 +171,20 @@ struct replay_process {
 	/* Mappings of the start, until all are known: they are placed together. */
 	struct replay_step *initial;
 	size_t nr_initial, room_initial;
+	struct replay_places *thread; /* by number */
+	size_t nr_threads;
 	struct replay_process *next;
 };
 
-#define REPLAY_XLATE_CACHE (1u << 17)
-#define REPLAY_REGIONS     (1u << 12)
-#define REPLAY_PAGE_CACHE  (1u << 9)
-#define REPLAY_PIECE       256u
+#define REPLAY_REGION_SHIFT 9u /* log2 of its 4K pages */
+#define REPLAY_REGIONS      (1u << 12)
+#define REPLAY_PAGE_CACHE   (1u << 12)
+
+/* What the tables say of a region's pages: translations, 0 if not known. */
+struct replay_region {
+	uint64_t number; /* key of the first page >> REPLAY_REGION_SHIFT; UINT64_MAX: of none */
+	uint32_t *x;
+};
 
 struct replay_world {
 	const struct replay_config *cfg;
@@ -181,26 +197,19 @@ struct replay_world {
 	unsigned walk_shift; /* log2 of 4K pages in a page of the format */
 
 	/*
-	 * Translations that the tables gave, so that a TLB miss need not walk them again. Valid while the
-	 * numbers of its 2M region and of everything add up to what they did: changes of tables raise them.
-	 * The backing is in bits of x that are not used.
+	 * Translations that the tables gave, so that a TLB miss need not walk them again. A region is forgotten when
+	 * its tables change. The order of the array is by hash of the number.
 	 */
-	struct {
-		uint64_t key;
-		uint32_t generation;
-		tlb_xlate_t x;
-	} * xlated;
-	uint32_t *region_generation, generation;
+	struct replay_region *region;
 
-	/*
-	 * Recorded page to page of the replay (shifted by 2, its backing in the low bits), of one process.
-	 * Small, as are the pieces that runs are translated in: the TLB model wants the host's cache too.
-	 */
+	/* Recorded page to page of the replay (shifted by 2, its backing in the low bits), of one process. */
 	struct {
 		uint64_t page, to;
 	} paged[REPLAY_PAGE_CACHE];
 	const struct replay_process *paged_for;
-	struct tlb_run runs[REPLAY_PIECE];
+	/* Whose places the TLB model knows, as far as it does. */
+	const struct replay_process *placed_for;
+	uint32_t placed_thread;
 };
 
 /* Plays one configuration from `next` to the end. */
@@ -210,6 +219,17 @@ void replay_play(const struct replay_config *cfg, const struct replay_step *(*ne
 /* Note what stopped it; the first only. Always false. */
 bool replay_fail(struct replay_world *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+void replay_load(struct replay_world *w, struct replay_process *p);
+bool replay_process_start(struct replay_world *w, struct replay_process *p);
+void replay_refused(struct replay_world *w, const char *what);
+
+/* ---- translations (replay_xlate.c) ---- */
+
+bool replay_xlate_start(struct replay_world *w);
+void replay_xlate_end(struct replay_world *w);
+/* Translate for the TLB model, by faults if need be; ctx is the world. */
+tlb_xlate_t replay_translate(void *ctx, uint64_t page, unsigned asid, enum tlb_access access);
 
 /* Counters before a call of the library, to see what it did to TLBs and tables. */
 struct replay_before {
@@ -222,9 +242,6 @@ void replay_changed(struct replay_world *w, struct replay_process *p, const stru
 /* All of p. */
 void replay_changed_all(
 	struct replay_world *w, struct replay_process *p, const struct replay_before *b);
-void replay_load(struct replay_world *w, struct replay_process *p);
-bool replay_process_start(struct replay_world *w, struct replay_process *p);
-void replay_refused(struct replay_world *w, const char *what);
 
 /* ---- what calls do (replay_event.c) ---- */
 

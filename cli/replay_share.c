@@ -17,7 +17,7 @@
 
 struct slot {
 	struct replay_step step;
-	struct trace_run runs[REPLAY_STEP_RUNS];
+	trace_word words[REPLAY_STEP_WORDS];
 };
 
 struct reader {
@@ -98,9 +98,9 @@ void replay_share_put(struct replay_share *s, const struct replay_step *step)
 		wait_for_reader(&s->reader[i]);
 	slot->step = *step;
 	/* All readers see the ring at this address: they were forked from the process that made it. */
-	slot->step.runs = slot->runs;
-	if (step->nr_runs)
-		memcpy(slot->runs, step->runs, step->nr_runs * sizeof(*step->runs));
+	slot->step.words = slot->words;
+	if (step->nr_words)
+		memcpy(slot->words, step->words, step->nr_words * sizeof(*step->words));
 	s->put++;
 	/* A semaphore's post and wait order what was written before with what is read after. */
 	for (unsigned i = 0; i < s->readers; i++)

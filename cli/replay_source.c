@@ -15,13 +15,17 @@
 #include "cli/replay.h"
 #include "cli/trace_manifest.h"
 
-/* Runs read ahead for each thread of a process, about; a chunk of a recording has at most a million. */
+/* Runs (not words) read ahead for each thread of a process, about; a chunk of a recording has at most a million. */
 #define WINDOW_PER_THREAD (UINT64_C(1) << 20)
 #define WINDOW_MAX        (UINT64_C(1) << 24)
 
+/* Runs passed on at once. Words of as many fit into a step: a page and a run are four. */
+#define STEP_RUNS 4096u
+PF_STATIC_ASSERT(STEP_RUNS * 4 <= REPLAY_STEP_WORDS, "a step has room");
+
 struct queue {
 	uint32_t thread;
-	struct trace_run *runs;
+	trace_word *words;
 	size_t nr, room, at;
 };
 
@@ -40,8 +44,7 @@ struct stream {
 	bool at_end;   /* the reader has given everything */
 	/* What the reader gave and has not been passed on. Only several threads have queues. */
 	struct trace_batch batch;
-	size_t batch_at; /* runs of it passed on */
-	bool have_event;
+	bool have_runs, have_event;
 	struct queue *queues;
 	size_t nr_queues, turn;
 	uint64_t queued, window, slice_left;
@@ -154,7 +157,7 @@ void replay_source_close(struct replay_source *s)
 		struct stream *st = &s->streams[i];
 
 		for (size_t k = 0; k < st->nr_queues; k++)
-			free(st->queues[k].runs);
+			free(st->queues[k].words);
 		free(st->queues);
 		trace_close(st->reader);
 	}
@@ -185,15 +188,43 @@ static void enqueue(struct stream *st, const struct trace_batch *b)
 {
 	struct queue *q = queue_of(st, b->thread);
 
-	if (q->nr + b->nr_runs > q->room) {
-		q->room = 2 * (q->nr + b->nr_runs);
-		q->runs = realloc(q->runs, q->room * sizeof(*q->runs));
-		if (!q->runs)
+	if (q->nr + b->nr_words > q->room) {
+		q->room = 2 * (q->nr + b->nr_words);
+		q->words = realloc(q->words, q->room * sizeof(*q->words));
+		if (!q->words)
 			abort();
 	}
-	memcpy(q->runs + q->nr, b->runs, b->nr_runs * sizeof(*q->runs));
-	q->nr += b->nr_runs;
+	memcpy(q->words + q->nr, b->words, b->nr_words * sizeof(*q->words));
+	q->nr += b->nr_words;
 	st->queued += b->nr_runs;
+}
+
+/*
+ * As much of a queue as a slice has left, but no more runs than a batch has, into the step: words, and how many
+ * runs they are.
+ */
+static uint64_t take(struct stream *st, struct queue *q, struct replay_step *step)
+{
+	const trace_word *from = q->words + q->at;
+	size_t n = 0, left = q->nr - q->at;
+	uint64_t runs = 0;
+
+	step->accesses = 0;
+	while (n < left && runs < STEP_RUNS && st->slice_left) {
+		uint64_t accesses = trace_word_accesses(from + n);
+		bool is_run = trace_word_place(from[n]) != TRACE_WORD_PAGE, code;
+
+		st->slice_left -= pf_min(accesses, st->slice_left);
+		n += trace_word_length(from[n]);
+		/* The last word of what it is. */
+		code = is_run && trace_word_flags(from[n - 1]) & TRACE_RUN_CODE;
+		step->accesses += code ? 0 : accesses;
+		runs += is_run;
+	}
+	q->at += n;
+	step->words = from;
+	step->nr_words = n;
+	return runs;
 }
 
 /* The next piece of a slice of the thread whose turn it is. False: the queues are empty. */
@@ -201,27 +232,29 @@ static bool deal(struct replay_source *s, struct stream *st, struct replay_step 
 {
 	for (size_t tried = 0; st->queued && tried <= st->nr_queues; tried++) {
 		struct queue *q = &st->queues[st->turn];
-		const struct trace_run *from = q->runs + q->at;
-		size_t n = 0, left = q->nr - q->at;
+		uint64_t runs = take(st, q, step);
 
-		for (; n < left && n < REPLAY_STEP_RUNS && st->slice_left; n++)
-			st->slice_left -= pf_min(from[n].count, st->slice_left);
-		q->at += n;
-		st->queued -= n;
+		step->thread = (uint32_t)st->turn;
+		st->queued -= runs;
 		if (!st->slice_left || q->at == q->nr) {
 			st->turn = (st->turn + 1) % st->nr_queues;
 			st->slice_left = REPLAY_SLICE;
-			s->totals.slices += n > 0;
+			s->totals.slices += runs > 0;
 		}
-		if (n) {
+		if (step->nr_words) {
 			step->kind = REPLAY_RUNS;
-			step->runs = from;
-			step->nr_runs = n;
 			return true;
 		}
 	}
-	for (size_t i = 0; i < st->nr_queues; i++)
-		st->queues[i].nr = st->queues[i].at = 0;
+	/* What is left are pages of runs that are still to come. */
+	for (size_t i = 0; i < st->nr_queues; i++) {
+		struct queue *q = &st->queues[i];
+
+		q->nr -= q->at;
+		if (q->nr)
+			memmove(q->words, q->words + q->at, q->nr * sizeof(*q->words));
+		q->at = 0;
+	}
 	return false;
 }
 
@@ -287,18 +320,17 @@ static void give_event(struct replay_source *s, struct stream *st, struct replay
 /* Read on. 1, 0 at the end, -1. */
 static int read_batch(struct stream *st, char **error)
 {
-	int rc = trace_next_batch(st->reader, &st->batch);
+	int rc = trace_next_words(st->reader, &st->batch);
 
 	if (rc < 0)
 		return fail(error, "%s", trace_error(st->reader));
-	st->batch_at = 0;
 	if (!rc) {
-		st->batch.nr_runs = 0;
 		st->at_end = true;
 		return 0;
 	}
 	st->time = trace_get_header(st->reader)->start_ns + st->batch.time_ns;
 	st->have_event = st->batch.event;
+	st->have_runs = st->batch.nr_words;
 	return 1;
 }
 
@@ -311,11 +343,14 @@ static int stream_next(
 	for (;;) {
 		int rc;
 
-		if (one_thread && st->batch_at < st->batch.nr_runs) {
+		if (one_thread && st->have_runs) {
 			step->kind = REPLAY_RUNS;
-			step->runs = st->batch.runs + st->batch_at;
-			step->nr_runs = pf_min(st->batch.nr_runs - st->batch_at, REPLAY_STEP_RUNS);
-			st->batch_at += step->nr_runs;
+			/* The recorder's own words, if there are runs among them, have another table. */
+			step->thread = !st->batch.thread;
+			step->words = st->batch.words;
+			step->nr_words = st->batch.nr_words;
+			step->accesses = st->batch.accesses;
+			st->have_runs = false;
 			return 1;
 		}
 		if (st->dealing && deal(s, st, step))
@@ -330,7 +365,7 @@ static int stream_next(
 		rc = read_batch(st, error);
 		if (rc < 0)
 			return -1;
-		if (rc && !one_thread && st->batch.nr_runs)
+		if (rc && !one_thread && st->have_runs)
 			enqueue(st, &st->batch);
 		if (st->queued && (!rc || st->have_event || st->queued >= st->window)) {
 			st->dealing = true;

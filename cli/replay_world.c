@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One configuration: machine, physical memory, address spaces, and what the TLB model asks of them. */
+/* One configuration: machine, physical memory, address spaces, and the runs that go through them. */
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,10 +7,10 @@
 
 #include "cli/replay.h"
 #include "machine/machine.h"
-#include "pt/pf_pt.h"
 
-/* How often an access may fault before something is wrong. */
-#define TRIES 64
+#define NO_PAGE     UINT64_MAX
+#define PAGED_SHIFT 52
+PF_STATIC_ASSERT(REPLAY_PAGE_CACHE == 1 << (64 - PAGED_SHIFT), "the shift of its hash");
 
 bool replay_fail(struct replay_world *w, const char *fmt, ...)
 {
@@ -39,52 +39,6 @@ void replay_refused(struct replay_world *w, const char *what)
 			return;
 		}
 	}
-}
-
-/* ---- what the library does to TLBs ---- */
-
-struct replay_before replay_before(void)
-{
-	return (struct replay_before){
-		machine_counters.tlbi, machine_counters.tlbi_pages, machine_counters.table_free};
-}
-
-static uint32_t *region_of(struct replay_world *w, uint64_t key)
-{
-	return &w->region_generation[((key >> 9) * UINT64_C(0x9e3779b97f4a7c15)) >> 52];
-}
-
-static uint64_t key_of(const struct replay_process *p, uint64_t page)
-{
-	return (uint64_t)p->asid << TLB_ASID_SHIFT | page;
-}
-
-/*
- * The port counts invalidations and does not pass them on, so their range is the caller's: the pages that
- * the call was about. That forgets nothing that the library's own range would not: a flush lies inside its
- * call's range, and pages of it that the flush leaves out had no translation.
- */
-void replay_changed(struct replay_world *w, struct replay_process *p, const struct replay_before *b,
-	uint64_t page, uint64_t nr)
-{
-	bool tables = machine_counters.table_free != b->table_free;
-
-	if (machine_counters.tlbi != b->tlbi)
-		tlbmodel_drop(w->tlb, p->asid, page, nr, tables);
-	if (nr > 64 * 512) {
-		w->generation++;
-		return;
-	}
-	for (uint64_t r = page >> 9; r <= (page + nr - 1) >> 9; r++)
-		++*region_of(w, key_of(p, r << 9));
-}
-
-void replay_changed_all(
-	struct replay_world *w, struct replay_process *p, const struct replay_before *b)
-{
-	if (machine_counters.tlbi != b->tlbi)
-		tlbmodel_drop_asid(w->tlb, p->asid);
-	w->generation++;
 }
 
 /* ---- address spaces ---- */
@@ -187,6 +141,7 @@ static void process_end(struct replay_world *w, struct replay_process *p)
 	replay_layout_free(&p->layout);
 	replay_layout_free(&p->placed);
 	free(p->initial);
+	free(p->thread);
 	free(p);
 }
 
@@ -216,215 +171,92 @@ static bool process_fork(struct replay_world *w, struct replay_process *p, uint3
 	return true;
 }
 
-/* ---- faults and translations ---- */
-
-static struct machine_fault machine_access(uint64_t va, enum tlb_access access)
-{
-	uint64_t value;
-
-	if (access == TLB_WRITE)
-		return machine_store(va, 0);
-	return access == TLB_EXEC ? machine_exec(va) : machine_load(va, &value);
-}
-
-/* One fault. False: the access cannot be done. */
-static bool fault(struct replay_world *w, struct replay_process *p, uint64_t page,
-	enum tlb_access access, enum replay_backing backing)
-{
-	const struct pf_pt_format *pt = w->cfg->fmt->pt;
-	uint64_t block = UINT64_C(1) << (w->walk_shift + pt->cont_shift[0]);
-	uint64_t table = UINT64_C(1) << (w->walk_shift + pt->level_bits),
-		 nr = 1ull << w->walk_shift;
-	struct replay_before b = replay_before();
-	uint64_t flushed;
-
-	w->result->faults++;
-	w->result->file_faults += backing != REPLAY_ANON;
-	switch (pf_handle_mm_fault(&p->mm, page << 12,
-		access == TLB_WRITE  ? PF_FAULT_FLAG_WRITE
-		: access == TLB_EXEC ? PF_FAULT_FLAG_EXEC
-				     : 0)) {
-	case PF_FAULT_DONE:
-		break;
-	case PF_FAULT_OOM:
-		w->result->out_of_memory++;
-		return replay_fail(w, "%llu bytes of physical memory are not enough (memory=SIZE)",
-			(unsigned long long)w->cfg->memory);
-	case PF_FAULT_SIGSEGV:
-	case PF_FAULT_SIGBUS:
-		w->result->signals++;
-		return false;
-	}
-	/* A page was replaced, or a block taken apart, or (of larger leaves) a table's worth. */
-	flushed = machine_counters.tlbi_pages - b.tlbi_pages;
-	if (flushed > 1)
-		nr = flushed <= 2 * PF_BIT(pt->cont_shift[0]) ? block : table;
-	replay_changed(w, p, &b, page & ~(nr - 1), nr);
-	/* What else changed, a folio's worth at most, held no translation. */
-	if (nr < table)
-		++*region_of(w, key_of(p, page));
-	return true;
-}
-
-/*
- * log2 of the bytes of the largest aligned block around the page, up to 2^most leaves, that is mapped by
- * consecutive, aligned frames with equal rights.
- */
-static unsigned contiguous(struct replay_process *p, uint64_t va, unsigned leaf, unsigned most)
-{
-	for (unsigned s = most; s; s--) {
-		uint64_t start = va & ~((UINT64_C(1) << (leaf + s)) - 1);
-		struct pf_run run;
-
-		if (pf_pt_query(&p->mm.space.pt, start, UINT64_C(1) << s, &run) == 1 &&
-			run.nr >= UINT64_C(1) << s &&
-			pf_aligned(pf_pte_pfn(run.first), UINT64_C(1) << s))
-			return leaf + s;
-	}
-	return leaf;
-}
-
-/* The largest size of one table entry that is not larger than what a TLB may hold for it. */
-static unsigned leaf_of(const struct pf_pt_format *pt, unsigned size)
-{
-	unsigned leaf = pt->page_shift;
-
-	while (leaf + pt->level_bits <= size)
-		leaf += pt->level_bits;
-	return leaf;
-}
-
-static enum replay_backing backing_of(const struct replay_process *p, uint64_t page)
-{
-	const struct replay_segment *s = replay_layout_find(&p->placed, page);
-
-	return s && s->start <= page ? s->backing : REPLAY_ANON;
-}
-
-#define BACKING_SHIFT 28
-PF_STATIC_ASSERT(TLB_X_DENY_WRITE < 1 << BACKING_SHIFT, "the backing has bits of its own");
-
-/* Neighbouring pages never share a place. */
-static unsigned xlate_slot(uint64_t key)
-{
-	return (unsigned)(key ^ key >> 17 ^ key >> 34) & (REPLAY_XLATE_CACHE - 1);
-}
-
-static __attribute__((noinline)) tlb_xlate_t translate_slow(
-	struct replay_world *w, uint64_t page, unsigned asid, enum tlb_access access)
-{
-	uint64_t key = (uint64_t)asid << TLB_ASID_SHIFT | page;
-	const struct pf_pt_format *pt = w->cfg->fmt->pt;
-	struct replay_process *p = w->by_asid[asid];
-	enum replay_backing backing = backing_of(p, page);
-	unsigned leaf, size, slot = xlate_slot(key);
-	struct pf_run run;
-	tlb_xlate_t x;
-
-	replay_load(w, p);
-	for (unsigned tries = 0; machine_access(page << 12, access).fault; tries++) {
-		if (tries == TRIES) {
-			replay_fail(w, "an access to 0x%llx faults for ever",
-				(unsigned long long)page << 12);
-			return (tlb_xlate_t){0};
-		}
-		if (!fault(w, p, page, access, backing))
-			return (tlb_xlate_t){0};
-	}
-	if (pf_pt_query(&p->mm.space.pt, page << 12 & ~(PF_BIT(pt->page_shift) - 1), 1, &run) !=
-		1) {
-		replay_fail(
-			w, "0x%llx was accessed and is not mapped", (unsigned long long)page << 12);
-		return (tlb_xlate_t){0};
-	}
-	size = pf_log2(run.leaf_size);
-	leaf = leaf_of(pt, size);
-	w->result->file_walks += backing != REPLAY_ANON;
-	x = tlb_xlate(leaf, size,
-		w->cfg->tlb.l1d.coalesce ? contiguous(p, page << 12, leaf, w->cfg->tlb.l1d.coalesce)
-					 : leaf,
-		pf_pte_write(run.first) && pf_pte_dirty(run.first));
-	/* What may be executed need not be readable. */
-	if (access != TLB_EXEC) {
-		w->xlated[slot].key = key;
-		w->xlated[slot].generation = w->generation + *region_of(w, key);
-		w->xlated[slot].x.v = x.v | (uint32_t)backing << BACKING_SHIFT;
-	}
-	return x;
-}
-
-static tlb_xlate_t translate(void *ctx, uint64_t page, unsigned asid, enum tlb_access access)
-{
-	struct replay_world *w = ctx;
-	uint64_t key = (uint64_t)asid << TLB_ASID_SHIFT | page;
-	unsigned slot = xlate_slot(key);
-	tlb_xlate_t x = w->xlated[slot].x;
-
-	if (w->xlated[slot].key != key || access == TLB_EXEC ||
-		w->xlated[slot].generation != w->generation + *region_of(w, key) ||
-		(access == TLB_WRITE && (x.v & TLB_X_DENY_WRITE)))
-		return translate_slow(w, page, asid, access);
-	w->result->file_walks += !!(x.v >> BACKING_SHIFT);
-	x.v &= (UINT32_C(1) << BACKING_SHIFT) - 1;
-	return x;
-}
-
 /* ---- runs ---- */
 
-/* Where a recorded page is; false: the recording does not map it. */
-static __attribute__((noinline)) bool find_page(
-	struct replay_world *w, const struct replay_process *p, uint64_t page, unsigned slot)
+/* Where a recorded page is, shifted by 2, and what backs it; NO_PAGE: the recording does not map it. */
+static uint64_t find_page(struct replay_world *w, const struct replay_process *p, uint64_t page)
 {
-	const struct replay_segment *seg = replay_layout_find(&p->layout, page);
+	unsigned slot = (unsigned)((page * UINT64_C(0x9e3779b97f4a7c15)) >> PAGED_SHIFT);
+	const struct replay_segment *seg;
 
+	if (PF_LIKELY(w->paged[slot].page == page))
+		return w->paged[slot].to;
+	seg = replay_layout_find(&p->layout, page);
 	if (!seg || seg->start > page)
-		return false;
+		return NO_PAGE;
 	w->paged[slot].page = page;
 	w->paged[slot].to = (page + (uint64_t)seg->delta) << 2 | seg->backing;
-	return true;
+	return w->paged[slot].to;
 }
 
-static void play_piece(struct replay_world *w, const struct replay_process *p,
-	const struct trace_run *r, size_t nr)
+/* The table of the thread whose words come next. The TLB model learns of its places one by one. */
+static struct replay_places *places_of(
+	struct replay_world *w, struct replay_process *p, uint32_t thread)
 {
-	const uint16_t flags = TLB_RUN_READ | TLB_RUN_WRITE | TLB_RUN_WRITE_FIRST | TLB_RUN_EXEC;
-	uint64_t backed = 0;
-	size_t n = 0;
-
-	for (const struct trace_run *end = r + nr; r < end; r++) {
-		unsigned slot = (unsigned)((r->page * UINT64_C(0x9e3779b97f4a7c15)) >> 55);
-		uint64_t to;
-
-		if (PF_UNLIKELY(w->paged[slot].page != r->page) &&
-			!find_page(w, p, r->page, slot)) {
-			w->result->unknown_accesses += r->count;
-			continue;
-		}
-		to = w->paged[slot].to;
-		backed += to & 3 ? r->count : 0;
-		w->runs[n++] = (struct tlb_run){.page = to >> 2,
-			.count = r->count,
-			.flags = (uint16_t)(r->flags & flags),
-			.asid = p->asid};
+	if (thread >= p->nr_threads) {
+		p->thread = realloc(p->thread, (thread + 1) * sizeof(*p->thread));
+		if (!p->thread)
+			abort();
+		for (; p->nr_threads <= thread; p->nr_threads++)
+			for (unsigned i = 0; i < TRACE_WORD_PLACES; i++)
+				p->thread[p->nr_threads].page[i] = NO_PAGE;
 	}
-	w->result->file_accesses += backed;
-	tlbmodel_run(w->tlb, w->runs, n);
+	if (w->paged_for != p) {
+		for (unsigned i = 0; i < REPLAY_PAGE_CACHE; i++)
+			w->paged[i].page = w->paged[i].to = NO_PAGE;
+		w->paged_for = p;
+		w->placed_for = NULL;
+	}
+	if (w->placed_for != p || w->placed_thread != thread) {
+		tlbmodel_displace_all(w->tlb);
+		w->placed_for = p;
+		w->placed_thread = thread;
+	}
+	return &p->thread[thread];
+}
+
+/* A run at a place that the TLB model has no page for, or of more accesses than a word holds. */
+static void play_new(struct replay_world *w, const struct replay_process *p,
+	const struct replay_places *t, const trace_word *word)
+{
+	trace_word run = trace_word_place(*word) == TRACE_WORD_MORE ? word[1] : *word;
+	unsigned place = trace_word_place(run);
+	uint64_t to = find_page(w, p, t->page[place]);
+
+	if (to == NO_PAGE) {
+		w->result->unknown_accesses += trace_word_accesses(word);
+		return;
+	}
+	tlbmodel_place(w->tlb, place, to >> 2, p->asid, to & 3);
+	tlbmodel_run_long(w->tlb, run, trace_word_accesses(word));
 }
 
 static void play_runs(
-	struct replay_world *w, const struct replay_process *p, const struct replay_step *step)
+	struct replay_world *w, struct replay_process *p, const struct replay_step *step)
 {
-	if (w->paged_for != p) {
-		for (unsigned i = 0; i < REPLAY_PAGE_CACHE; i++)
-			w->paged[i].page = UINT64_MAX;
-		w->paged_for = p;
+	struct replay_places *t = places_of(w, p, step->thread);
+	const trace_word *word = step->words, *end = word + step->nr_words;
+
+	while (word < end) {
+		if (trace_word_place(*word) == TRACE_WORD_PAGE) {
+			unsigned place = trace_word_count(*word);
+
+			t->page[place] = trace_word_page(word);
+			tlbmodel_displace(w->tlb, place);
+			word += 3;
+			/* Its run comes next, as a rule. */
+			if (word == end || trace_word_place(*word) != place)
+				continue;
+		} else {
+			word += tlbmodel_run(w->tlb, word, (size_t)(end - word));
+			if (word == end || trace_word_place(*word) == TRACE_WORD_PAGE)
+				continue;
+		}
+		play_new(w, p, t, word);
+		word += trace_word_length(*word);
 	}
-	for (size_t at = 0; at < step->nr_runs; at += REPLAY_PIECE)
-		play_piece(w, p, step->runs + at, pf_min(step->nr_runs - at, REPLAY_PIECE));
 }
 
-PF_STATIC_ASSERT(
-	REPLAY_PAGE_CACHE == 1 << 9 && REPLAY_REGIONS == 1 << 12, "the shifts of their hashes");
 PF_STATIC_ASSERT(TLB_RUN_READ == TRACE_RUN_READ && TLB_RUN_WRITE == TRACE_RUN_WRITE &&
 			 TLB_RUN_WRITE_FIRST == TRACE_RUN_WRITE_FIRST &&
 			 TLB_RUN_EXEC == TRACE_RUN_CODE,
@@ -445,12 +277,9 @@ static bool world_start(struct replay_world *w)
 	int err;
 
 	w->by_asid = calloc(UINT16_MAX + 1u, sizeof(*w->by_asid));
-	w->xlated = calloc(REPLAY_XLATE_CACHE, sizeof(*w->xlated));
-	w->region_generation = calloc(REPLAY_REGIONS, sizeof(*w->region_generation));
-	w->tlb = tlbmodel_new(&c->tlb, translate, w);
-	if (!w->by_asid || !w->xlated || !w->region_generation || !w->tlb)
+	w->tlb = tlbmodel_new(&c->tlb, replay_translate, w);
+	if (!w->by_asid || !w->tlb || !replay_xlate_start(w))
 		return replay_fail(w, "no memory");
-	w->generation = 1; /* of nothing that is cached */
 	w->walk_shift = c->fmt->pt->page_shift - 12u;
 	if (machine_start(&mc))
 		return replay_fail(w, "the machine does not start: %s", machine_error());
@@ -509,6 +338,7 @@ static void world_end(struct replay_world *w)
 		for (unsigned side = 0; side < TLB_SIDES; side++)
 			r->tlb[side] = *tlbmodel_counters(w->tlb, side);
 		r->dropped = tlbmodel_dropped(w->tlb);
+		r->file_accesses = tlbmodel_tagged(w->tlb);
 	}
 	r->tlbi = machine_counters.tlbi;
 	r->tlbi_range = machine_counters.tlbi_range;
@@ -523,8 +353,7 @@ static void world_end(struct replay_world *w)
 	machine_stop();
 	tlbmodel_free(w->tlb);
 	free(w->by_asid);
-	free(w->xlated);
-	free(w->region_generation);
+	replay_xlate_end(w);
 }
 
 static double seconds_now(void)

@@ -17,7 +17,6 @@
 #include "base/bits.h"
 
 #define TLB_SCAN_WAYS 16 /* a fully associative array up to this size is searched, not hashed */
-#define TLB_NO_LINK   UINT16_MAX
 
 static const struct tlb_entry invalid_entry = {.base = UINT64_MAX};
 
@@ -78,8 +77,7 @@ bool tlb_level_init(struct tlb_level *l, const struct tlb_level_cfg *cfg)
 	*l = (struct tlb_level){.cfg = *cfg, .steady = -1};
 	l->array = calloc(cfg->narrays, sizeof(*l->array));
 	l->array_end = l->array + (l->array ? cfg->narrays : 0);
-	l->hint = calloc((size_t)1 << TLB_HINT_BITS, sizeof(*l->hint));
-	if (!l->array || !l->hint)
+	if (!l->array)
 		goto fail;
 	for (unsigned i = 0; i < cfg->narrays; i++) {
 		const struct tlb_array_cfg *c = &cfg->array[i];
@@ -130,9 +128,28 @@ void tlb_level_free(struct tlb_level *l)
 		free(a->spare);
 	}
 	free(l->array);
-	free(l->hint);
 	free(l->ent);
+	free(l->seated);
 	*l = (struct tlb_level){0};
+}
+
+/* ---- seats ---- */
+
+bool tlb_level_seats(struct tlb_level *l, struct tlb_seat *seat, struct tlb_seat vacant)
+{
+	l->seated = calloc(l->nr, sizeof(*l->seated));
+	l->seat = seat;
+	l->vacant = vacant;
+	for (unsigned i = 0; i < TLB_SEATS; i++)
+		seat[i] = vacant;
+	return l->seated;
+}
+
+void tlb_unseat_slot(struct tlb_level *l, uint32_t slot)
+{
+	for (uint64_t m = l->seated[slot]; m; m &= m - 1)
+		l->seat[__builtin_ctzll(m)] = l->vacant;
+	l->seated[slot] = 0;
 }
 
 /* ---- where a translation may be ---- */
@@ -200,6 +217,7 @@ static void drop_slot(struct tlb_level *l, uint32_t slot)
 	struct tlb_array *a = &l->array[e->array];
 
 	l->changes++;
+	tlb_unseat(l, slot);
 	count(l, a, e->shift, e->x, -1);
 	if (l->mixed && e->shift < 9)
 		--*tlb_region_of(l, e->base, e->shift);
@@ -376,6 +394,7 @@ uint32_t tlb_level_insert_any(
 	slot = victim(l, a, key, shift);
 	e = &l->ent[slot];
 	if (e->stamp) {
+		tlb_unseat(l, slot);
 		if (a->hashed)
 			tlb_unchain(a, e, slot);
 		if (l->mixed && e->shift < 9)

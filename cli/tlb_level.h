@@ -99,6 +99,19 @@ PF_STATIC_ASSERT(TLB_MAX_SLOTS == 1 << TLB_SLOT_BITS, "a slot fits");
 
 #define TLB_NO_LINK UINT16_MAX
 
+/*
+ * A seat is held by whoever asks for the same page again and again, and names the entry that serves it for as
+ * long as that entry is what it was: a level that changes an entry takes its seats away. What else is in a
+ * seat is the holder's.
+ */
+struct tlb_seat {
+	uint32_t deny; /* what the entry does not serve; all, of a seat without an entry */
+	uint32_t tag;
+	struct tlb_entry *e;
+	uint64_t weight, instr;
+};
+#define TLB_SEATS 64u /* of a level, at most */
+
 struct tlb_array {
 	uint32_t first; /* slot of its first entry */
 	uint32_t entries, ways, sets;
@@ -118,8 +131,6 @@ struct tlb_array {
 
 struct tlb_level {
 	struct tlb_entry *ent;
-	uint16_t *hint; /* by hash of the page: the slot that served it last; a guess, always
-			   verified */
 	struct tlb_array *array, *array_end;
 	uint32_t live_shifts; /* sizes of which an entry is valid */
 	uint32_t shifts;      /* sizes held, over all arrays */
@@ -138,17 +149,12 @@ struct tlb_level {
 	uint16_t region[9][64];
 	uint32_t live[32]; /* valid entries by size */
 	uint32_t nr;       /* entries in all arrays */
+	/* Of a level that has seats: them, one as it is without an entry, and by slot which are on it. */
+	struct tlb_seat *seat, vacant;
+	uint64_t *seated;
 	struct tlb_level_cfg cfg;
 };
 
-#define TLB_HINT_BITS 11
-
-PF_INLINE unsigned tlb_hint_of(uint64_t key)
-{
-	return (unsigned)((key * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - TLB_HINT_BITS));
-}
-
-/* The slot that a hint names, if it covers the key. */
 PF_INLINE bool tlb_entry_covers(const struct tlb_entry *e, uint64_t key)
 {
 	return (key & e->mask) == e->base;
@@ -159,6 +165,17 @@ const char *tlb_level_check(const struct tlb_level_cfg *cfg);
 /* False if memory ran out. cfg must have passed the check. */
 bool tlb_level_init(struct tlb_level *l, const struct tlb_level_cfg *cfg);
 void tlb_level_free(struct tlb_level *l);
+
+/* Give it TLB_SEATS seats. False if memory ran out. */
+bool tlb_level_seats(struct tlb_level *l, struct tlb_seat *seat, struct tlb_seat vacant);
+/* Take away the seats on a slot. */
+void tlb_unseat_slot(struct tlb_level *l, uint32_t slot);
+
+PF_INLINE void tlb_unseat(struct tlb_level *l, uint32_t slot)
+{
+	if (l->seated && l->seated[slot])
+		tlb_unseat_slot(l, slot);
+}
 
 /* The slot that covers the key, or TLB_NO_SLOT. Changes nothing. */
 uint32_t tlb_level_find(const struct tlb_level *l, uint64_t key);
@@ -292,6 +309,7 @@ PF_INLINE uint32_t tlb_level_insert(struct tlb_level *l, uint64_t key, tlb_xlate
 			steady + 12 < (int)tlb_x_leaf(x)))
 		return tlb_level_insert_any(l, key, x, cap, now);
 	l->changes++;
+	tlb_unseat(l, place->slot);
 	if (PF_UNLIKELY(l->mixed) && steady < 9) {
 		--*tlb_region_of(l, e->base, (unsigned)steady);
 		++*tlb_region_of(l, key, (unsigned)steady);

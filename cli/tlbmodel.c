@@ -5,27 +5,34 @@
 
 #include "base/bits.h"
 
-/* The flags of a run, moved to where an entry has its own. */
-#define RUN_DENIED(e, r) ((e)->x.v & (uint32_t)(r)->flags << 24 & TLB_X_DENY_WRITE)
-PF_STATIC_ASSERT(TLB_RUN_WRITE << 24 == TLB_X_DENY_WRITE, "one `and` tells whether a run may hit");
+#define NO_KEY UINT64_MAX
+
+/* The flags of a run, where a word has them. */
+#define WORD(flags) ((uint32_t)(flags) << TRACE_WORD_FLAGS)
 
 struct tlb_model {
-	struct tlb_level *l1[3]; /* by enum tlb_access; they may be the same */
+	/* By place: who serves data (or loads, if stores have an L1 of their own), or code; and stores. */
+	struct tlb_seat seat[2 * TLB_SEATS], store[2 * TLB_SEATS];
+	uint64_t key[TRACE_WORD_PLACES]; /* NO_KEY: the place has no page */
+	bool tag[TRACE_WORD_PLACES];
+	struct tlb_entry nowhere; /* where a seat points that has no entry */
+	struct tlb_level *l1[3];  /* by enum tlb_access; they may be the same */
 	struct tlb_level *l2[TLB_SIDES];
 	struct tlb_level *walk[TLB_WALK_LEVELS];
 	uint32_t walk_last[TLB_WALK_LEVELS]; /* slot used last: a guess */
 	uint64_t now;
 	struct tlb_counters count[TLB_SIDES];
-	uint64_t dropped;
+	uint64_t tagged, dropped;
 	bool walk_caches;     /* there are some */
 	uint8_t level_of[64]; /* level of the table that holds a leaf of 2^n bytes */
-	bool no_instr;        /* l1[TLB_EXEC] is there for the fast path, and stays empty */
 	tlb_xlate_fn *xlate;
 	void *ctx;
 	struct tlb_cfg cfg;
-	struct tlb_level store[5 + TLB_WALK_LEVELS];
-	unsigned nr_store;
+	struct tlb_level level[5 + TLB_WALK_LEVELS];
+	unsigned nr_levels;
 };
+PF_STATIC_ASSERT(
+	TRACE_WORD_DATA == 0 && TRACE_WORD_CODE == TLB_SEATS, "a level's places are its seats");
 
 static unsigned table_shift(const struct tlb_cfg *cfg, unsigned level)
 {
@@ -101,18 +108,37 @@ const char *tlbmodel_check(const struct tlb_cfg *cfg)
 
 static bool make_level(struct tlb_model *m, const struct tlb_level_cfg *cfg, struct tlb_level **l)
 {
-	*l = &m->store[m->nr_store];
+	*l = &m->level[m->nr_levels];
 	if (!tlb_level_init(*l, cfg))
 		return false;
-	m->nr_store++;
+	m->nr_levels++;
 	return true;
 }
 
-/* Stands where there is no level, for code that looks before it asks; nothing is inserted. */
-static const struct tlb_level_cfg no_level = {
-	.narrays = 1,
-	.array[0] = {.entries = 1, .sizes = 1 << 12},
-};
+/* Nobody has a seat yet, and those that nobody will ever have deny all or nothing. */
+static bool make_seats(struct tlb_model *m)
+{
+	const struct tlb_seat none = {.deny = UINT32_MAX, .e = &m->nowhere};
+	struct tlb_seat data = none, store = none;
+	bool split = m->l1[TLB_WRITE] != m->l1[TLB_READ], ok;
+
+	if (split) {
+		data.deny = WORD(TLB_RUN_READ);
+		store.deny = WORD(TLB_RUN_WRITE);
+	}
+	ok = tlb_level_seats(m->l1[TLB_READ], m->seat, data);
+	for (unsigned i = TRACE_WORD_CODE; i < 2 * TLB_SEATS; i++) {
+		m->seat[i] = none;
+		m->store[i].e = &m->nowhere;
+	}
+	if (m->l1[TLB_EXEC])
+		ok = ok && tlb_level_seats(m->l1[TLB_EXEC], &m->seat[TRACE_WORD_CODE], none);
+	if (split)
+		ok = ok && tlb_level_seats(m->l1[TLB_WRITE], m->store, store);
+	for (unsigned i = 0; i < TRACE_WORD_PLACES; i++)
+		m->key[i] = NO_KEY;
+	return ok;
+}
 
 struct tlb_model *tlbmodel_new(const struct tlb_cfg *cfg, tlb_xlate_fn *xlate, void *ctx)
 {
@@ -128,8 +154,8 @@ struct tlb_model *tlbmodel_new(const struct tlb_cfg *cfg, tlb_xlate_fn *xlate, v
 	m->l1[TLB_WRITE] = m->l1[TLB_READ];
 	if (cfg->l1st.narrays)
 		ok = ok && make_level(m, &cfg->l1st, &m->l1[TLB_WRITE]);
-	m->no_instr = !cfg->l1i.narrays;
-	ok = ok && make_level(m, m->no_instr ? &no_level : &cfg->l1i, &m->l1[TLB_EXEC]);
+	if (cfg->l1i.narrays)
+		ok = ok && make_level(m, &cfg->l1i, &m->l1[TLB_EXEC]);
 	if (cfg->l2.narrays)
 		ok = ok && make_level(m, &cfg->l2, &m->l2[TLB_DATA]);
 	m->l2[TLB_INSTR] = m->l2[TLB_DATA];
@@ -146,7 +172,7 @@ struct tlb_model *tlbmodel_new(const struct tlb_cfg *cfg, tlb_xlate_fn *xlate, v
 		while (m->level_of[leaf] + 1 < cfg->levels &&
 			table_shift(cfg, m->level_of[leaf] + 1u) <= leaf)
 			m->level_of[leaf]++;
-	if (!ok) {
+	if (!ok || !make_seats(m)) {
 		tlbmodel_free(m);
 		return NULL;
 	}
@@ -157,8 +183,8 @@ void tlbmodel_free(struct tlb_model *m)
 {
 	if (!m)
 		return;
-	for (unsigned i = 0; i < m->nr_store; i++)
-		tlb_level_free(&m->store[i]);
+	for (unsigned i = 0; i < m->nr_levels; i++)
+		tlb_level_free(&m->level[i]);
 	free(m);
 }
 
@@ -210,6 +236,7 @@ static void allow_write(struct tlb_level *l, uint64_t key, tlb_xlate_t x)
 	if (slot == TLB_NO_SLOT)
 		return;
 	e = &l->ent[slot];
+	tlb_unseat(l, slot);
 	e->x.v = (e->x.v & ~TLB_X_DENY_WRITE) | (x.v & TLB_X_DENY_WRITE);
 }
 
@@ -280,134 +307,230 @@ static inline __attribute__((always_inline)) struct tlb_entry *access_one(
 	count->l1_miss++;
 	slot = tlb_level_insert(l1, key, x, cap, ++m->now, &in_l1);
 out:
-	l1->hint[tlb_hint_of(key)] = (uint16_t)slot;
 	return &l1->ent[slot];
 }
 
+/* ---- runs ---- */
+
+/* The entry serves the place from now on. */
+static void sit(struct tlb_level *l, unsigned place, struct tlb_entry *e, bool tag)
+{
+	unsigned i = place % TLB_SEATS;
+	uint64_t weight = 1 | (uint64_t) !!(e->x.v & TLB_X_FOLDED) << 32;
+
+	l->seated[e - l->ent] |= UINT64_C(1) << i;
+	l->seat[i] = (struct tlb_seat){
+		.deny = e->x.v & TLB_X_DENY_WRITE ? WORD(TLB_RUN_WRITE) : 0,
+		.tag = tag ? UINT32_MAX : 0,
+		.e = e,
+		.weight = weight,
+		.instr = place >= TRACE_WORD_CODE ? weight : 0,
+	};
+}
+
+static struct tlb_entry *access_and_sit(
+	struct tlb_model *m, unsigned place, enum tlb_access access, struct tlb_counters *count)
+{
+	struct tlb_entry *e = access_one(m, m->key[place], access, count);
+
+	if (e)
+		sit(m->l1[access], place, e, m->tag[place]);
+	return e;
+}
+
 /* The second access of a run that may do anything: a write after reads, or a read after a write. */
-static __attribute__((noinline)) void run_second(
-	struct tlb_model *m, uint64_t key, enum tlb_access access)
+static void run_second(struct tlb_model *m, unsigned place, enum tlb_access access)
 {
 	/* The accesses before one that failed were done, but how many is not known. */
-	if (!access_one(m, key, access, &m->count[TLB_DATA]))
+	if (!access_and_sit(m, place, access, &m->count[TLB_DATA]))
 		m->count[TLB_DATA].failed++;
 }
 
-/* A run that the fast path did not serve: at most one access of each kind does anything. */
-static __attribute__((noinline)) void run_slow(
-	struct tlb_model *m, const struct tlb_run *r, uint64_t key)
+/* A run that the seats did not serve: at most one access of each kind does anything. */
+void tlbmodel_run_long(struct tlb_model *m, trace_word word, uint64_t accesses)
 {
-	enum tlb_access access = r->flags & TLB_RUN_EXEC          ? TLB_EXEC
-				 : r->flags & TLB_RUN_WRITE_FIRST ? TLB_WRITE
-								  : TLB_READ;
+	unsigned place = trace_word_place(word);
+	uint32_t flags = trace_word_flags(word);
+	enum tlb_access access = flags & TLB_RUN_EXEC          ? TLB_EXEC
+				 : flags & TLB_RUN_WRITE_FIRST ? TLB_WRITE
+							       : TLB_READ;
 	struct tlb_counters *count = &m->count[access == TLB_EXEC ? TLB_INSTR : TLB_DATA];
 	const struct tlb_entry *e;
 
-	count->accesses += r->count;
-	if (access == TLB_EXEC && m->no_instr)
+	count->accesses += accesses;
+	if (m->tag[place])
+		m->tagged += accesses;
+	if (!m->l1[access]) {
+		/* Counted, and that is all, from now on. */
+		m->seat[place].deny = 0;
+		m->seat[place].tag = m->tag[place] ? UINT32_MAX : 0;
+		m->seat[place].weight = m->seat[place].instr = 1;
 		return;
-	e = access_one(m, key, access, count);
+	}
+	e = access_and_sit(m, place, access, count);
 	if (!e) {
-		count->failed += r->count;
+		count->failed += accesses;
 		return;
 	}
 	if (e->x.v & TLB_X_FOLDED)
-		count->folded += r->count;
+		count->folded += accesses;
 	/* The entry that served the first access serves the others, unless they look elsewhere or it denies. */
-	if (access == TLB_READ && (r->flags & TLB_RUN_WRITE) &&
+	if (access == TLB_READ && (flags & TLB_RUN_WRITE) &&
 		(m->l1[TLB_READ] != m->l1[TLB_WRITE] || (e->x.v & TLB_X_DENY_WRITE)))
-		run_second(m, key, TLB_WRITE);
-	if (access == TLB_WRITE && (r->flags & TLB_RUN_READ) && m->l1[TLB_READ] != m->l1[TLB_WRITE])
-		run_second(m, key, TLB_READ);
+		run_second(m, place, TLB_WRITE);
+	if (access == TLB_WRITE && (flags & TLB_RUN_READ) && m->l1[TLB_READ] != m->l1[TLB_WRITE])
+		run_second(m, place, TLB_READ);
 }
 
-/* ---- the fast path ---- */
-
-/* The level is the same for every data access: one lookup serves a run. */
-static void run_shared(struct tlb_model *m, const struct tlb_run *runs, size_t nr)
+/* False: the word is none that can be played. */
+static __attribute__((noinline)) bool run_slow(struct tlb_model *m, trace_word word)
 {
-	struct tlb_level *const data = m->l1[TLB_READ], *const instr = m->l1[TLB_EXEC];
-	/* Of both sides, and of instructions alone. */
-	uint64_t all = 0, folded = 0, instr_all = 0, instr_folded = 0, now = m->now;
+	unsigned place = trace_word_place(word);
 
-	for (const struct tlb_run *r = runs, *end = runs + nr; r < end; r++) {
-		uint64_t key = (uint64_t)r->asid << TLB_ASID_SHIFT | r->page, count = r->count;
-		struct tlb_level *l = r->flags & TLB_RUN_EXEC ? instr : data;
-		struct tlb_entry *e = &l->ent[l->hint[tlb_hint_of(key)]];
+	if (place >= TRACE_WORD_PLACES || m->key[place] == NO_KEY)
+		return false;
+	tlbmodel_run_long(m, word, trace_word_count(word));
+	return true;
+}
 
-		if (PF_LIKELY(!(((key & e->mask) ^ e->base) | RUN_DENIED(e, r)))) {
-			uint64_t is_instr = -(uint64_t)(l == instr);
+/* Sums of what seats served: accesses in the lower half, those through folded translations in the upper. */
+struct served {
+	uint64_t all, instr, tagged;
+};
 
-			e->stamp = ++now;
-			all += count;
-			instr_all += count & is_instr;
-			count &= -(uint64_t) !!(e->x.v & TLB_X_FOLDED);
-			folded += count;
-			instr_folded += count & is_instr;
-		} else {
+static void add_served(struct tlb_model *m, const struct served *s)
+{
+	uint64_t data = s->all - s->instr;
+
+	m->count[TLB_DATA].accesses += (uint32_t)data;
+	m->count[TLB_DATA].folded += data >> 32;
+	m->count[TLB_INSTR].accesses += (uint32_t)s->instr;
+	m->count[TLB_INSTR].folded += s->instr >> 32;
+	m->tagged += s->tagged;
+}
+
+/* The sums of so many words do not leave their halves. */
+#define PIECE 4096u
+PF_STATIC_ASSERT((uint64_t)PIECE *TRACE_WORD_LOW <= UINT32_MAX, "PIECE words fit");
+
+/* The level is the same for every data access: one seat serves a run. */
+static size_t run_shared(struct tlb_model *m, const trace_word *words, size_t nr)
+{
+	const trace_word *w = words, *end = words + nr;
+	struct served sum = {0};
+	uint64_t now = m->now;
+
+	for (; w < end; w++) {
+		const struct tlb_seat *s = &m->seat[trace_word_place(*w)];
+		uint64_t count = trace_word_count(*w);
+
+		if (PF_UNLIKELY(*w & s->deny)) {
 			m->now = now;
-			run_slow(m, r, key);
+			if (!run_slow(m, *w))
+				break;
 			now = m->now;
+			continue;
 		}
+		s->e->stamp = ++now;
+		sum.all += count * s->weight;
+		sum.instr += s->instr;
+		sum.tagged += count & s->tag;
 	}
 	m->now = now;
-	m->count[TLB_DATA].accesses += all - instr_all;
-	m->count[TLB_DATA].folded += folded - instr_folded;
-	m->count[TLB_INSTR].accesses += instr_all;
-	m->count[TLB_INSTR].folded += instr_folded;
+	add_served(m, &sum);
+	return (size_t)(w - words);
 }
 
 /* Stores have an L1 of their own. */
-static void run_split(struct tlb_model *m, const struct tlb_run *runs, size_t nr)
+static size_t run_split(struct tlb_model *m, const trace_word *words, size_t nr)
 {
-	for (const struct tlb_run *r = runs, *end = runs + nr; r < end; r++) {
-		uint64_t key = (uint64_t)r->asid << TLB_ASID_SHIFT | r->page;
-		unsigned hint = tlb_hint_of(key);
-		struct tlb_counters *count = &m->count[TLB_DATA];
-		struct tlb_entry *rd = &m->l1[TLB_READ]->ent[m->l1[TLB_READ]->hint[hint]];
-		struct tlb_entry *wr = &m->l1[TLB_WRITE]->ent[m->l1[TLB_WRITE]->hint[hint]];
-		struct tlb_entry *first = r->flags & TLB_RUN_WRITE_FIRST ? wr : rd;
-		uint64_t miss = 0;
+	const trace_word *w = words, *end = words + nr;
+	struct served sum = {0};
 
-		if (r->flags & TLB_RUN_EXEC) {
-			count = &m->count[TLB_INSTR];
-			first = rd = &m->l1[TLB_EXEC]->ent[m->l1[TLB_EXEC]->hint[hint]];
-		}
-		if ((r->flags & TLB_RUN_READ) || !(r->flags & TLB_RUN_WRITE))
-			miss = (key & rd->mask) ^ rd->base;
-		if (r->flags & TLB_RUN_WRITE)
-			miss |= ((key & wr->mask) ^ wr->base) | (wr->x.v & TLB_X_DENY_WRITE);
-		if (miss) {
-			run_slow(m, r, key);
+	for (; w < end; w++) {
+		const struct tlb_seat *load = &m->seat[trace_word_place(*w)], *first = load;
+		const struct tlb_seat *store = &m->store[trace_word_place(*w)];
+		uint64_t count = trace_word_count(*w);
+
+		if (*w & (load->deny | store->deny)) {
+			if (!run_slow(m, *w))
+				break;
 			continue;
 		}
 		/* Two levels: their order does not matter. */
 		m->now++;
-		if ((r->flags & TLB_RUN_READ) || !(r->flags & TLB_RUN_WRITE))
-			rd->stamp = m->now;
-		if (r->flags & TLB_RUN_WRITE)
-			wr->stamp = m->now;
-		count->accesses += r->count;
-		count->folded += first->x.v & TLB_X_FOLDED ? r->count : 0;
+		if (*w & WORD(TLB_RUN_READ | TLB_RUN_EXEC))
+			load->e->stamp = m->now;
+		if (*w & WORD(TLB_RUN_WRITE))
+			store->e->stamp = m->now;
+		if (*w & WORD(TLB_RUN_WRITE_FIRST))
+			first = store;
+		sum.all += count * first->weight;
+		sum.instr += load->instr;
+		sum.tagged += count & first->tag;
+	}
+	add_served(m, &sum);
+	return (size_t)(w - words);
+}
+
+size_t tlbmodel_run(struct tlb_model *m, const trace_word *words, size_t nr)
+{
+	bool shared = m->l1[TLB_WRITE] == m->l1[TLB_READ];
+
+	for (size_t at = 0; at < nr;) {
+		size_t n = pf_min(nr - at, PIECE), done;
+
+		done = shared ? run_shared(m, words + at, n) : run_split(m, words + at, n);
+		at += done;
+		if (done < n)
+			return at;
+	}
+	return nr;
+}
+
+/* ---- places ---- */
+
+static void leave(struct tlb_level *l, unsigned place)
+{
+	struct tlb_seat *s = &l->seat[place % TLB_SEATS];
+
+	if (s->e != l->vacant.e)
+		l->seated[s->e - l->ent] &= ~(UINT64_C(1) << place % TLB_SEATS);
+	*s = l->vacant;
+}
+
+void tlbmodel_displace(struct tlb_model *m, unsigned place)
+{
+	if (m->key[place] == NO_KEY)
+		return;
+	m->key[place] = NO_KEY;
+	if (place < TRACE_WORD_CODE) {
+		leave(m->l1[TLB_READ], place);
+		if (m->l1[TLB_WRITE] != m->l1[TLB_READ])
+			leave(m->l1[TLB_WRITE], place);
+	} else if (m->l1[TLB_EXEC]) {
+		leave(m->l1[TLB_EXEC], place);
+	} else {
+		m->seat[place].deny = UINT32_MAX;
 	}
 }
 
-void tlbmodel_run(struct tlb_model *m, const struct tlb_run *runs, size_t nr)
+void tlbmodel_displace_all(struct tlb_model *m)
 {
-	if (m->l1[TLB_WRITE] == m->l1[TLB_READ])
-		run_shared(m, runs, nr);
-	else
-		run_split(m, runs, nr);
+	for (unsigned i = 0; i < TRACE_WORD_PLACES; i++)
+		tlbmodel_displace(m, i);
 }
 
-void tlbmodel_run_all(
-	struct tlb_model *const *models, unsigned nr_models, const struct tlb_run *runs, size_t nr)
+void tlbmodel_place(struct tlb_model *m, unsigned place, uint64_t page, unsigned asid, bool tagged)
 {
-	enum { PIECE = 8192 }; /* 128 KiB of runs */
+	tlbmodel_displace(m, place);
+	m->key[place] = (uint64_t)asid << TLB_ASID_SHIFT | page;
+	m->tag[place] = tagged;
+}
 
-	for (size_t at = 0; at < nr; at += PIECE)
-		for (unsigned i = 0; i < nr_models; i++)
-			tlbmodel_run(models[i], runs + at, pf_min(PIECE, nr - at));
+uint64_t tlbmodel_tagged(const struct tlb_model *m)
+{
+	return m->tagged;
 }
 
 /* ---- invalidation ---- */
@@ -415,7 +538,7 @@ void tlbmodel_run_all(
 static void drop_l1(struct tlb_model *m, uint64_t key, uint64_t nr)
 {
 	for (unsigned i = 0; i < 3; i++) {
-		if (i == TLB_WRITE && m->l1[TLB_WRITE] == m->l1[TLB_READ])
+		if (!m->l1[i] || (i == TLB_WRITE && m->l1[TLB_WRITE] == m->l1[TLB_READ]))
 			continue;
 		m->dropped += m->cfg.l1_flushed_by_any ? tlb_level_drop_all(m->l1[i])
 						       : tlb_level_drop(m->l1[i], key, nr);
@@ -439,8 +562,8 @@ void tlbmodel_drop(struct tlb_model *m, unsigned asid, uint64_t page, uint64_t n
 /* asid -1: all of them. */
 static void drop_many(struct tlb_model *m, int64_t asid)
 {
-	for (unsigned i = 0; i < m->nr_store; i++) {
-		struct tlb_level *l = &m->store[i];
+	for (unsigned i = 0; i < m->nr_levels; i++) {
+		struct tlb_level *l = &m->level[i];
 		bool l1 = l == m->l1[TLB_READ] || l == m->l1[TLB_WRITE] || l == m->l1[TLB_EXEC];
 		bool l2 = l == m->l2[TLB_DATA] || l == m->l2[TLB_INSTR];
 		uint64_t dropped;

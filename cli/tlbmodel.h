@@ -3,10 +3,10 @@
  * What a program's page accesses cost a core's TLBs: L1 for instructions, loads and stores, L2, and
  * the walker with its caches. Exact LRU everywhere; no timing, no prefetch, no speculation.
  *
- * Input is runs of accesses to one 4K page. For LRU a run costs what its accesses would: after the
- * first the entry is the most recent one and stays so. A run must be cut where another kind of
- * access (instructions against data) to an entry of the same array comes between, at every change
- * of mappings, and at every switch of thread.
+ * Input is runs of accesses to one 4K page, in words (trace_word.h) that name the page by a place. For
+ * LRU a run costs what its accesses would: after the first the entry is the most recent one and stays so.
+ * A run must be cut where another kind of access (instructions against data) to an entry of the same array
+ * comes between, at every change of mappings, and at every switch of thread.
  *
  * Translations are asked for through a callback, at a miss and at a write through an entry that
  * does not allow one (not writable, or not dirty). The callback may take a page fault there, and
@@ -20,6 +20,7 @@
 #define CLI_TLBMODEL_H
 
 #include "tlb_level.h"
+#include "trace_word.h"
 
 #define TLB_WALK_LEVELS 5
 
@@ -42,20 +43,11 @@ struct tlb_cfg {
 	bool l1_flushed_by_any;
 };
 
-/* Run flags. */
-#define TLB_RUN_READ                                                                               \
-	1u /* some access reads; for cores whose loads and stores have their own L1s  \
-			 */
+/* Flags of a run, as words have them. */
+#define TLB_RUN_READ        1u /* some access reads */
 #define TLB_RUN_WRITE       2u /* some access writes */
 #define TLB_RUN_WRITE_FIRST 4u /* the first access writes; WRITE is set too */
-#define TLB_RUN_EXEC        8u /* instruction fetches; excludes the others */
-
-struct tlb_run {
-	uint64_t page; /* address >> 12 */
-	uint32_t count;
-	uint16_t flags;
-	uint16_t asid;
-};
+#define TLB_RUN_EXEC        8u /* instruction fetches, at a place for code; excludes the others */
 
 enum tlb_access { TLB_READ, TLB_WRITE, TLB_EXEC };
 
@@ -83,11 +75,20 @@ const char *tlbmodel_check(const struct tlb_cfg *cfg);
 struct tlb_model *tlbmodel_new(const struct tlb_cfg *cfg, tlb_xlate_fn *xlate, void *ctx);
 void tlbmodel_free(struct tlb_model *m);
 
-/* Play runs in order. Not to be called from the callback. */
-void tlbmodel_run(struct tlb_model *m, const struct tlb_run *runs, size_t nr);
-/* The same for several models, in pieces small enough that they stay in the host's cache. */
-void tlbmodel_run_all(
-	struct tlb_model *const *models, unsigned nr_models, const struct tlb_run *runs, size_t nr);
+/*
+ * Play words in order, up to one that is no run or names a place that has no page. How many were played. Not
+ * to be called from the callback.
+ */
+size_t tlbmodel_run(struct tlb_model *m, const trace_word *words, size_t nr);
+/* One run of so many accesses, whatever the word says. Its place has a page. */
+void tlbmodel_run_long(struct tlb_model *m, trace_word word, uint64_t accesses);
+
+/* The place stands for that page of an address space. Accesses to tagged ones are counted by themselves. */
+void tlbmodel_place(struct tlb_model *m, unsigned place, uint64_t page, unsigned asid, bool tagged);
+/* The place has no page. */
+void tlbmodel_displace(struct tlb_model *m, unsigned place);
+void tlbmodel_displace_all(struct tlb_model *m);
+uint64_t tlbmodel_tagged(const struct tlb_model *m);
 
 /*
  * Invalidate nr 4K pages of an address space, or all of it, or everything. `tables`: walk caches

@@ -7,44 +7,44 @@
 #include <string.h>
 
 /* Fast decoding may run past a section before the section's end is checked, by a byte an op at most. */
-#define RAW_PAD (BATCH_RUNS + 64u)
+#define RAW_PAD (BATCH_OPS + 64u)
 
-/* What an op says of a run: count | flags << 32, or nothing if `other`: then a byte of counts does. */
-struct op_info {
-	uint64_t meta;
-	uint8_t place, other, special;
+/* In a word that decoding makes: it cannot be taken as it is. Fewer than 128 accesses leave the bit free. */
+#define WORD_SLOW (UINT32_C(1) << 31)
+
+/* What a byte of the counts section adds to the word of its run; with WORD_SLOW: a varint follows. */
+static uint32_t count_table[256];
+
+/* The words of data runs of one page, by the bits above the place: fewest accesses, and what they are. */
+static const uint32_t kinds[4] = {
+	1u << TRACE_WORD_COUNT | TRACE_RUN_READ << TRACE_WORD_FLAGS,
+	1u << TRACE_WORD_COUNT | (TRACE_RUN_WRITE | TRACE_RUN_WRITE_FIRST) << TRACE_WORD_FLAGS,
+	2u << TRACE_WORD_COUNT | (TRACE_RUN_READ | TRACE_RUN_WRITE) << TRACE_WORD_FLAGS,
+	2u << TRACE_WORD_COUNT | (TRACE_RUN_READ | TRACE_RUN_WRITE | TRACE_RUN_WRITE_FIRST)
+					 << TRACE_WORD_FLAGS,
 };
-
-static struct op_info op_table[256];
-static uint64_t count_table[256];
-/* In count_table: a varint follows. */
-#define META_MORE (UINT64_C(1) << 63)
 
 static __attribute__((constructor)) void fill_tables(void)
 {
-	static const uint64_t kinds[4] = {
-		1 | (uint64_t)TRACE_RUN_READ << 32,
-		1 | (uint64_t)(TRACE_RUN_WRITE | TRACE_RUN_WRITE_FIRST) << 32,
-		2 | (uint64_t)(TRACE_RUN_READ | TRACE_RUN_WRITE) << 32,
-		2 | (uint64_t)(TRACE_RUN_READ | TRACE_RUN_WRITE | TRACE_RUN_WRITE_FIRST) << 32,
-	};
+	for (unsigned b = 0; b < 256; b++)
+		count_table[b] = (kinds[b >> 6] + ((b & 63) << TRACE_WORD_COUNT)) |
+				 ((b & 63) == TRACE_COUNT_MORE ? WORD_SLOW : 0);
+}
 
-	for (unsigned b = 0; b < 256; b++) {
-		struct op_info *op = &op_table[b];
-
-		count_table[b] =
-			(kinds[b >> 6] + (b & 63)) | ((b & 63) == TRACE_COUNT_MORE ? META_MORE : 0);
-		if (b < TRACE_OP_CODE) {
-			op->meta = b < TRACE_OP_OTHER ? kinds[b >> 6] : 0;
-			op->place = b & (TRACE_DATA_PLACES - 1);
-			op->other = b >= TRACE_OP_OTHER;
-		} else if (b < TRACE_OP_NEW_CODE) {
-			op->meta = 1 | (uint64_t)TRACE_RUN_CODE << 32;
-			op->place = (uint8_t)(TRACE_DATA_PLACES + (b - TRACE_OP_CODE));
-		} else {
-			op->special = 1;
-		}
+/*
+ * The words that ops stand for, while each place holds a page; WORD_SLOW for all others. Those of ops whose
+ * counts byte says what they are have their place alone.
+ */
+static void place_filled(struct cursor *c, unsigned place)
+{
+	if (place >= TRACE_WORD_CODE) {
+		c->words[TRACE_OP_CODE + place - TRACE_WORD_CODE] =
+			place | 1u << TRACE_WORD_COUNT | TRACE_RUN_CODE << TRACE_WORD_FLAGS;
+		return;
 	}
+	c->words[place] = kinds[0] | place;
+	c->words[TRACE_OP_WRITE + place] = kinds[1] | place;
+	c->words[TRACE_OP_OTHER + place] = place;
 }
 
 /* Loads the cursor's next chunk. */
@@ -87,8 +87,8 @@ int trace_load_chunk(struct trace_reader *r, struct cursor *c)
 	c->counts_end = c->pages = c->counts + k->raw[TRACE_COUNTS];
 	c->pages_end = c->events = c->pages + k->raw[TRACE_PAGES];
 	c->events_end = c->events + k->raw[TRACE_EVENTS];
-	for (size_t i = 0; i < TRACE_DATA_PLACES + TRACE_CODE_PLACES; i++)
-		c->table[i] = NO_PAGE;
+	for (size_t i = 0; i < 256; i++)
+		c->words[i] = WORD_SLOW;
 	c->last_data = c->last_code = 0;
 	c->code_place = 0;
 	c->prefix = 0;
@@ -168,100 +168,172 @@ int trace_decode_event(struct trace_reader *r, struct cursor *c)
 	return 1;
 }
 
-static int new_page(struct trace_reader *r, struct cursor *c, uint64_t *last, uint64_t *place)
+/* The next page of the pages section goes to a place. Words that say so, or NULL. */
+static trace_word *new_page(
+	struct trace_reader *r, struct cursor *c, uint64_t *last, unsigned place, trace_word *out)
 {
 	uint64_t delta;
 	const uint8_t *p = trace_get_varint(c->pages, c->pages_end, &delta);
 
-	if (!p)
-		return bad_chunk(r, c, "the page numbers run out");
+	if (!p) {
+		bad_chunk(r, c, "the page numbers run out");
+		return NULL;
+	}
 	c->pages = p;
 	*last += (uint64_t)trace_unzigzag(delta);
-	if (*last >= NO_PAGE)
-		return bad_chunk(r, c, "a page lies beyond every address space");
-	*place = *last;
-	return 0;
+	if (*last >= NO_PAGE) {
+		bad_chunk(r, c, "a page lies beyond every address space");
+		return NULL;
+	}
+	place_filled(c, place);
+	*out++ = TRACE_WORD_PAGE | place << TRACE_WORD_COUNT;
+	*out++ = (uint32_t)*last;
+	*out++ = (uint32_t)(*last >> 32);
+	return out;
+}
+
+/* A run with all that can be the matter with it: no page, a count that goes on, the kernel's. */
+static trace_word *slow_run(struct trace_reader *r, struct cursor *c, uint8_t op, trace_word *out)
+{
+	uint32_t word = c->words[op];
+	uint64_t more = 0;
+
+	if (word & WORD_SLOW) {
+		bad_chunk(r, c, "a run names an empty place of the table");
+		return NULL;
+	}
+	if (op >= TRACE_OP_OTHER && op < TRACE_OP_CODE) {
+		uint32_t count = count_table[*c->counts++];
+
+		if (count & WORD_SLOW) {
+			c->counts = c->counts > c->counts_end
+					    ? NULL
+					    : trace_get_varint(c->counts, c->counts_end, &more);
+			if (!c->counts || more > UINT32_MAX - 128u) {
+				bad_chunk(r, c, "a run's count is cut off or too large");
+				return NULL;
+			}
+			count &= ~WORD_SLOW;
+		}
+		word += count;
+	}
+	more += trace_word_count(word);
+	word = (word & ((1u << TRACE_WORD_COUNT) - 1)) | c->prefix << TRACE_WORD_FLAGS;
+	c->prefix = 0;
+	if (more > TRACE_WORD_LOW)
+		*out++ = TRACE_WORD_MORE | (uint32_t)(more >> 20) << TRACE_WORD_COUNT;
+	*out++ = word | (uint32_t)(more & TRACE_WORD_LOW) << TRACE_WORD_COUNT;
+	return out;
+}
+
+/*
+ * One op by the long way; c->ops is behind it. NULL after an error. An event is the caller's.
+ */
+static trace_word *slow_op(struct trace_reader *r, struct cursor *c, uint8_t op, trace_word *out)
+{
+	unsigned place = TRACE_WORD_CODE + c->code_place;
+
+	switch (op) {
+	case TRACE_OP_NEW_DATA:
+		if (c->ops == c->ops_end || *c->ops >= TRACE_DATA_PLACES) {
+			bad_chunk(r, c, "a page for no place of the table");
+			return NULL;
+		}
+		return new_page(r, c, &c->last_data, *c->ops++, out);
+	case TRACE_OP_NEW_CODE:
+		out = new_page(r, c, &c->last_code, place, out);
+		if (out)
+			*out++ = c->words[TRACE_OP_CODE + c->code_place];
+		c->code_place = (c->code_place + 1) % TRACE_CODE_PLACES;
+		return out;
+	case TRACE_OP_KERNEL:
+		c->prefix = TRACE_RUN_KERNEL;
+		return out;
+	}
+	if (op > TRACE_OP_NEW_DATA) {
+		bad_chunk(r, c, "an unknown operation");
+		return NULL;
+	}
+	return slow_run(r, c, op, out);
 }
 
 /*
  * Reads of the counts section may pass its end, by at most a byte an op, into the sections after it
  * or the padding (RAW_PAD); what was read is thrown away by the check that follows.
  */
-ssize_t trace_decode_runs(struct trace_reader *r, struct cursor *c)
+int trace_decode_words(struct trace_reader *r, struct cursor *c, struct trace_batch *b)
 {
 	const uint8_t *ops = c->ops, *counts = c->counts;
-	const uint8_t *stop =
-		(size_t)(c->ops_end - ops) > BATCH_RUNS ? ops + BATCH_RUNS : c->ops_end;
-	struct trace_run *const begin = r->runs, *out = begin;
-	uint64_t accesses = 0, code = 0;
+	const uint8_t *stop = (size_t)(c->ops_end - ops) > BATCH_OPS ? ops + BATCH_OPS : c->ops_end;
+	trace_word *out = r->words;
+	uint64_t accesses = 0, code = 0, runs = 0;
 
-	while (ops < stop) {
-		const struct op_info *op = &op_table[*ops++];
+	while (ops < stop && *ops != TRACE_OP_EVENT) {
+		trace_word *const begin = out;
 
-		if (PF_TRACE_UNLIKELY(op->special)) {
-			uint8_t b = ops[-1];
+		/* A prefix is for the long way. */
+		for (const uint8_t *const end = c->prefix ? ops : stop; ops < end; ops++) {
+			uint32_t other = -(uint32_t)((*ops & 0xc0) == TRACE_OP_OTHER);
+			uint32_t word = c->words[*ops] + (count_table[*counts] & other);
 
-			c->ops = ops;
-			if (b == TRACE_OP_NEW_DATA) {
-				if (ops == c->ops_end || *ops >= TRACE_DATA_PLACES)
-					return bad_chunk(r, c, "a page for no place of the table");
-				if (new_page(r, c, &c->last_data, &c->table[*ops++]))
-					return -1;
-				continue;
-			}
-			if (b == TRACE_OP_NEW_CODE) {
-				uint64_t *place = &c->table[TRACE_DATA_PLACES + c->code_place];
-				if (new_page(r, c, &c->last_code, place))
-					return -1;
-				c->code_place = (c->code_place + 1) % TRACE_CODE_PLACES;
-				*out++ = (struct trace_run){*place, 1, TRACE_RUN_CODE};
-				code++;
-				continue;
-			}
-			if (b == TRACE_OP_EVENT) {
-				ops--;
+			if (PF_TRACE_UNLIKELY(word & WORD_SLOW))
 				break;
-			}
-			if (b != TRACE_OP_KERNEL)
-				return bad_chunk(r, c, "an unknown operation");
-			c->prefix = TRACE_RUN_KERNEL;
-			continue;
+			counts -= (int32_t)other;
+			accesses += trace_word_count(word);
+			code += word >> 6 & 1;
+			*out++ = word;
 		}
-		uint64_t meta = op->meta + (count_table[*counts] & -(uint64_t)op->other);
-		uint64_t page = c->table[op->place];
+		runs += (size_t)(out - begin);
+		if (ops == stop || *ops == TRACE_OP_EVENT)
+			break;
+		trace_word *const slow = out;
 
-		counts += op->other;
-		if (PF_TRACE_UNLIKELY((meta & META_MORE) || page == NO_PAGE || c->prefix)) {
-			uint64_t more;
-
-			c->ops = ops;
-			if (page == NO_PAGE)
-				return bad_chunk(r, c, "a run names an empty place of the table");
-			if (meta & META_MORE) {
-				counts = counts > c->counts_end
-						 ? NULL
-						 : trace_get_varint(counts, c->counts_end, &more);
-				if (!counts || more > UINT32_MAX - 128u)
-					return bad_chunk(
-						r, c, "a run's count is cut off or too large");
-				meta = (meta & ~META_MORE) + more;
-			}
-			meta |= (uint64_t)c->prefix << 32;
-			c->prefix = 0;
+		c->ops = ops + 1;
+		c->counts = counts;
+		out = slow_op(r, c, *ops, out);
+		if (!out)
+			return -1;
+		ops = c->ops;
+		counts = c->counts;
+		for (const trace_word *w = slow; w < out; w += trace_word_length(*w)) {
+			accesses += trace_word_accesses(w);
+			runs += trace_word_place(*w) != TRACE_WORD_PAGE;
+			code += trace_word_place(*w) < TRACE_WORD_PLACES && (*w >> 6 & 1);
 		}
-		out->page = page;
-		out->count = (uint32_t)meta;
-		out->flags = (uint32_t)(meta >> 32);
-		code += out->flags >> 3 & 1;
-		accesses += out->count & (uint32_t) - (int32_t) !(out->flags & TRACE_RUN_CODE);
-		out++;
 	}
 	c->ops = ops;
 	c->counts = counts;
 	if (counts > c->counts_end)
 		return bad_chunk(r, c, "the counts run out");
-	c->seen_accesses += accesses;
+	b->words = r->words;
+	b->nr_words = (size_t)(out - r->words);
+	b->nr_runs = runs;
+	/* A run of code counts as 1, and is no access of data. */
+	b->accesses = accesses - code;
+	c->seen_accesses += b->accesses;
 	c->seen_code += (uint32_t)code;
-	c->seen_runs += (uint32_t)((size_t)(out - begin) - code);
-	return out - begin;
+	c->seen_runs += (uint32_t)(runs - code);
+	return 0;
+}
+
+/* The same as runs with their pages. */
+void trace_expand(struct trace_reader *r, struct cursor *c, struct trace_batch *b)
+{
+	struct trace_run *run = r->runs;
+
+	for (size_t i = 0; i < b->nr_words; i += trace_word_length(b->words[i])) {
+		const trace_word *w = &b->words[i];
+		trace_word of = *w;
+
+		if (trace_word_place(of) == TRACE_WORD_PAGE) {
+			c->table[trace_word_count(of)] = trace_word_page(w);
+			continue;
+		}
+		if (trace_word_place(of) == TRACE_WORD_MORE)
+			of = w[1];
+		*run++ = (struct trace_run){.page = c->table[trace_word_place(of)],
+			.count = (uint32_t)trace_word_accesses(w),
+			.flags = trace_word_flags(of)};
+	}
+	b->runs = r->runs;
 }

@@ -415,18 +415,17 @@ static const struct trace_event *take_event(struct trace_reader *r, struct curso
 }
 
 /* Decodes from c until something is to be delivered; 0 when the cursor's order may have changed. */
-static int advance(struct trace_reader *r, struct cursor *c, struct trace_batch *b)
+static int advance(struct trace_reader *r, struct cursor *c, struct trace_batch *b, bool runs)
 {
 	if (!c->chunk && trace_load_chunk(r, c))
 		return -1;
 	b->thread = c->thread;
 	b->seq = c->seq;
 	b->time_ns = c->time_ns;
-	b->runs = r->runs;
-	ssize_t n = trace_decode_runs(r, c);
-	if (n < 0)
+	if (trace_decode_words(r, c, b))
 		return -1;
-	b->nr_runs = (size_t)n;
+	if (runs)
+		trace_expand(r, c, b);
 	if (c->ops < c->ops_end && *c->ops == TRACE_OP_EVENT) {
 		c->ops++;
 		if (trace_decode_event(r, c) < 0)
@@ -434,10 +433,10 @@ static int advance(struct trace_reader *r, struct cursor *c, struct trace_batch 
 	}
 	if (c->ops == c->ops_end && (trace_finish_chunk(r, c) || settle(r, c)))
 		return -1;
-	return n > 0;
+	return runs ? b->nr_runs > 0 : b->nr_words > 0;
 }
 
-int trace_next_batch(struct trace_reader *r, struct trace_batch *b)
+static int next(struct trace_reader *r, struct trace_batch *b, bool runs)
 {
 	bool alone;
 
@@ -450,7 +449,7 @@ int trace_next_batch(struct trace_reader *r, struct trace_batch *b)
 			return 0;
 		memset(b, 0, sizeof(*b));
 		if (!c->have_event) {
-			int rc = advance(r, c, b);
+			int rc = advance(r, c, b, runs);
 			if (rc < 0)
 				return -1;
 			if (c->have_event && alone) {
@@ -464,8 +463,17 @@ int trace_next_batch(struct trace_reader *r, struct trace_batch *b)
 		b->thread = c->thread;
 		b->seq = c->seq;
 		b->time_ns = c->event.time_ns;
-		b->runs = r->runs;
 		b->event = take_event(r, c);
 		return b->event ? 1 : -1;
 	}
+}
+
+int trace_next_batch(struct trace_reader *r, struct trace_batch *b)
+{
+	return next(r, b, true);
+}
+
+int trace_next_words(struct trace_reader *r, struct trace_batch *b)
+{
+	return next(r, b, false);
 }

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trace_word.h"
+
 /* File header flags. */
 #define TRACE_F_FORKED   1u /* begins at a fork; the address space was the parent's */
 #define TRACE_F_EXECED   2u /* begins at an exec of the process that the parent stream recorded */
@@ -125,8 +127,11 @@ struct trace_batch {
 	uint32_t thread;
 	uint64_t seq;     /* of the last event before these runs */
 	uint64_t time_ns; /* since the stream began; the nearest mark before the runs */
-	const struct trace_run *runs;
 	size_t nr_runs;
+	uint64_t accesses;            /* of data */
+	const struct trace_run *runs; /* one or the other, as it was asked for */
+	const trace_word *words;
+	size_t nr_words;
 	const struct trace_event *event; /* comes after the runs; NULL if none */
 };
 
@@ -149,6 +154,12 @@ const struct trace_totals *trace_get_totals(const struct trace_reader *r);
  * trace_error() then says why, and every later call answers -1.
  */
 int trace_next_batch(struct trace_reader *r, struct trace_batch *batch);
+/*
+ * The same with words in place of runs (trace_word.h); at most TRACE_BATCH_WORDS. A reader is asked for one or
+ * for the other, from its beginning or a rewind on.
+ */
+int trace_next_words(struct trace_reader *r, struct trace_batch *batch);
+#define TRACE_BATCH_WORDS 16384u
 /* Begin again with the first batch. */
 void trace_rewind(struct trace_reader *r);
 const char *trace_error(const struct trace_reader *r);

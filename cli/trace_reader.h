@@ -9,8 +9,10 @@
 #include <sys/types.h>
 #include <zstd.h>
 
-#define BATCH_RUNS 4096u
-#define NO_PAGE    (UINT64_C(1) << 52)
+/* Ops decoded at once; each is at most a page and a run, or a run of many accesses. */
+#define BATCH_OPS   4096u
+#define BATCH_WORDS (4u * BATCH_OPS)
+#define NO_PAGE     (UINT64_C(1) << 52)
 
 struct chunk {
 	uint64_t offset; /* of its header */
@@ -35,12 +37,13 @@ struct cursor {
 	const uint8_t *raw_end; /* of the readable bytes, padding included */
 	const uint8_t *ops, *counts, *pages, *events;
 	const uint8_t *ops_end, *counts_end, *pages_end, *events_end;
-	uint64_t table[TRACE_DATA_PLACES + TRACE_CODE_PLACES];
+	trace_word words[256]; /* by op: the word it stands for */
 	uint64_t last_data, last_code;
 	unsigned code_place;
 	uint32_t prefix;
 	uint32_t seen_runs, seen_code, seen_events;
 	uint64_t seen_accesses;
+	uint64_t table[TRACE_WORD_PLACES]; /* pages of places, for trace_expand() alone */
 };
 
 struct trace_reader {
@@ -60,7 +63,8 @@ struct trace_reader {
 	size_t payload_size;
 	struct trace_event event;
 	char text[TRACE_EVENT_MAX_TEXT + 1];
-	struct trace_run runs[BATCH_RUNS];
+	struct trace_run runs[BATCH_OPS];
+	trace_word words[BATCH_WORDS];
 };
 
 /* Sets the error to FILE: offset N: message, unless one is set; returns -1. */
@@ -74,10 +78,12 @@ int trace_load_chunk(struct trace_reader *r, struct cursor *c);
 /* The chunk held what its header claims, no more. Returns 0 or -1. */
 int trace_finish_chunk(struct trace_reader *r, struct cursor *c);
 /*
- * Decodes runs into r->runs until they are BATCH_RUNS, an event is met or the chunk ends. Returns
- * their number or -1.
+ * Decodes runs until BATCH_OPS ops are done, an event is met or the chunk ends: words and their numbers
+ * into *b. Returns 0 or -1.
  */
-ssize_t trace_decode_runs(struct trace_reader *r, struct cursor *c);
+int trace_decode_words(struct trace_reader *r, struct cursor *c, struct trace_batch *b);
+/* Fills b->runs from b->words, which are the next of this cursor. */
+void trace_expand(struct trace_reader *r, struct cursor *c, struct trace_batch *b);
 /* Decodes the event at which decoding runs stopped. Returns 0 or -1. */
 int trace_decode_event(struct trace_reader *r, struct cursor *c);
 

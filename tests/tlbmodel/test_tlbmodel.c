@@ -12,6 +12,7 @@
 
 #include "base/bits.h"
 #include "cli/tlb_presets.h"
+#include "player.h"
 #include "ref.h"
 
 static uint64_t rng_state;
@@ -44,16 +45,14 @@ static struct tlb_model *oracle(const uint8_t *x)
 
 	assert_non_null(p);
 	assert_null(tlbmodel_check(&p->cfg));
-	m = tlbmodel_new(&p->cfg, uniform, (void *)(uintptr_t)x);
+	m = player_new(&p->cfg, uniform, (void *)(uintptr_t)x);
 	assert_non_null(m);
 	return m;
 }
 
 static void play(struct tlb_model *m, uint64_t page, unsigned flags)
 {
-	struct tlb_run r = {.page = page, .count = 1, .flags = (uint16_t)flags};
-
-	tlbmodel_run(m, &r, 1);
+	player_run(m, page, 0, flags, 1);
 }
 
 static void assert_near(uint64_t got, double want, double tolerance)
@@ -85,7 +84,7 @@ static void gups(const uint8_t *x, double n, double want_l2)
 	assert_int_equal(c->folded - warm.folded, x[1] > x[0] ? UPDATES : 0);
 	/* No walk caches: four levels, less those above a 2M leaf. */
 	assert_int_equal(c->walk_loads, c->l2_miss * (x[0] == 12 ? 4 : 3));
-	tlbmodel_free(m);
+	player_free(m);
 }
 
 static void test_gups_4k(void **state)
@@ -118,7 +117,7 @@ static void test_stride(void **state)
 			play(m, 1000 + i % n, TLB_RUN_READ);
 		assert_int_equal(c->l1_miss, n > 48 ? 100 * n : n);
 		assert_int_equal(c->l2_miss, n);
-		tlbmodel_free(m);
+		player_free(m);
 	}
 	/* Consecutive pages fill the 256 sets evenly: L2 turns over at 1281. */
 	for (unsigned n = 1279; n <= 1281; n++) {
@@ -130,7 +129,7 @@ static void test_stride(void **state)
 		assert_int_equal(c->l1_miss, 10 * n);
 		/* One set has six pages for its five ways: those six always miss. */
 		assert_int_equal(c->l2_miss, n > 1280 ? n + 9 * 6 : n);
-		tlbmodel_free(m);
+		player_free(m);
 	}
 	/* The same reach in folded blocks: 48 of them hold 768 pages. */
 	for (unsigned n = 767; n <= 769; n++) {
@@ -140,7 +139,7 @@ static void test_stride(void **state)
 		for (unsigned i = 0; i < 10 * n; i++)
 			play(m, 1024 + i % n, TLB_RUN_READ);
 		assert_int_equal(c->l1_miss, n > 768 ? 49 * 10 : 48);
-		tlbmodel_free(m);
+		player_free(m);
 	}
 }
 
@@ -152,27 +151,27 @@ static void test_sets_384(void **state)
 	const struct tlb_counters *c;
 
 	(void)state;
-	m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
+	m = player_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
 	c = tlbmodel_counters(m, TLB_DATA);
 	for (unsigned i = 0; i < 200 * 10; i++)
 		play(m, 5 + 384 * (i % 200), TLB_RUN_READ);
 	assert_int_equal(c->l2_miss, 2000);
-	tlbmodel_free(m);
-	m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
+	player_free(m);
+	m = player_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
 	c = tlbmodel_counters(m, TLB_DATA);
 	for (unsigned i = 0; i < 200 * 10; i++)
 		play(m, 5 + 512 * (i % 200), TLB_RUN_READ);
 	/* 512 and 384 have the factor 128: three sets of the 384, 8 ways each. All but 24 of 200
 	 * would fit nowhere, and cyclic LRU keeps none. */
 	assert_int_equal(c->l2_miss, 2000);
-	tlbmodel_free(m);
-	m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
+	player_free(m);
+	m = player_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
 	c = tlbmodel_counters(m, TLB_DATA);
 	for (unsigned i = 0; i < 2000 * 10; i++)
 		play(m, 5 + 257 * (i % 2000), TLB_RUN_READ);
 	/* 257 is odd and prime to 3: all sets, five or six pages in each. */
 	assert_int_equal(c->l2_miss, 2000);
-	tlbmodel_free(m);
+	player_free(m);
 }
 
 /* A stream with repeats, as single accesses and as runs. */
@@ -180,37 +179,37 @@ static void runs_equal_raw(const char *preset, const uint8_t *x)
 {
 	enum { N = 400000 };
 	struct tlb_cfg cfg = tlb_preset_find(preset)->cfg;
-	struct tlb_model *raw = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x);
-	struct tlb_model *run = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x);
-	struct tlb_run r = {0};
-	uint64_t page = 0;
+	struct tlb_model *raw = player_new(&cfg, uniform, (void *)(uintptr_t)x);
+	struct tlb_model *run = player_new(&cfg, uniform, (void *)(uintptr_t)x);
+	uint64_t page = 0, count = 0;
+	unsigned flags = 0;
 
 	rng_state = 42;
 	for (unsigned i = 0; i < N; i++) {
 		bool write = rnd() % 3 == 0;
-		uint64_t p = rnd();
+		uint64_t p = rnd(), before = page;
 
 		/* Stay on the page half of the time; else near, or anywhere. */
 		if (p & 1)
 			page = p & 6 ? 5000 + (p >> 8) % 60 : (p >> 8) % 8192;
 		play(raw, page, write ? TLB_RUN_WRITE | TLB_RUN_WRITE_FIRST : TLB_RUN_READ);
-		if (r.count && r.page != page) {
-			tlbmodel_run(run, &r, 1);
-			r.count = 0;
+		if (count && before != page) {
+			player_run(run, before, 0, flags, count);
+			count = 0;
 		}
-		if (!r.count)
-			r = (struct tlb_run){
-				.page = page, .flags = write ? TLB_RUN_WRITE_FIRST : 0};
-		r.count++;
-		r.flags |= write ? TLB_RUN_WRITE : TLB_RUN_READ;
+		if (!count++)
+			flags = write ? TLB_RUN_WRITE_FIRST : 0;
+		flags |= write ? TLB_RUN_WRITE : TLB_RUN_READ;
 	}
-	tlbmodel_run(run, &r, 1);
+	player_run(run, page, 0, flags, count);
+	assert_int_equal(tlbmodel_tagged(raw), tlbmodel_tagged(run));
+	assert_true(tlbmodel_tagged(raw) > N / 4);
 	assert_memory_equal(tlbmodel_counters(raw, TLB_DATA), tlbmodel_counters(run, TLB_DATA),
 		sizeof(struct tlb_counters));
 	assert_int_equal(tlbmodel_counters(run, TLB_DATA)->accesses, N);
 	assert_true(tlbmodel_counters(run, TLB_DATA)->l1_miss > 1000);
-	tlbmodel_free(raw);
-	tlbmodel_free(run);
+	player_free(raw);
+	player_free(run);
 }
 
 static void test_runs(void **state)
@@ -352,7 +351,7 @@ static void against_naive(const struct tlb_cfg *cfg, const char *what, unsigned 
 		fail_msg("%s: %s", what, tlbmodel_check(cfg));
 	world_init(&f);
 	world_init(&n);
-	f.fast = tlbmodel_new(cfg, world_xlate, &f);
+	f.fast = player_new(cfg, world_xlate, &f);
 	n.ref = ref_new(cfg, world_xlate, &n);
 	assert_non_null(f.fast);
 	rng_state = 0xfeedface;
@@ -391,9 +390,8 @@ static void against_naive(const struct tlb_cfg *cfg, const char *what, unsigned 
 								     : TLB_EXEC;
 			static const uint16_t flags[] = {
 				TLB_RUN_READ, TLB_RUN_WRITE | TLB_RUN_WRITE_FIRST, TLB_RUN_EXEC};
-			struct tlb_run r = {page, 1, flags[access], (uint16_t)asid};
 
-			tlbmodel_run(f.fast, &r, 1);
+			player_run(f.fast, page, asid, flags[access], 1);
 			ref_access(n.ref, page, asid, access);
 		}
 		if (step % 4096 == 0)
@@ -404,7 +402,7 @@ static void against_naive(const struct tlb_cfg *cfg, const char *what, unsigned 
 	/* The stream reached what it was made for. */
 	assert_true(c->l1_miss < c->accesses && c->folded && c->failed && c->upgrade);
 	assert_true(!cfg->l2.narrays || c->l2_miss < c->l1_miss);
-	tlbmodel_free(f.fast);
+	player_free(f.fast);
 	ref_free(n.ref);
 }
 
@@ -535,7 +533,7 @@ static void test_walk_loads(void **state)
 
 	(void)state;
 	cfg.walk[1].entries = 2;
-	m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
+	m = player_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
 	c = tlbmodel_counters(m, TLB_DATA);
 	play(m, 0, TLB_RUN_READ);
 	assert_int_equal(c->walk_loads, 4);
@@ -557,7 +555,7 @@ static void test_walk_loads(void **state)
 	tlbmodel_drop(m, 0, 513, 1, true);
 	play(m, 513, TLB_RUN_READ);
 	assert_int_equal(c->walk_loads, 24);
-	tlbmodel_free(m);
+	player_free(m);
 }
 
 /* A block of which the L1 holds only pages, and the L2 the whole. */
@@ -569,7 +567,7 @@ static void test_fracture(void **state)
 
 	(void)state;
 	cfg.l1d.array[0].sizes = 4096;
-	m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_64k_folded);
+	m = player_new(&cfg, uniform, (void *)(uintptr_t)x_64k_folded);
 	c = tlbmodel_counters(m, TLB_DATA);
 	for (unsigned i = 0; i < 32; i++)
 		play(m, i, TLB_RUN_READ);
@@ -582,10 +580,10 @@ static void test_fracture(void **state)
 	assert_int_equal(c->l1_miss, 32);
 	play(m, 5, TLB_RUN_READ);
 	assert_int_equal(c->l2_miss, 3);
-	tlbmodel_free(m);
+	player_free(m);
 
 	/* Pieces of one leaf go together. */
-	m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_2m);
+	m = player_new(&cfg, uniform, (void *)(uintptr_t)x_2m);
 	c = tlbmodel_counters(m, TLB_DATA);
 	for (unsigned i = 0; i < 32; i++)
 		play(m, i, TLB_RUN_READ);
@@ -593,37 +591,63 @@ static void test_fracture(void **state)
 	play(m, 6, TLB_RUN_READ);
 	assert_int_equal(c->l1_miss, 33);
 	assert_int_equal(c->l2_miss, 2);
+	player_free(m);
+}
+
+/* Words end where the model does not know what they mean, and places where they get another page. */
+static void test_places(void **state)
+{
+	enum { R = TLB_RUN_READ << TRACE_WORD_FLAGS | 1 << TRACE_WORD_COUNT };
+	static const trace_word words[] = {
+		R | 3, R | 4, R | 3, TRACE_WORD_PAGE | 5 << TRACE_WORD_COUNT, 7, 0, R | 5, R | 3};
+	struct tlb_cfg cfg = tlb_preset_find("qemu-oracle")->cfg;
+	struct tlb_model *m = tlbmodel_new(&cfg, uniform, (void *)(uintptr_t)x_4k);
+	const struct tlb_counters *c = tlbmodel_counters(m, TLB_DATA);
+
+	(void)state;
+	assert_int_equal(tlbmodel_run(m, words, 8), 0);
+	tlbmodel_place(m, 3, 100, 0, false);
+	assert_int_equal(tlbmodel_run(m, words, 8), 1);
+	tlbmodel_place(m, 4, 101, 0, true);
+	assert_int_equal(tlbmodel_run(m, words + 1, 7), 2);
+	assert_int_equal(c->accesses, 3);
+	assert_int_equal(c->l1_miss, 2);
+	tlbmodel_place(m, 5, 100, 0, false);
+	assert_int_equal(tlbmodel_run(m, words + 6, 2), 2);
+	assert_int_equal(c->l1_miss, 2);
+	tlbmodel_place(m, 3, 102, 0, false);
+	assert_int_equal(tlbmodel_run(m, words + 6, 2), 2);
+	assert_int_equal(c->l1_miss, 3);
+	tlbmodel_displace(m, 3);
+	assert_int_equal(tlbmodel_run(m, words + 6, 2), 1);
+	tlbmodel_displace_all(m);
+	assert_int_equal(tlbmodel_run(m, words + 6, 2), 0);
+	tlbmodel_place(m, 4, 101, 0, true);
+	tlbmodel_run_long(m, words[1], UINT64_C(5) << 30);
+	assert_int_equal(c->l1_miss, 3);
+	assert_int_equal(tlbmodel_tagged(m), 1 + (UINT64_C(5) << 30));
 	tlbmodel_free(m);
 }
 
-/* Several models side by side give what each gives alone. */
-static void test_run_all(void **state)
+/* Full counts, all through folded translations: sums of both are exact. */
+static void test_large_counts(void **state)
 {
 	enum { N = 100000 };
-	struct tlb_run *runs = calloc(N, sizeof(*runs));
-	struct tlb_model *alone[3], *together[3];
+	struct tlb_model *m = oracle(x_64k_folded);
+	const struct tlb_counters *c = tlbmodel_counters(m, TLB_DATA);
+	trace_word *words = malloc(N * sizeof(*words));
 
 	(void)state;
-	rng_state = 7;
+	tlbmodel_place(m, 9, 100, 0, true);
 	for (unsigned i = 0; i < N; i++)
-		runs[i] = (struct tlb_run){.page = rnd() % 3000,
-			.count = 1 + (uint32_t)(rnd() % 9),
-			.flags = TLB_RUN_READ};
-	for (unsigned i = 0; i < 3; i++) {
-		const struct tlb_cfg *cfg = &tlb_presets[i + 2].cfg;
-
-		alone[i] = tlbmodel_new(cfg, uniform, (void *)(uintptr_t)x_4k);
-		together[i] = tlbmodel_new(cfg, uniform, (void *)(uintptr_t)x_4k);
-		tlbmodel_run(alone[i], runs, N);
-	}
-	tlbmodel_run_all(together, 3, runs, N);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_memory_equal(tlbmodel_counters(alone[i], TLB_DATA),
-			tlbmodel_counters(together[i], TLB_DATA), sizeof(struct tlb_counters));
-		tlbmodel_free(alone[i]);
-		tlbmodel_free(together[i]);
-	}
-	free(runs);
+		words[i] =
+			9 | TLB_RUN_READ << TRACE_WORD_FLAGS | TRACE_WORD_LOW << TRACE_WORD_COUNT;
+	assert_int_equal(tlbmodel_run(m, words, N), N);
+	assert_int_equal(c->accesses, (uint64_t)N * TRACE_WORD_LOW);
+	assert_int_equal(c->folded, (uint64_t)N * TRACE_WORD_LOW);
+	assert_int_equal(tlbmodel_tagged(m), (uint64_t)N * TRACE_WORD_LOW);
+	free(words);
+	player_free(m);
 }
 
 int main(void)
@@ -641,7 +665,8 @@ int main(void)
 		cmocka_unit_test(test_preset_list),
 		cmocka_unit_test(test_walk_loads),
 		cmocka_unit_test(test_fracture),
-		cmocka_unit_test(test_run_all),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_large_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
