@@ -206,6 +206,42 @@ PAIR(dropped_and_brought, pages, drop_all, write_first_page, 4)
 PAIR(dropped_and_read, pages, drop_all, read_first_page, 4)
 PAIR(both_drop, pages, drop_all, drop_all, 4)
 
+/*
+ * Another CPU has made a page writable, and this one's TLB does not know: it faults, finds nothing to do, forgets, and then
+ * the store is done.
+ */
+static void spurious_once(void **state)
+{
+	(void)state;
+	for (unsigned f = 0; pf_formats[f]; f++) {
+		struct world w = {
+			.bytes = UINT64_C(8) << 20, .cpus = 2, .features = "", .order = 4};
+
+		world_start(pf_formats[f], &w);
+		assert_int_equal(pf_mmap(&mm, A, PAGES * P, RW, FIXED), A);
+		for (unsigned k = 0; k < 60; k++) {
+			uint64_t faults = 0, value;
+
+			pages();
+			assert_int_equal(pf_fork(&child, &mm, CHILD), 0);
+			pf_mm_exit(&child);
+			machine_retire_asid(CHILD);
+			while (machine_load(A + k % PAGES * P, &value).fault)
+				assert_int_equal(pf_handle_mm_fault(&mm, A + k % PAGES * P, 0),
+					PF_FAULT_DONE);
+			machine_run_on(1);
+			assert_int_equal(world_write(A + k % PAGES * P), PF_FAULT_DONE);
+			machine_run_on(0);
+			for (; machine_store(A + k % PAGES * P, k).fault; faults++)
+				assert_int_equal(world_write(A + k % PAGES * P), PF_FAULT_DONE);
+			assert_true(faults <= 1);
+			world_judge("the store");
+		}
+		assert_true(mm.space.stats.spurious_fault > 0);
+		world_exit(2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +255,7 @@ int main(void)
 		cmocka_unit_test(dropped_and_brought),
 		cmocka_unit_test(dropped_and_read),
 		cmocka_unit_test(both_drop),
+		cmocka_unit_test(spurious_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

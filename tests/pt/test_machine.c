@@ -525,7 +525,7 @@ static void destroyed_as_it_is(void **state)
 	}
 }
 
-/* Both CPUs use a leaf of a higher level, which hardware may mark, and one is in the middle of a store to it, when it is split. */
+/* A leaf of a higher level is split while hardware may mark it: nobody has used it, or a CPU is in the middle of a store. */
 static void split_in_use(void **state)
 {
 	(void)state;
@@ -533,7 +533,7 @@ static void split_in_use(void **state)
 		const uint64_t rw = PF_PTE_R | PF_PTE_W;
 		pf_va_t va = i & 1 ? (UINT64_C(1) << PF_VA_BITS) - PF_LEVEL_SIZE(1) : 0;
 		struct pf_run run;
-		struct machine_fault f;
+		struct machine_fault f = {.fault = true};
 
 		seed = 0xd000 + i;
 		start(features_of(i), 0);
@@ -543,9 +543,10 @@ static void split_in_use(void **state)
 			0);
 		assert_int_equal(pf_pt_query(&pt, va, LEAF, &run), 1);
 		assert_int_equal(run.leaf_size, PF_LEVEL_SIZE(1));
-		machine_touch(va + (7 << 12));
+		pf_port_barrier(PF_BARRIER_PUBLISH);
 		machine_run_on(1);
-		machine_store_begin(va + (5 << 12), 1);
+		if (i & 2)
+			machine_store_begin(va + (5 << 12), 1);
 		machine_run_on(0);
 		if (i < 12)
 			assert_int_equal(pf_pt_protect(&pt, va, 1, PF_PTE_R), 0);
@@ -553,7 +554,8 @@ static void split_in_use(void **state)
 			assert_int_equal(pf_pt_unmap(&pt, va, 1), 0);
 		judge("the split");
 		machine_run_on(1);
-		f = machine_store_end();
+		if (i & 2)
+			f = machine_store_end();
 		machine_run_on(0);
 		judge("the end of a store");
 		machine_check_quiescent(ASID);
@@ -567,26 +569,37 @@ static void split_in_use(void **state)
 	}
 }
 
-/* What was aged and is used again is found young again, once the invalidation has had its time. */
+/*
+ * What was aged and is used again is found young again, once the invalidation has had its time: hardware marks it, or
+ * faults where software does.
+ */
 static void aged_and_used_again(void **state)
 {
 	(void)state;
-	for (unsigned i = 4; i < 8; i++) {
+	for (unsigned i = 0; i < 8; i++) {
 		struct pf_pte_map m;
 		uint64_t value;
 
 		seed = 0xe000 + i;
 		start(features_of(i), 0);
-		if (!(pt.features & PF_FEAT_HAF)) {
-			machine_stop();
-			continue;
-		}
+		/* a walk that nobody asked for would make pages young as well */
+		machine_adversary(false);
 		alloc_data(CHUNK);
 		assert_int_equal(pf_pt_map(&pt, 0, 2 * N, DATA >> 12, PF_PTE_R), 0);
-		pf_port_barrier(PF_BARRIER_PUBLISH);
 		for (unsigned k = 0; k < 100; k++) {
+			unsigned at = k % (2 * N);
+
+			if (!(pt.features & PF_FEAT_HAF)) {
+				pf_pte_t e;
+
+				assert_true(pf_pte_offset_map_lock(&pt, 0, &m));
+				e = pf_pte_set(pf_ptep_get(&m, at), PF_PTE_A);
+				assert_true(pf_ptep_set_access_flags(&m, at, e, false));
+				pf_pte_unmap_unlock(&m);
+			}
+			pf_port_barrier(PF_BARRIER_PUBLISH);
 			machine_run_on(1);
-			assert_false(machine_load((k % (2 * N)) << 12, &value).fault);
+			assert_false(machine_load(at << 12, &value).fault);
 			machine_run_on(0);
 			if (k % 2) {
 				assert_int_equal(pf_pt_age(&pt, 0, 2 * N), 1);
@@ -597,6 +610,11 @@ static void aged_and_used_again(void **state)
 			}
 			pf_port_barrier(PF_BARRIER_COMPLETE);
 			judge("aging");
+			if (pt.features & PF_FEAT_HAF)
+				continue;
+			machine_run_on(1);
+			assert_true(machine_load(at << 12, &value).fault);
+			machine_run_on(0);
 		}
 		assert_int_equal(pf_pt_unmap(&pt, 0, 2 * N), 0);
 		stop(DATA, CHUNK);
