@@ -5,6 +5,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,6 +59,11 @@ bool ours_measure(
 	const struct ours_config *cfg, enum op op, struct samples *s, struct ours_cost *cost);
 /* pf_pt_map and pf_pt_unmap, 256 pages a call. */
 bool ours_measure_pt(const char *format, struct samples *map, struct samples *unmap);
+
+/* ---- replay ---- */
+
+/* Prints rows and adds them; ns per access, without a peer. False if something failed; why is printed. */
+bool replay_rows(json_object *rows);
 
 /* ---- the Linux underneath ---- */
 

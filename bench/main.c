@@ -149,6 +149,8 @@ static int run_all(void *arg)
 		row(r, "pt-map", "4K 256 pages a call", median(&map), -1, NULL);
 		row(r, "pt-unmap", "4K 256 pages a call", median(&unmap), -1, NULL);
 	}
+	if ((!r->only || !strcmp(r->only, "replay")) && !replay_rows(r->rows))
+		return 1;
 	if (r->output && json_object_to_file_ext(r->output, r->rows, JSON_C_TO_STRING_PRETTY)) {
 		fprintf(stderr, "pagefold-bench: %s: cannot write\n", r->output);
 		return 1;
