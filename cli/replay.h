@@ -231,17 +231,13 @@ void replay_xlate_end(struct replay_world *w);
 /* Translate for the TLB model, by faults if need be; ctx is the world. */
 tlb_xlate_t replay_translate(void *ctx, uint64_t page, unsigned asid, enum tlb_access access);
 
-/* Counters before a call of the library, to see what it did to TLBs and tables. */
-struct replay_before {
-	uint64_t tlbi, tlbi_pages, table_free;
-};
-struct replay_before replay_before(void);
-/* The library has changed pages [page, page + nr) (4K pages of the replay) of p, and flushed what had to be. */
-void replay_changed(struct replay_world *w, struct replay_process *p, const struct replay_before *b,
-	uint64_t page, uint64_t nr);
-/* All of p. */
-void replay_changed_all(
-	struct replay_world *w, struct replay_process *p, const struct replay_before *b);
+/* The tables of pages [page, page + nr) of p (4K pages of the replay) may have changed, or all. */
+void replay_changed(
+	struct replay_world *w, const struct replay_process *p, uint64_t page, uint64_t nr);
+void replay_changed_all(struct replay_world *w, const struct replay_process *p);
+/* A TLB operation of the library's, passed on by the port: the model forgets just what it names. */
+struct machine_tlbi;
+void replay_tlbi(void *ctx, const struct machine_tlbi *op);
 
 /* ---- what calls do (replay_event.c) ---- */
 

@@ -73,12 +73,11 @@ static void unmap(struct replay_world *w, struct replay_process *p, uint64_t pag
 	struct replay_segment seg;
 
 	for (; (n = next_piece(p, &page, end, &seg)); page += n) {
-		struct replay_before b = replay_before();
 		uint64_t at = page + (uint64_t)seg.delta;
 
 		if (pf_munmap(&p->mm, at << 12, n << 12))
 			replay_refused(w, "munmap");
-		replay_changed(w, p, &b, at, n);
+		replay_changed(w, p, at, n);
 		untrack(p, page, n, at);
 	}
 }
@@ -92,7 +91,6 @@ static bool map(struct replay_world *w, struct replay_process *p, uint64_t page,
 {
 	unsigned keep =
 		PF_MAP_STACK | PF_MAP_NORESERVE | PF_MAP_POPULATE | PF_MAP_NONBLOCK | PF_MAP_LOCKED;
-	struct replay_before b = replay_before();
 	int64_t at;
 
 	flags &= backing == REPLAY_ANON ? keep : 0;
@@ -112,7 +110,7 @@ static bool map(struct replay_world *w, struct replay_process *p, uint64_t page,
 	if (backing != REPLAY_ANON && pf_madvise(&p->mm, (pf_va_t)at, nr << 12, PF_MADV_NOHUGEPAGE))
 		return replay_fail(
 			w, "a %s cannot be kept to single pages", backing_call(backing, ""));
-	replay_changed(w, p, &b, (uint64_t)at >> 12, nr);
+	replay_changed(w, p, (uint64_t)at >> 12, nr);
 	track(p, page, nr, (uint64_t)at >> 12, backing);
 	return true;
 }
@@ -300,12 +298,11 @@ static void do_mprotect(
 	struct replay_segment seg;
 
 	for (; (n = next_piece(p, &page, end, &seg)); page += n) {
-		struct replay_before b = replay_before();
 		uint64_t at = page + (uint64_t)seg.delta;
 
 		if (pf_mprotect(&p->mm, at << 12, n << 12, e->args[2] & 7))
 			replay_refused(w, "mprotect");
-		replay_changed(w, p, &b, at, n);
+		replay_changed(w, p, at, n);
 	}
 }
 
@@ -316,7 +313,6 @@ static void do_madvise(struct replay_world *w, struct replay_process *p, uint64_
 	struct replay_segment seg;
 
 	for (; (n = next_piece(p, &page, end, &seg)); page += n) {
-		struct replay_before b = replay_before();
 		uint64_t at = page + (uint64_t)seg.delta;
 		char what[32];
 
@@ -328,7 +324,7 @@ static void do_madvise(struct replay_world *w, struct replay_process *p, uint64_
 			snprintf(what, sizeof(what), "madvise %llu", (unsigned long long)advice);
 			replay_refused(w, what);
 		}
-		replay_changed(w, p, &b, at, n);
+		replay_changed(w, p, at, n);
 	}
 }
 
@@ -338,7 +334,6 @@ static bool do_mremap(struct replay_world *w, struct replay_process *p, const st
 	uint64_t page = e->args[0] >> 12, nr = pages(e->args[1]), new_nr = pages(e->args[2]);
 	uint64_t result = (uint64_t)e->result >> 12, from = page, n, at, to = NO_PAGE;
 	unsigned flags = (unsigned)e->args[3] & PF_MREMAP_DONTUNMAP;
-	struct replay_before b;
 	struct replay_segment seg;
 	int64_t got;
 
@@ -367,10 +362,9 @@ static bool do_mremap(struct replay_world *w, struct replay_process *p, const st
 		/* What could grow where it was may have a neighbour here. */
 		flags |= PF_MREMAP_MAYMOVE;
 	}
-	b = replay_before();
 	got = pf_mremap(
 		&p->mm, at << 12, nr << 12, new_nr << 12, flags, to == NO_PAGE ? 0 : to << 12);
-	replay_changed(w, p, &b, at, nr);
+	replay_changed(w, p, at, nr);
 	if (got < 0)
 		return replay_fail(w, "an mremap of %llu pages to %llu fails: error %lld",
 			(unsigned long long)nr, (unsigned long long)new_nr, (long long)-got);
@@ -387,7 +381,6 @@ static bool do_mremap(struct replay_world *w, struct replay_process *p, const st
 static bool do_brk(struct replay_world *w, struct replay_process *p, const struct trace_event *e)
 {
 	uint64_t brk = (uint64_t)e->result, old, new_page;
-	struct replay_before b = replay_before();
 	pf_va_t got;
 
 	if (!p->brk_start) {
@@ -418,7 +411,7 @@ static bool do_brk(struct replay_world *w, struct replay_process *p, const struc
 	} else if (new_page < old) {
 		uint64_t at = new_page + (uint64_t)(p->brk_delta >> 12);
 
-		replay_changed(w, p, &b, at, old - new_page);
+		replay_changed(w, p, at, old - new_page);
 		untrack(p, new_page, old - new_page, at);
 	}
 	return true;

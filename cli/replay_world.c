@@ -120,14 +120,13 @@ static void process_end(struct replay_world *w, struct replay_process *p)
 
 	note_peaks(w);
 	if (p->have_mm) {
-		struct replay_before b = replay_before();
 
 		if (w->loaded == p) {
 			machine_set_root(0, 0, 0);
 			w->loaded = NULL;
 		}
 		pf_mm_exit(&p->mm);
-		replay_changed_all(w, p, &b);
+		replay_changed_all(w, p);
 		machine_retire_asid(p->asid);
 		add_stats(w->result, &p->mm);
 	}
@@ -147,7 +146,6 @@ static void process_end(struct replay_world *w, struct replay_process *p)
 
 static bool process_fork(struct replay_world *w, struct replay_process *p, uint32_t stream)
 {
-	struct replay_before b = replay_before();
 	struct replay_process *child;
 	int err;
 
@@ -165,7 +163,7 @@ static bool process_fork(struct replay_world *w, struct replay_process *p, uint3
 	child->brk_delta = p->brk_delta;
 	replay_layout_copy(&child->layout, &p->layout);
 	replay_layout_copy(&child->placed, &p->placed);
-	replay_changed_all(w, p, &b);
+	replay_changed_all(w, p);
 	w->result->forks++;
 	note_peaks(w);
 	return true;
@@ -283,6 +281,7 @@ static bool world_start(struct replay_world *w)
 	w->walk_shift = c->fmt->pt->page_shift - 12u;
 	if (machine_start(&mc))
 		return replay_fail(w, "the machine does not start: %s", machine_error());
+	machine_watch_tlbi(replay_tlbi, w);
 	err = pf_phys_init(
 		&w->phys, MACHINE_RAM_BASE, c->memory, c->fmt->pt->page_shift, PF_MAX_ORDER);
 	if (!err)

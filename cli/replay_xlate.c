@@ -100,34 +100,28 @@ static void remember(struct replay_world *w, uint64_t key, uint32_t known)
 	*x = known;
 }
 
-/* ---- what the library does to TLBs ---- */
+/* ---- what the library does to tables and TLBs ---- */
 
-struct replay_before replay_before(void)
+void replay_tlbi(void *ctx, const struct machine_tlbi *op)
 {
-	return (struct replay_before){
-		machine_counters.tlbi, machine_counters.tlbi_pages, machine_counters.table_free};
+	struct replay_world *w = ctx;
+
+	if (op->all)
+		tlbmodel_drop_all(w->tlb);
+	else if (op->whole)
+		tlbmodel_drop_asid(w->tlb, op->asid);
+	else
+		tlbmodel_drop(w->tlb, op->asid, op->va >> 12, op->pages, !op->leaf_only);
 }
 
-/*
- * The port counts invalidations and does not pass them on, so their range is the caller's: the pages that
- * the call was about. That forgets nothing that the library's own range would not: a flush lies inside its
- * call's range, and pages of it that the flush leaves out had no translation.
- */
-void replay_changed(struct replay_world *w, struct replay_process *p, const struct replay_before *b,
-	uint64_t page, uint64_t nr)
+void replay_changed(
+	struct replay_world *w, const struct replay_process *p, uint64_t page, uint64_t nr)
 {
-	bool tables = machine_counters.table_free != b->table_free;
-
-	if (machine_counters.tlbi != b->tlbi)
-		tlbmodel_drop(w->tlb, p->asid, page, nr, tables);
 	forget(w, p->asid, page, nr);
 }
 
-void replay_changed_all(
-	struct replay_world *w, struct replay_process *p, const struct replay_before *b)
+void replay_changed_all(struct replay_world *w, const struct replay_process *p)
 {
-	if (machine_counters.tlbi != b->tlbi)
-		tlbmodel_drop_asid(w->tlb, p->asid);
 	forget(w, p->asid, 0, TLB_PAGE_MASK + 1);
 }
 
@@ -147,11 +141,7 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 	enum tlb_access access, enum replay_backing backing)
 {
 	const struct pf_pt_format *pt = w->cfg->fmt->pt;
-	uint64_t block = UINT64_C(1) << (w->walk_shift + pt->cont_shift[0]);
-	uint64_t table = UINT64_C(1) << (w->walk_shift + pt->level_bits),
-		 nr = 1ull << w->walk_shift;
-	struct replay_before b = replay_before();
-	uint64_t flushed;
+	uint64_t table = UINT64_C(1) << (w->walk_shift + pt->level_bits);
 
 	w->result->faults++;
 	w->result->file_faults += backing != REPLAY_ANON;
@@ -170,14 +160,8 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 		w->result->signals++;
 		return false;
 	}
-	/* A page was replaced, or a block taken apart, or (of larger leaves) a table's worth. */
-	flushed = machine_counters.tlbi_pages - b.tlbi_pages;
-	if (flushed > 1)
-		nr = flushed <= 2 * PF_BIT(pt->cont_shift[0]) ? block : table;
-	replay_changed(w, p, &b, page & ~(nr - 1), nr);
-	/* What else changed, a folio's worth at most, held no translation. */
-	if (nr < table)
-		forget(w, p->asid, page, 1);
+	/* A folio came, a page was replaced, a block or a leaf was taken apart: a table's worth at most. */
+	replay_changed(w, p, page & ~(table - 1), table);
 	return true;
 }
 

@@ -78,6 +78,17 @@ void machine_touch(uint64_t va);
  * D-invented. */
 void machine_note_store(uint64_t va);
 
+/* ---- what a model of TLBs is to forget ---- */
+struct machine_tlbi {
+	uint64_t va, pages; /* of 4K; not where it is of whole spaces */
+	uint16_t asid;
+	bool all;       /* every ASID */
+	bool whole;     /* one ASID */
+	bool leaf_only; /* table entries may be kept */
+};
+/* `issued` is called at each TLB operation that software issues; NULL: nobody is told. Until the machine stops. */
+void machine_watch_tlbi(void (*issued)(void *ctx, const struct machine_tlbi *op), void *ctx);
+
 /* ---- quiescent points ---- */
 /* No table lock held, no flush pending for this ASID: every translation any CPU may hold agrees
  * with the tables; every block is uniform. Called after each system call, while no other thread is

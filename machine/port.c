@@ -23,6 +23,10 @@ static char *ram, *memmap;
 static uint64_t meta_bytes;
 static char error[256];
 static char mutant[64];
+static struct {
+	void (*issued)(void *ctx, const struct machine_tlbi *op);
+	void *ctx;
+} watch;
 
 static const struct mmu_format *const formats[] = {
 	&mmu_arm64_4k, &mmu_fake_inv, &mmu_fake_nz, &mmu_fake_2w};
@@ -180,6 +184,7 @@ void machine_stop(void)
 		munmap(memmap, machine_memory / 4096 * 32);
 	ram = memmap = NULL;
 	meta_bytes = 0;
+	watch.issued = NULL;
 }
 
 /* ---- what the port's inline half calls ---- */
@@ -218,8 +223,28 @@ uint64_t machine_tlbi_pages(enum pf_tlbi op, uint64_t operand, uint64_t operand2
 {
 	struct tlbi_op o = tlbi_decode(machine_format, machine_features_on, op, operand, operand2);
 
+	machine_tlbi_issued(&o);
 	*range = o.range;
 	return o.pages;
+}
+
+void machine_watch_tlbi(void (*issued)(void *ctx, const struct machine_tlbi *op), void *ctx)
+{
+	watch.issued = issued;
+	watch.ctx = ctx;
+}
+
+void machine_tlbi_issued(const struct tlbi_op *o)
+{
+	struct machine_tlbi op = {.va = o->va,
+		.pages = o->pages,
+		.asid = o->asid,
+		.all = o->all,
+		.whole = o->whole,
+		.leaf_only = o->leaf_only};
+
+	if (watch.issued)
+		watch.issued(watch.ctx, &op);
 }
 
 void machine_set_mutant(const char *name)

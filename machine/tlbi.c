@@ -104,6 +104,7 @@ void machine_ev_tlbi(enum pf_tlbi op, uint64_t operand, uint64_t operand2)
 			(unsigned long long)operand, (unsigned long long)operand2, o.bad);
 		return;
 	}
+	machine_tlbi_issued(&o);
 	if (o.all) {
 		for (struct mj_asid *a = mj.all_asids; a; a = a->next)
 			whole_asid(a, &o);

@@ -24,4 +24,7 @@ struct tlbi_op {
 struct tlbi_op tlbi_decode(const struct mmu_format *f, uint32_t features, enum pf_tlbi op,
 	uint64_t operand, uint64_t operand2);
 
+/* port.c: tell whoever watches (machine_watch_tlbi). */
+void machine_tlbi_issued(const struct tlbi_op *o);
+
 #endif

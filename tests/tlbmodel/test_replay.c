@@ -238,6 +238,67 @@ static void test_causes(void **state)
 	json_object_put(all);
 }
 
+/*
+ * What TLBs lose is what the library's operations name: where a block must be broken before it is made of pages,
+ * all of it, whatever the call was about; where not, the page.
+ */
+static void test_invalidations(void **state)
+{
+	struct json_object *all, *c;
+	struct recording r;
+
+	(void)state;
+	begin(&r, "invalidations");
+	rec_mmap(&r, HEAP, P(32));
+	rec_sweep(&r, 1, HEAP >> 12, 32, REC_W);
+	REC_EVENT(&r, 1, TRACE_EV_MUNMAP, 0, HEAP + P(3), P(1));
+	rec_sweep(&r, 1, (HEAP >> 12) + 4, 28, REC_R);
+	rec_end(&r);
+	/* A TLB that holds pages, in two levels. */
+	assert_int_equal(
+		replay(&all, "--tlb", "qemu-oracle", "--config", "break=contig=off,features=bbm0",
+			"--config", "live=contig=off,features=bbml2-noabort", "--config",
+			"off=contig=off,fold=off", path("invalidations"), NULL),
+		0);
+	c = config(all, "break");
+	EXPECT(c, "unfolds", 1);
+	EXPECT(c, "data.l1_misses", 32 + 12);
+	EXPECT(c, "data.l2_misses", 32 + 12);
+	/* And what is there at the end. */
+	EXPECT(c, "tlb_entries_lost", 2 * (16 + 28));
+	for (unsigned i = 0; i < 2; i++) {
+		c = config(all, i ? "off" : "live");
+		EXPECT(c, "unfolds", !i);
+		EXPECT(c, "data.l1_misses", 32);
+		EXPECT(c, "tlb_entries_lost", 2 * (1 + 31));
+	}
+	json_object_put(all);
+}
+
+/* More accesses than a word holds, alone and in turns of threads. */
+static void test_long_runs(void **state)
+{
+	struct json_object *all, *c;
+	struct recording r;
+
+	(void)state;
+	for (unsigned threads = 1; threads <= 2; threads++) {
+		begin(&r, "long");
+		rec_mmap(&r, HEAP, P(64));
+		for (unsigned i = 0; i < 64; i++)
+			for (unsigned t = 1; t <= threads; t++)
+				rec_run(&r, t, (HEAP >> 12) + i, (UINT64_C(1) << 20) - 2 + i,
+					REC_R);
+		rec_end(&r);
+		assert_int_equal(replay(&all, "--config", "4K=thp=none", path("long"), NULL), 0);
+		c = config(all, "4K");
+		EXPECT(c, "data.accesses", threads * (64 * ((1 << 20) - 2) + 63 * 32));
+		EXPECT(c, "data.l2_misses", 64);
+		EXPECT(all, "thread_turns", threads == 1 ? 0 : 2 * 64);
+		json_object_put(all);
+	}
+}
+
 /* Accesses that the mappings do not allow, and to nothing. */
 static void test_refused_accesses(void **state)
 {
@@ -565,6 +626,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gups),
 		cmocka_unit_test(test_causes),
+		cmocka_unit_test(test_invalidations),
+		cmocka_unit_test(test_long_runs),
 		cmocka_unit_test(test_refused_accesses),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_start_and_heap),
