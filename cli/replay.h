@@ -178,7 +178,7 @@ struct replay_process {
 
 #define REPLAY_REGION_SHIFT 9u /* log2 of its 4K pages */
 #define REPLAY_REGIONS      (1u << 12)
-#define REPLAY_PAGE_CACHE   (1u << 12)
+#define REPLAY_SEGMENTS     (1u << 8)
 
 /* What the tables say of a region's pages: translations, 0 if not known. */
 struct replay_region {
@@ -202,11 +202,9 @@ struct replay_world {
 	 */
 	struct replay_region *region;
 
-	/* Recorded page to page of the replay (shifted by 2, its backing in the low bits), of one process. */
-	struct {
-		uint64_t page, to;
-	} paged[REPLAY_PAGE_CACHE];
-	const struct replay_process *paged_for;
+	/* By hash of a recorded page, the segment that such a page was in last; of one process, until an event. */
+	const struct replay_segment *segment[REPLAY_SEGMENTS];
+	const struct replay_process *segments_of;
 	/* Whose places the TLB model knows, as far as it does. */
 	const struct replay_process *placed_for;
 	uint32_t placed_thread;
@@ -228,6 +226,8 @@ void replay_refused(struct replay_world *w, const char *what);
 
 bool replay_xlate_start(struct replay_world *w);
 void replay_xlate_end(struct replay_world *w);
+/* The translation of that page may be asked for next. */
+void replay_xlate_soon(const struct replay_world *w, uint64_t page, unsigned asid);
 /* Translate for the TLB model, by faults if need be; ctx is the world. */
 tlb_xlate_t replay_translate(void *ctx, uint64_t page, unsigned asid, enum tlb_access access);
 

@@ -8,9 +8,9 @@
 #include "cli/replay.h"
 #include "machine/machine.h"
 
-#define NO_PAGE     UINT64_MAX
-#define PAGED_SHIFT 52
-PF_STATIC_ASSERT(REPLAY_PAGE_CACHE == 1 << (64 - PAGED_SHIFT), "the shift of its hash");
+#define NO_PAGE       UINT64_MAX
+#define SEGMENT_SHIFT 56
+PF_STATIC_ASSERT(REPLAY_SEGMENTS == 1 << (64 - SEGMENT_SHIFT), "the shift of its hash");
 
 bool replay_fail(struct replay_world *w, const char *fmt, ...)
 {
@@ -132,7 +132,7 @@ static void process_end(struct replay_world *w, struct replay_process *p)
 	}
 	/* Whoever gets the ASID next finds nothing of it. */
 	tlbmodel_drop_asid(w->tlb, p->asid);
-	w->paged_for = NULL;
+	w->segments_of = NULL;
 	w->by_asid[p->asid] = NULL;
 	while (*at != p)
 		at = &(*at)->next;
@@ -174,17 +174,17 @@ static bool process_fork(struct replay_world *w, struct replay_process *p, uint3
 /* Where a recorded page is, shifted by 2, and what backs it; NO_PAGE: the recording does not map it. */
 static uint64_t find_page(struct replay_world *w, const struct replay_process *p, uint64_t page)
 {
-	unsigned slot = (unsigned)((page * UINT64_C(0x9e3779b97f4a7c15)) >> PAGED_SHIFT);
-	const struct replay_segment *seg;
+	unsigned slot = (unsigned)((page * UINT64_C(0x9e3779b97f4a7c15)) >> SEGMENT_SHIFT);
+	const struct replay_segment *seg = w->segment[slot];
 
-	if (PF_LIKELY(w->paged[slot].page == page))
-		return w->paged[slot].to;
-	seg = replay_layout_find(&p->layout, page);
-	if (!seg || seg->start > page)
-		return NO_PAGE;
-	w->paged[slot].page = page;
-	w->paged[slot].to = (page + (uint64_t)seg->delta) << 2 | seg->backing;
-	return w->paged[slot].to;
+	/* Of the page that had the slot before, and of many others. */
+	if (PF_UNLIKELY(!seg || page < seg->start || page >= seg->end)) {
+		seg = replay_layout_find(&p->layout, page);
+		if (!seg || seg->start > page)
+			return NO_PAGE;
+		w->segment[slot] = seg;
+	}
+	return (page + (uint64_t)seg->delta) << 2 | seg->backing;
 }
 
 /* The table of the thread whose words come next. The TLB model learns of its places one by one. */
@@ -199,10 +199,9 @@ static struct replay_places *places_of(
 			for (unsigned i = 0; i < TRACE_WORD_PLACES; i++)
 				p->thread[p->nr_threads].page[i] = NO_PAGE;
 	}
-	if (w->paged_for != p) {
-		for (unsigned i = 0; i < REPLAY_PAGE_CACHE; i++)
-			w->paged[i].page = w->paged[i].to = NO_PAGE;
-		w->paged_for = p;
+	if (w->segments_of != p) {
+		memset(w->segment, 0, sizeof(w->segment));
+		w->segments_of = p;
 		w->placed_for = NULL;
 	}
 	if (w->placed_for != p || w->placed_thread != thread) {
@@ -222,10 +221,12 @@ static void play_new(struct replay_world *w, const struct replay_process *p,
 	uint64_t to = find_page(w, p, t->page[place]);
 
 	if (to == NO_PAGE) {
+		tlbmodel_displace(w->tlb, place);
 		w->result->unknown_accesses += trace_word_accesses(word);
 		return;
 	}
 	tlbmodel_place(w->tlb, place, to >> 2, p->asid, to & 3);
+	replay_xlate_soon(w, to >> 2, p->asid);
 	tlbmodel_run_long(w->tlb, run, trace_word_accesses(word));
 }
 
@@ -240,11 +241,12 @@ static void play_runs(
 			unsigned place = trace_word_count(*word);
 
 			t->page[place] = trace_word_page(word);
-			tlbmodel_displace(w->tlb, place);
 			word += 3;
 			/* Its run comes next, as a rule. */
-			if (word == end || trace_word_place(*word) != place)
+			if (word == end || trace_word_place(*word) != place) {
+				tlbmodel_displace(w->tlb, place);
 				continue;
+			}
 		} else {
 			word += tlbmodel_run(w->tlb, word, (size_t)(end - word));
 			if (word == end || trace_word_place(*word) == TRACE_WORD_PAGE)
@@ -312,7 +314,7 @@ static bool play_step(struct replay_world *w, const struct replay_step *step)
 		w->result->events++;
 		if (!replay_event(w, p, step))
 			return false;
-		w->paged_for = NULL;
+		w->segments_of = NULL;
 		note_peaks(w);
 		break;
 	case REPLAY_FORK:

@@ -59,11 +59,18 @@ static uint64_t key_of(unsigned asid, uint64_t page)
 }
 
 /* Neighbours never share a place. */
-static struct replay_region *region_of(struct replay_world *w, uint64_t key)
+static struct replay_region *region_of(const struct replay_world *w, uint64_t key)
 {
 	uint64_t r = key >> REPLAY_REGION_SHIFT;
 
 	return &w->region[(r ^ r >> 12 ^ r >> 24 ^ r >> 36) & (REPLAY_REGIONS - 1)];
+}
+
+void replay_xlate_soon(const struct replay_world *w, uint64_t page, unsigned asid)
+{
+	uint64_t key = key_of(asid, page);
+
+	__builtin_prefetch(&region_of(w, key)->x[key % REGION_PAGES]);
 }
 
 /* Tables of [page, page + nr) have changed. */

@@ -52,12 +52,16 @@ const char *tlb_level_check(const struct tlb_level_cfg *cfg)
 
 static bool array_init_hash(struct tlb_array *a)
 {
+	unsigned halves = pf_log2(a->entries) - 1;
+
+	a->piece = ((a->entries - 1) >> halves) + 1;
+	a->room = a->piece << halves;
 	a->bucket_mask = (32u << pf_log2(a->entries)) - 1;
 	a->bucket = malloc(sizeof(*a->bucket) * (a->bucket_mask + 1));
 	a->next = malloc(sizeof(*a->next) * a->entries);
 	a->unused = malloc(sizeof(*a->unused) * a->entries);
-	a->queue = malloc(sizeof(*a->queue) * a->entries);
-	a->spare = malloc(sizeof(*a->spare) * a->entries);
+	a->queue = malloc(sizeof(*a->queue) * a->room);
+	a->spare = malloc(sizeof(*a->spare) * a->room);
 	if (!a->bucket || !a->next || !a->unused || !a->queue || !a->spare)
 		return false;
 	for (uint32_t i = 0; i <= a->bucket_mask; i++)
@@ -67,6 +71,8 @@ static bool array_init_hash(struct tlb_array *a)
 		a->unused[i] = (uint16_t)(a->entries - 1 - i);
 		a->queue[i] = i;
 	}
+	for (uint32_t i = a->entries; i < a->room; i++)
+		a->queue[i] = UINT64_MAX;
 	a->nr_unused = a->entries;
 	a->queue_pos = a->entries;
 	return true;
@@ -228,34 +234,51 @@ static void drop_slot(struct tlb_level *l, uint32_t slot)
 	*e = invalid_entry;
 }
 
+/* Sorts pieces of n elements, n small, in place. */
+static void sort_pieces(uint64_t *q, uint32_t entries, uint32_t n)
+{
+	for (uint64_t *end = q + entries; q < end; q += n)
+		for (uint32_t last = n - 1; last; last--)
+			for (uint32_t i = 0; i < last; i++) {
+				uint64_t x = q[i], y = q[i + 1];
+
+				q[i] = pf_min(x, y);
+				q[i + 1] = pf_max(x, y);
+			}
+}
+
+/*
+ * Merges two pieces of n elements from both ends at once: the lower half from the front, the upper one from the
+ * back. Neither waits for the other, and neither runs out of a piece: each takes n.
+ */
+static void merge(const uint64_t *q, uint32_t n, uint64_t *out)
+{
+	const uint64_t *low = q, *high = q + n, *low_end = q + n - 1, *high_end = q + 2 * n - 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t x = *low, y = *high, u = *low_end, v = *high_end;
+		bool first = x<y, last = u> v;
+
+		out[i] = first ? x : y;
+		low += first;
+		high += !first;
+		out[2 * n - 1 - i] = last ? u : v;
+		low_end -= last;
+		high_end -= !last;
+	}
+}
+
 /* Merge sort, without branches that depend on the data: those would cost more than the rest. */
 static __attribute__((noinline)) void queue_sort(struct tlb_array *a)
 {
-	uint32_t n = a->entries;
-
-	for (uint32_t width = 1; width < n; width *= 2) {
-		const uint64_t *q = a->queue;
+	sort_pieces(a->queue, a->room, a->piece);
+	for (uint32_t width = a->piece; width < a->room; width *= 2) {
 		uint64_t *out = a->spare;
 
-		for (uint32_t at = 0; at < n; at += 2 * width) {
-			uint32_t i = at, mid = (uint32_t)pf_min(at + width, n);
-			uint32_t j = mid, end = (uint32_t)pf_min(at + 2 * width, n);
-
-			while (i < mid && j < end) {
-				uint64_t x = q[i], y = q[j];
-				bool first = x < y;
-
-				*out++ = first ? x : y;
-				i += first;
-				j += !first;
-			}
-			while (i < mid)
-				*out++ = q[i++];
-			while (j < end)
-				*out++ = q[j++];
-		}
+		for (uint32_t at = 0; at < a->room; at += 2 * width)
+			merge(a->queue + at, width, out + at);
 		a->spare = a->queue;
-		a->queue = out - n;
+		a->queue = out;
 	}
 }
 

@@ -122,6 +122,8 @@ struct tlb_array {
 	/* Hashed arrays only. Links and slots are relative to `first`. */
 	uint32_t bucket_mask;
 	uint16_t *bucket, *next;
+	/* Sorted in pieces of 2 to 4 elements, then in twice as many, up to all: filled up with the largest. */
+	uint32_t piece, room;
 	uint64_t *queue, *spare;
 	uint32_t queue_pos;
 	uint32_t nr_unused;

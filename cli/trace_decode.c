@@ -295,6 +295,9 @@ int trace_decode_words(struct trace_reader *r, struct cursor *c, struct trace_ba
 			return -1;
 		ops = c->ops;
 		counts = c->counts;
+		/* Nearly all that come here are pages alone. */
+		if (out == slow + 3 && trace_word_place(*slow) == TRACE_WORD_PAGE)
+			continue;
 		for (const trace_word *w = slow; w < out; w += trace_word_length(*w)) {
 			accesses += trace_word_accesses(w);
 			runs += trace_word_place(*w) != TRACE_WORD_PAGE;
