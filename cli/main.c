@@ -69,7 +69,7 @@ static void print_usage(FILE *f)
 static int list_mutants(void)
 {
 	for (const struct mutant *m = mutants; m->name; m++)
-		printf("%s\t%s\t%s\n", m->name, m->where, m->what);
+		printf("%s\t%s\t%s\t%s\n", m->name, m->bugs, m->where, m->what);
 	return 0;
 }
 #endif

@@ -8,6 +8,7 @@
 
 struct mutant {
 	const char *name;
+	const char *bugs;  /* numbers of docs/MUTANTS.md, with spaces between */
 	const char *where; /* file, function */
 	const char *what;
 };

@@ -122,6 +122,8 @@ PF_INLINE uint64_t pf_a64_prot(uint64_t prot, unsigned level)
 	}
 	w |= PF_A64_VALID;
 	w |= prot & PF_PTE_W ? PF_A64_DBM : 0;
+	if (PF_MUTANT("write-makes-dirty") && (prot & PF_PTE_W))
+		w &= ~PF_A64_RDONLY;
 	if (prot & PF_PTE_KERNEL) {
 		w |= PF_A64_UXN;
 		w |= prot & PF_PTE_X ? 0 : PF_A64_PXN;
@@ -202,7 +204,7 @@ PF_INLINE bool pf_hw_present(pf_hw_t hw, unsigned level)
 {
 	if (hw.w & PF_A64_VALID)
 		return !pf_hw_table(hw, level);
-	return hw.w & PF_A64_PAGE_INVALID;
+	return hw.w & PF_A64_PAGE_INVALID && !(level && PF_MUTANT("leaf-needs-valid"));
 }
 
 PF_INLINE bool pf_hw_cont(pf_hw_t hw)
@@ -238,7 +240,7 @@ PF_INLINE pf_pte_t pf_hw_decode(pf_hw_t hw, unsigned level, unsigned idx)
 		return pf_a64_decode_soft(w);
 	v |= pf_a64_get_oa(w) >> PF_PAGE_SHIFT << PF_PTE_FRAME_SHIFT;
 	if (!(w & PF_A64_VALID)) {
-		v |= w & PF_A64_KNOREAD ? PF_PTE_KERNEL : 0;
+		v |= w & PF_A64_KNOREAD && !PF_MUTANT("none-loses-kernel") ? PF_PTE_KERNEL : 0;
 	} else {
 		v |= w & PF_A64_DBM ? PF_PTE_W : 0;
 		if (w & PF_A64_NG) {
@@ -287,7 +289,8 @@ PF_INLINE pf_hw_t pf_hw_set_cont(pf_hw_t hw, unsigned level, unsigned idx, bool 
 {
 	(void)level;
 	(void)idx;
-	return pf_hw_of((hw.w & ~PF_A64_CONT) | (cont && pf_hw_valid(hw) ? PF_A64_CONT : 0));
+	cont = cont && (pf_hw_valid(hw) || PF_MUTANT("cont-on-protnone"));
+	return pf_hw_of((hw.w & ~PF_A64_CONT) | (cont ? PF_A64_CONT : 0));
 }
 
 PF_INLINE bool pf_hw_young(pf_hw_t hw)

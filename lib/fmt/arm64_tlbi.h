@@ -67,13 +67,10 @@ PF_INLINE void pf_a64_tlbi_range(const struct pf_a64_tlbi *t, pf_va_t va, uint64
 		unsigned shift = 5 * scale + 1;
 		uint64_t units = pages >> shift;
 
-		if (!units)
+		/* The bug that was: five bits kept before 1 is taken off, so that 32 passes for none. */
+		if (!units || (PF_MUTANT("tlbi-range-num") && !(units & 31)))
 			continue;
-		/* The bug that was: five bits kept before 1 is taken off, so that 32 becomes -1. */
-		pf_port_tlbi(t->by_range,
-			pf_a64_tlbi_range_operand(t, va, scale,
-				PF_MUTANT("tlbi-range-num") ? ((units & 31) - 1) & 31 : units - 1),
-			0);
+		pf_port_tlbi(t->by_range, pf_a64_tlbi_range_operand(t, va, scale, units - 1), 0);
 		va += units << shift << PF_PAGE_SHIFT;
 		pages -= units << shift;
 	}
@@ -107,7 +104,7 @@ PF_INLINE void pf_hw_tlb_issue(unsigned features, const struct pf_tlb_req *req)
 	/* Stores before this must be seen by the walks that follow the invalidation: DSB ISHST. */
 	pf_port_barrier(req->local ? PF_BARRIER_PUBLISH_LOCAL : PF_BARRIER_PUBLISH);
 
-	if (req->global) {
+	if (req->global && !PF_MUTANT("global-by-asid")) {
 		pf_port_tlbi(req->local ? PF_TLBI_VMALLE1 : PF_TLBI_VMALLE1IS, 0, 0);
 		return;
 	}

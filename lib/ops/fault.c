@@ -41,8 +41,9 @@ static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m,
 		orders &= ~(1u << order);
 		if (order > PF_LEVEL_BITS || start < f->area->start || f->area->end - start < size)
 			continue;
-		if (pf_pte_batch(m, pf_pte_idx(m, start), 1u << order, 0, &pte) >= 1u << order &&
-			pf_pte_none(pte))
+		if ((pf_pte_batch(m, pf_pte_idx(m, start), 1u << order, 0, &pte) >= 1u << order &&
+			    pf_pte_none(pte)) ||
+			PF_MUTANT("fault-order-unchecked"))
 			return order;
 	}
 	return 0;
@@ -55,7 +56,7 @@ static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m,
  */
 static void forget_zapped(const struct fault *f, pf_va_t va, unsigned nr)
 {
-	if (pf_load_relaxed(&f->space->tlb_flush_pending))
+	if (pf_load_relaxed(&f->space->tlb_flush_pending) && !PF_MUTANT("fault-ignores-pending"))
 		pf_flush_tlb_range(&f->space->pt, va, nr);
 }
 

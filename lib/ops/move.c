@@ -13,7 +13,7 @@ static bool may_fold(const struct pf_space *space, pf_pfn_t pfn, unsigned idx, u
 	const unsigned n = PF_CONT_NR(0);
 
 	return n > 1 && space->pt.policy != PF_FOLD_OFF && !((idx - pfn) & (n - 1)) &&
-	       idx / n != (idx + nr) / n;
+	       (idx / n != (idx + nr) / n || PF_MUTANT("fold-any-slot"));
 }
 
 static void move_present(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,

@@ -303,6 +303,8 @@ PF_INLINE bool pf_folio_reuse_anon(struct pf_folio *folio, uint32_t mm_id)
 	bool reuse;
 	int s;
 
+	if (PF_MUTANT("reuse-ignores-refs"))
+		c &= ~(uint64_t)PF_COUNT_REF;
 	if (pf_count_ref(c) || pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE))
 		return false;
 	if (!pf_count_order(c))

@@ -57,7 +57,7 @@ void pf_contpte_convert(const struct pf_leaves *t, unsigned first, bool cont)
 		t->pt->stats.unfold++;
 		t->pt->stats.unfold_cause[t->pt->cause]++;
 	}
-	if (t->pt->flags & PF_PT_NOFAULT) {
+	if ((t->pt->flags & PF_PT_NOFAULT) && !PF_MUTANT("nofault-as-user")) {
 		convert_in_place(t, first, cont);
 		return;
 	}

@@ -91,7 +91,7 @@ static bool retype(const struct pf_leaves *t, unsigned idx, unsigned nr, const s
 {
 	struct pf_tlb_req req = {
 		.va = pf_leaf_va(t, idx),
-		.nr = nr,
+		.nr = PF_MUTANT("retype-flush-one") ? 1 : nr,
 		.level = (uint8_t)t->level,
 		.hint = true,
 		.asid = t->pt->asid,

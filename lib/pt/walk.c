@@ -47,7 +47,7 @@ bool pf_table_lock(struct pf_leaves *t)
 
 	pf_port_spin_lock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table));
 	/* The recheck of what the descent found without the lock */
-	alive = !(t->table->flags & PF_TABLE_DEAD);
+	alive = !(t->table->flags & PF_TABLE_DEAD) || PF_MUTANT("lock-dead-table");
 	if (!alive)
 		pf_table_unlock(t);
 	return alive;
@@ -152,7 +152,8 @@ bool pf_pte_offset_map_lock(struct pf_pt *pt, pf_va_t va, struct pf_pte_map *m)
 	do
 		found = pf_table_find(pt, va, 0, &t);
 	while (found && !pf_table_lock(&t));
-	pf_port_rcu_read_unlock();
+	if (found || !PF_MUTANT("map-keeps-rcu"))
+		pf_port_rcu_read_unlock();
 	if (found)
 		*m = (struct pf_pte_map){.pt = pt, .table = t.table, .base = t.base, .va = t.va};
 	return found;
@@ -213,7 +214,7 @@ bool pf_table_unlink(struct pf_leaves *t, unsigned idx, struct pf_table *child)
 		return false;
 	}
 	/* Recheck: it may have been filled since. */
-	if (!child->live) {
+	if (!child->live || PF_MUTANT("unlink-no-recheck")) {
 		child->flags |= PF_TABLE_DEAD;
 		pf_hw_store(&t->base[idx], pf_hw_empty());
 		t->table->live--;

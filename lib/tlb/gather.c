@@ -200,11 +200,12 @@ static void free_tables(struct pf_gather *g)
 void pf_tlb_flush_mmu_tlbonly(struct pf_gather *g)
 {
 	struct pf_pt *pt = &g->space->pt;
+	const bool tables = g->freed_tables && !PF_MUTANT("tables-leaf-only");
 	struct pf_tlb_req req = {
-		.tables = g->freed_tables,
+		.tables = tables,
 		.asid = pt->asid,
 		/* A hint is a promise that nothing but last-level entries changed. */
-		.hint = !g->freed_tables,
+		.hint = !tables,
 	};
 
 	if (!g->cleared_ptes && !g->freed_tables)

@@ -196,16 +196,38 @@ def mutants():
             if f.endswith((".c", ".h")) and not d.endswith("port"):
                 with open(os.path.join(d, f)) as h:
                     used |= set(re.findall(r'PF_MUTANT\("([^"]+)"\)', h.read()))
-    if any(len(line.split("\t")) != 3 for line in listed.splitlines()) or len(set(names)) != len(names):
-        failures.append(f"--list-mutants: not three fields a line, or a name twice:\n{listed}")
+    if any(len(line.split("\t")) != 4 for line in listed.splitlines()) or len(set(names)) != len(names):
+        failures.append(f"--list-mutants: not four fields a line, or a name twice:\n{listed}")
     if set(names) != used:
         failures.append(f"mutants not listed: {sorted(used - set(names))}; listed but not in lib/: {sorted(set(names) - used)}")
+
+
+def bugs():
+    """docs/MUTANTS.md says which mutants a bug has, and whether scenarios are named after it."""
+    listed = subprocess.run([JUDGE, "--list-mutants"], text=True, check=True, stdout=subprocess.PIPE).stdout
+    of = {}
+    for line in listed.splitlines():
+        name, numbers = line.split("\t")[:2]
+        for n in numbers.split():
+            of.setdefault(n, set()).add(name)
+    played = set(re.findall(r"\bbug-([a-z]+-\d\d)", " ".join(os.listdir(os.path.join(ROOT, "scenarios")))))
+    with open(os.path.join(ROOT, "docs", "MUTANTS.md")) as f:
+        rows = re.findall(r"^\| ([a-z]+-\d\d) [^|]*\|([^|]*)\| ([^|]*) \|$", f.read(), re.M)
+    if len(rows) != 76 or len({r[0] for r in rows}) != 76:
+        failures.append(f"docs/MUTANTS.md has {len(rows)} bugs")
+    for number, names, scenario in rows:
+        if set(names.replace(",", " ").split()) != of.pop(number, set()):
+            failures.append(f"docs/MUTANTS.md: {number} has other mutants in the list")
+        if (scenario == "yes") != (number in played):
+            failures.append(f"docs/MUTANTS.md: {number}: {scenario}, but there is {'a' if number in played else 'no'} scenario")
+    if of:
+        failures.append(f"docs/MUTANTS.md: no such bugs: {sorted(of)}")
 
 
 with tempfile.TemporaryDirectory() as tmp:
     TOOL, JUDGE, ROOT = map(os.path.abspath, (TOOL, JUDGE, ROOT))
     os.chdir(tmp)
-    for part in (expectations, results, broken_rules, wrong_input, not_built, options, folders, as_json, mutants):
+    for part in (expectations, results, broken_rules, wrong_input, not_built, options, folders, as_json, mutants, bugs):
         part()
 for f in failures:
     print(f)
