@@ -40,8 +40,11 @@ double now_ns(void);
 
 /* ---- the library ---- */
 
+/* The simulated machine, for mappings of up to `bytes`; false if it cannot be had, why is printed. */
+bool ours_start(const char *format, uint64_t bytes);
+void ours_stop(void);
+
 struct ours_config {
-	const char *format;
 	struct layout layout;
 	bool fold;
 	bool settled; /* written before; else A is clear in every entry */
@@ -58,7 +61,7 @@ struct ours_cost {
 bool ours_measure(
 	const struct ours_config *cfg, enum op op, struct samples *s, struct ours_cost *cost);
 /* pf_pt_map and pf_pt_unmap, 256 pages a call. */
-bool ours_measure_pt(const char *format, struct samples *map, struct samples *unmap);
+bool ours_measure_pt(struct samples *map, struct samples *unmap);
 
 /* ---- replay ---- */
 

@@ -20,7 +20,7 @@ double now_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
@@ -43,6 +43,7 @@ struct run {
 	const char *output;
 	uint64_t bytes;
 	const char *only; /* operation, or NULL */
+	const char *kase; /* what the name of a case contains, or NULL */
 	bool no_peer;
 	json_object *rows;
 	char peer[80];
@@ -98,10 +99,7 @@ static bool measure_op(struct run *r, enum op op, unsigned order)
 		printf("# %s %s: no peer: %s\n", op_name[op], size[order], why);
 	for (unsigned fold = 0; fold < 2; fold++) {
 		for (unsigned settled = 0; settled < 2; settled++) {
-			struct ours_config c = {.format = "arm64-4k",
-				.layout = l,
-				.fold = fold,
-				.settled = settled};
+			struct ours_config c = {.layout = l, .fold = fold, .settled = settled};
 			struct ours_cost cost;
 			char kase[64];
 
@@ -112,6 +110,8 @@ static bool measure_op(struct run *r, enum op op, unsigned order)
 			if (op == OP_FAULT)
 				snprintf(kase, sizeof(kase), "%s fold=%s", size[order],
 					fold ? "on" : "off");
+			if (r->kase && !strstr(kase, r->kase))
+				continue;
 			if (!ours_measure(&c, op, &s, &cost))
 				return false;
 			row(r, op_name[op], kase, median(&s), peer, &cost);
@@ -138,17 +138,20 @@ static int run_all(void *arg)
 		(unsigned long long)(r->bytes >> 20), r->peer, RUNS);
 	printf("%-17s %-32s %8s %8s %7s  %9s %9s %7s %8s %8s\n", "operation", "case", "ours",
 		"peer", "ratio", "tlbi/page", "dsb/page", "unfolds", "@100ns", "@1us");
+	if (!ours_start("arm64-4k", r->bytes))
+		return 1;
 	for (unsigned i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
 		for (enum op op = 0; op < OP_NR; op++)
 			if ((!r->only || !strcmp(r->only, op_name[op])) &&
 				!measure_op(r, op, orders[i]))
 				return 1;
 	if (!r->only || !strncmp(r->only, "pt-", 3)) {
-		if (!ours_measure_pt("arm64-4k", &map, &unmap))
+		if (!ours_measure_pt(&map, &unmap))
 			return 1;
 		row(r, "pt-map", "4K 256 pages a call", median(&map), -1, NULL);
 		row(r, "pt-unmap", "4K 256 pages a call", median(&unmap), -1, NULL);
 	}
+	ours_stop();
 	if ((!r->only || !strcmp(r->only, "replay")) && !replay_rows(r->rows))
 		return 1;
 	if (r->output && json_object_to_file_ext(r->output, r->rows, JSON_C_TO_STRING_PRETTY)) {
@@ -160,7 +163,8 @@ static int run_all(void *arg)
 
 static void usage(FILE *f)
 {
-	fputs("pagefold-bench [--output FILE] [--size MiB] [--only OPERATION] [--no-peer]\n"
+	fputs("pagefold-bench [--output FILE] [--size MiB] [--only OPERATION] [--case TEXT] "
+	      "[--no-peer]\n"
 	      "Time the library against the Linux underneath, per 4K page. Changes the host's\n"
 	      "transparent huge page settings meanwhile (root only) and puts them back.\n",
 		f);
@@ -170,13 +174,13 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = {{"output", required_argument, NULL, 'o'},
 		{"size", required_argument, NULL, 's'}, {"only", required_argument, NULL, 'n'},
-		{"no-peer", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}};
+		{"case", required_argument, NULL, 'c'}, {"no-peer", no_argument, NULL, 'p'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	struct run r = {.bytes = UINT64_C(1) << 30};
 	struct utsname u;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "o:s:n:ph", opts, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "o:s:n:c:ph", opts, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			r.output = optarg;
@@ -186,6 +190,9 @@ int main(int argc, char **argv)
 			break;
 		case 'n':
 			r.only = optarg;
+			break;
+		case 'c':
+			r.kase = optarg;
 			break;
 		case 'p':
 			r.no_peer = true;

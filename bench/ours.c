@@ -33,22 +33,42 @@ static const struct pf_format *find_format(const char *name)
 	return NULL;
 }
 
-static bool start(struct world *w, const struct ours_config *c)
+static const struct pf_format *format;
+static uint64_t memory;
+
+bool ours_start(const char *name, uint64_t bytes)
 {
 	struct machine_config mc = {
-		.format = c->format,
-		.memory = c->layout.bytes * 2 + (UINT64_C(256) << 20),
+		.format = name,
+		.memory = bytes * 2 + (UINT64_C(256) << 20),
 		.cpus = 2,
-		.no_data = !c->zeroing,
+		.no_data = true,
+		.resident = true,
 	};
 
-	w->fmt = find_format(c->format);
-	if (!w->fmt || !machine_features(c->format, "", &mc.features) || machine_start(&mc)) {
-		fprintf(stderr, "pagefold-bench: %s: %s\n", c->format, machine_error());
+	format = find_format(name);
+	if (!format || !machine_features(name, "", &mc.features) || machine_start(&mc)) {
+		fprintf(stderr, "pagefold-bench: %s: %s\n", name, machine_error());
 		return false;
 	}
-	if (pf_phys_init(&w->phys, MACHINE_RAM_BASE, mc.memory, w->fmt->pt->page_shift, 11) ||
-		pf_system_init(&w->sys, w->fmt, &w->phys, mc.features,
+	memory = mc.memory;
+	return true;
+}
+
+void ours_stop(void)
+{
+	machine_stop();
+}
+
+static bool start(struct world *w, const struct ours_config *c)
+{
+	uint32_t features;
+
+	w->fmt = format;
+	machine_set_data(c->zeroing);
+	machine_features(format->pt->name, "", &features);
+	if (pf_phys_init(&w->phys, MACHINE_RAM_BASE, memory, format->pt->page_shift, 11) ||
+		pf_system_init(&w->sys, format, &w->phys, features,
 			c->fold ? PF_FOLD_LINUX : PF_FOLD_OFF) ||
 		pf_mm_init(&w->mm, &w->sys, 1)) {
 		fprintf(stderr, "pagefold-bench: out of simulated memory\n");
@@ -64,7 +84,6 @@ static void stop(struct world *w)
 {
 	pf_mm_exit(&w->mm);
 	pf_system_exit(&w->sys);
-	machine_stop();
 }
 
 /* Write every folio once; ns: per page. */
@@ -153,7 +172,7 @@ static bool one_run(const struct ours_config *c, enum op op, double *ns, struct 
 		ok = ok && run_op(&w, c, op, &t);
 	}
 	if (!ok)
-		fprintf(stderr, "pagefold-bench: %s on %s failed\n", op_name[op], c->format);
+		fprintf(stderr, "pagefold-bench: %s on %s failed\n", op_name[op], format->pt->name);
 	*ns = t / pages;
 	*cost = (struct ours_cost){
 		.tlbi = (double)(machine_counters.tlbi - before.tlbi) / pages,
@@ -175,10 +194,10 @@ bool ours_measure(
 	return true;
 }
 
-bool ours_measure_pt(const char *format, struct samples *map, struct samples *unmap)
+bool ours_measure_pt(struct samples *map, struct samples *unmap)
 {
 	enum { PAGES = 256, CALLS = 1024 };
-	struct ours_config c = {.format = format, .layout = {UINT64_C(64) << 20, 0}, .fold = true};
+	struct ours_config c = {.layout = {UINT64_C(64) << 20, 0}, .fold = true};
 	struct pf_table_mem mem;
 	struct world w;
 	struct pf_pt pt;

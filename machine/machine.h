@@ -24,6 +24,8 @@ struct machine_config {
 	uint64_t fail_at;  /* k: the k-th library allocation fails, once; 0 = none */
 	const char *log;   /* event log file (docs/LOG.md), or NULL */
 	bool no_data;      /* data pages have no contents (replay): loads read 0, stores vanish */
+	bool resident; /* the host maps memory and its metadata at once, by large pages where it can, as a
+			    * kernel's own map is: for timing; children of this process do not get them */
 	/* A walker may miss an entry that its own CPU has made valid and not published, and fault
 	 * once more (arm64 allows it; another CPU's walker may always). Off where what software does
 	 * must not depend on chance: counters of a scenario without threads. */
@@ -41,6 +43,8 @@ const char *const *machine_formats(void);
 /* 0, or -1 with a message from machine_error(). Replaces an earlier machine. */
 int machine_start(const struct machine_config *cfg);
 void machine_stop(void);
+/* From here on data pages have contents, or have none. */
+void machine_set_data(bool on);
 
 /* The first broken rule since the start: its number ("I3", "D1", ...) or NULL; text with the
  * history of the entry. The machine goes on after a violation but records only the first. */

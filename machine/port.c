@@ -122,6 +122,14 @@ static void *reserve(uint64_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* Only hints: a host that refuses one maps the memory at its first use. */
+static void make_resident(void *p, uint64_t bytes)
+{
+	madvise(p, bytes, MADV_DONTFORK);
+	madvise(p, bytes, MADV_HUGEPAGE);
+	madvise(p, bytes, MADV_POPULATE_WRITE);
+}
+
 #define MAX_CPUS   64
 #define MAX_MEMORY (UINT64_C(1) << 42)
 
@@ -149,6 +157,10 @@ int machine_start(const struct machine_config *cfg)
 	if (!ram || !memmap)
 		return fail("no room for %llu bytes of memory: %s", (unsigned long long)cfg->memory,
 			strerror(errno));
+	if (cfg->resident) {
+		make_resident(ram, cfg->memory);
+		make_resident(memmap, cfg->memory / 4096 * 32);
+	}
 	machine_memory = cfg->memory;
 	machine_format = f;
 	machine_features_on = cfg->features;
@@ -171,6 +183,11 @@ int machine_start(const struct machine_config *cfg)
 		return fail("the event log needs the judging build");
 #endif
 	return 0;
+}
+
+void machine_set_data(bool on)
+{
+	machine_port.no_data = !on;
 }
 
 void machine_stop(void)
