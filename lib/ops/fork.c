@@ -4,30 +4,35 @@
  */
 #include "ops/internal.h"
 
+struct copy {
+	struct pf_space *dst, *src;
+	const struct pf_area *dst_area, *src_area;
+	struct pf_pte_map d, s;
+	int64_t anon; /* pages that the child got under these locks */
+	bool *flush;  /* write permission was taken from the parent */
+};
+
 /*
  * Share the pages [pfn, pfn + nr) with dst: one more mapping each, AnonExclusive gone. Returns how
  * many were shared; fewer than nr only with *err set.
  */
-static unsigned dup_small(
-	struct pf_space *dst, struct pf_space *src, pf_pfn_t pfn, unsigned nr, int *err)
+static unsigned dup_small(struct copy *c, pf_pfn_t pfn, unsigned nr, int *err)
 {
 	unsigned n;
 
 	for (n = 0; n < nr; n++) {
-		struct pf_folio *folio = pf_page_folio(src->phys, pfn + n);
+		struct pf_folio *folio = pf_page_folio(c->src->phys, pfn + n);
 
-		*err = pf_folio_try_dup_anon_rmap_ptes(folio, pfn + n, 1, dst->mm_id, false);
+		*err = pf_folio_try_dup_anon_rmap_ptes(folio, pfn + n, 1, c->dst->mm_id, false);
 		if (*err)
 			break;
 	}
 	return n;
 }
 
-static int copy_present(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
-	struct pf_pte_map *d, struct pf_pte_map *s, unsigned didx, unsigned sidx, pf_pte_t pte,
-	unsigned nr, bool *flush)
+static int copy_present(struct copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr)
 {
-	bool cow = pf_area_cow(dst_area);
+	bool cow = pf_area_cow(c->dst_area);
 	int err = 0;
 
 	/*
@@ -36,37 +41,37 @@ static int copy_present(struct pf_space *dst, struct pf_space *src, const struct
 	 * the parent's, made before fork returned, and the child may see it or not.
 	 */
 	if (cow && pf_pte_write(pte)) {
-		pf_wrprotect_ptes(s, sidx, nr);
-		*flush = true;
+		pf_wrprotect_ptes(&c->s, sidx, nr);
+		*c->flush = true;
 	}
 	if (cow)
 		pte = pf_pte_clear(pte, PF_PTE_W);
 	else
 		pte = pf_pte_clear(pte, PF_PTE_D);
 	pte = pf_pte_clear(pte, PF_PTE_A);
-	if (!(dst_area->flags & PF_VM_UFFD_WP))
+	if (!(c->dst_area->flags & PF_VM_UFFD_WP))
 		pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
 
 	if (pf_pte_special(pte)) {
-		pf_set_ptes(d, didx, pte, nr, PF_NO_EXTENT);
+		pf_set_ptes(&c->d, didx, pte, nr, PF_NO_EXTENT);
 		return 0;
 	}
 	while (nr && !err) {
-		struct pf_piece p = pf_piece(src->phys, pf_pte_pfn(pte), nr);
+		pf_pfn_t pfn = pf_pte_pfn(pte);
+		struct pf_piece p = pf_piece(c->src->phys, pfn, nr);
 		unsigned n = p.nr;
 
 		if (p.folio) {
 			err = pf_folio_try_dup_anon_rmap_ptes(
-				p.folio, pf_pte_pfn(pte), n, dst->mm_id, false);
+				p.folio, pfn, n, c->dst->mm_id, false);
 			if (err)
 				n = 0;
 		} else {
-			n = dup_small(dst, src, pf_pte_pfn(pte), n, &err);
+			n = dup_small(c, pfn, n, &err);
 		}
-		if (n) {
-			pf_set_ptes(d, didx, pte, n, p.extent);
-			pf_add_relaxed(&dst->rss_anon, n);
-		}
+		if (n)
+			pf_set_ptes(&c->d, didx, pte, n, p.extent);
+		c->anon += n;
 		pte = pf_pte_advance(pte, n);
 		didx += n;
 		nr -= n;
@@ -74,35 +79,32 @@ static int copy_present(struct pf_space *dst, struct pf_space *src, const struct
 	return err;
 }
 
-static int copy_table(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
-	const struct pf_area *src_area, struct pf_pte_map *d, struct pf_pte_map *s, pf_va_t va,
-	unsigned max, bool *flush)
+static int copy_table(struct copy *c, pf_va_t va, unsigned max)
 {
-	unsigned didx = pf_pte_idx(d, va), sidx = pf_pte_idx(s, va);
+	unsigned didx = pf_pte_idx(&c->d, va), sidx = pf_pte_idx(&c->s, va);
 	unsigned flags = PF_FPB_MERGE_WRITE;
 
 	/* Dirty is kept for private pages, so it must be uniform; the child takes the first's
 	 * soft-dirty. */
-	if (!(src_area->flags & PF_VM_SHARED) && !PF_MUTANT("fork-merge-dirty"))
+	if (!(c->src_area->flags & PF_VM_SHARED) && !PF_MUTANT("fork-merge-dirty"))
 		flags |= PF_FPB_RESPECT_DIRTY;
 	flags |= PF_FPB_RESPECT_SOFT_DIRTY;
 	for (unsigned i = 0; i < max;) {
 		pf_pte_t pte;
-		unsigned n = pf_pte_batch(s, sidx + i, max - i, flags, &pte);
+		unsigned n = pf_pte_batch(&c->s, sidx + i, max - i, flags, &pte);
 		int err = 0;
 
 		if (pf_pte_present(pte)) {
-			err = copy_present(
-				dst, src, dst_area, d, s, didx + i, sidx + i, pte, n, flush);
+			err = copy_present(c, didx + i, sidx + i, pte, n);
 		} else if (!pf_pte_none(pte)) {
 			if (!pf_softleaf_supported(pte))
 				return -PF_EOPNOTSUPP;
 			/* Markers: poison and guard are copied, uffd-wp only to who has asked for
 			 * it. */
-			if (!(dst_area->flags & PF_VM_UFFD_WP))
+			if (!(c->dst_area->flags & PF_VM_UFFD_WP))
 				pte = pf_pte_clear(pte, PF_MARKER_UFFD_WP);
 			if (!pf_pte_same(pte, pf_pte_marker(0)))
-				pf_set_pte_at(d, didx + i, pte, PF_NO_EXTENT);
+				pf_set_pte_at(&c->d, didx + i, pte, PF_NO_EXTENT);
 		}
 		if (err)
 			return err;
@@ -114,11 +116,13 @@ static int copy_table(struct pf_space *dst, struct pf_space *src, const struct p
 int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
 	const struct pf_area *src_area, pf_va_t va, uint64_t nr, bool *flush)
 {
+	struct copy c = {
+		.dst = dst, .src = src, .dst_area = dst_area, .src_area = src_area, .flush = flush};
+
 	src->pt.cause = PF_CAUSE_FORK;
 	dst->pt.cause = PF_CAUSE_FORK;
 	while (nr) {
 		uint64_t hole = pf_pte_hole(&src->pt, va, nr);
-		struct pf_pte_map d, s;
 		unsigned n;
 		int err;
 
@@ -133,13 +137,15 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 		n = pf_pages_in_table(va, nr);
 		/* dst before src: both mmap locks are held for writing, so no one takes them the
 		 * other way. */
-		if (!pf_pte_offset_map_lock(&dst->pt, va, &d))
+		if (!pf_pte_offset_map_lock(&dst->pt, va, &c.d))
 			continue;
-		if (pf_pte_offset_map_lock_nested(&src->pt, va, &s, &d)) {
-			err = copy_table(dst, src, dst_area, src_area, &d, &s, va, n, flush);
-			pf_pte_unmap_unlock(&s);
+		if (pf_pte_offset_map_lock_nested(&src->pt, va, &c.s, &c.d)) {
+			c.anon = 0;
+			err = copy_table(&c, va, n);
+			pf_add_relaxed(&dst->rss_anon, c.anon);
+			pf_pte_unmap_unlock(&c.s);
 		}
-		pf_pte_unmap_unlock(&d);
+		pf_pte_unmap_unlock(&c.d);
 		if (err)
 			return err;
 		va += (pf_va_t)n << PF_PAGE_SHIFT;

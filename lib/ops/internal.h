@@ -54,12 +54,17 @@ PF_INLINE struct pf_piece pf_piece(const struct pf_phys *phys, pf_pfn_t pfn, uns
 	struct pf_folio *folio = pf_page_folio(phys, pfn);
 	unsigned nr = 1;
 
-	if (pf_folio_order(folio))
+	if (pf_folio_order(folio)) {
+		nr = (unsigned)pf_min(max, pf_folio_nr(folio) - pf_folio_idx(folio, pfn));
+		/* The run goes on in frames: who deals with this folio needs the next ones soon. */
+		if (4 * nr < max)
+			__builtin_prefetch(pf_phys_frame(phys, pfn + 4 * nr), 1);
 		return (struct pf_piece){
 			.folio = folio,
-			.nr = (unsigned)pf_min(max, pf_folio_nr(folio) - pf_folio_idx(folio, pfn)),
+			.nr = nr,
 			.extent = pf_folio_extent(phys, folio),
 		};
+	}
 	while (nr < max && !pf_folio_order(pf_page_folio(phys, pfn + nr)))
 		nr++;
 	return (struct pf_piece){.nr = nr, .extent = PF_NO_EXTENT};

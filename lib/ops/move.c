@@ -5,30 +5,21 @@
 #include "ops/internal.h"
 
 /*
- * Could a block come of moving a run of nr frames from pfn to slot idx? Frame and slot congruent,
- * and the run reaches the end of a block. Only then the folio matters.
+ * A batch that could become blocks where it goes: folio by folio. Single-page folios make none, and
+ * share no D.
  */
-static bool may_fold(const struct pf_space *space, pf_pfn_t pfn, unsigned idx, unsigned nr)
+static void move_folios(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,
+	unsigned fidx, unsigned tidx, pf_pte_t pte, unsigned nr, bool *flush)
 {
-	const unsigned n = PF_CONT_NR(0);
-
-	return n > 1 && space->pt.policy != PF_FOLD_OFF && !((idx - pfn) & (n - 1)) &&
-	       (idx / n != (idx + nr) / n || PF_MUTANT("fold-any-slot"));
-}
-
-static void move_present(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,
-	unsigned fidx, unsigned tidx, pf_pte_t pte, unsigned nr)
-{
-	if (pf_pte_special(pte)) {
-		pf_move_ptes(from, fidx, to, tidx, nr, PF_NO_EXTENT);
-		return;
-	}
 	while (nr) {
-		struct pf_piece p = {.nr = nr, .extent = PF_NO_EXTENT};
+		struct pf_piece p = {.nr = nr};
 
-		if (may_fold(space, pf_pte_pfn(pte), tidx, nr))
+		if (!pf_pte_special(pte))
 			p = pf_piece(space->phys, pf_pte_pfn(pte), nr);
-		pf_move_ptes(from, fidx, to, tidx, p.nr, p.extent);
+		if (p.folio)
+			pf_move_ptes(from, fidx, to, tidx, p.nr, p.extent);
+		else
+			p.nr = pf_move_run(from, fidx, to, tidx, p.nr, flush);
 		pte = pf_pte_advance(pte, p.nr);
 		fidx += p.nr;
 		tidx += p.nr;
@@ -48,15 +39,22 @@ static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct p
 	if (!PF_MUTANT("mremap-ignore-write"))
 		flags |= PF_FPB_RESPECT_WRITE;
 	for (unsigned i = 0; i < max;) {
+		bool fold = pf_move_may_fold(from, fidx + i, tidx + i, max - i);
+		unsigned n = 0;
 		pf_pte_t pte;
-		unsigned n = pf_pte_batch(from, fidx + i, max - i, flags, &pte);
 
-		if (pf_pte_present(pte)) {
-			flush |= pf_pte_accessible(pte);
-			move_present(space, from, to, fidx + i, tidx + i, pte, n);
-		} else if (!pf_pte_none(pte)) {
-			pf_clear_not_present_ptes(from, fidx + i, n);
-			pf_set_pte_at(to, tidx + i, pte, PF_NO_EXTENT);
+		/* Most often nothing need be known of what moves. */
+		if (!fold)
+			n = pf_move_run(from, fidx + i, to, tidx + i, max - i, &flush);
+		if (!n) {
+			n = pf_pte_batch(from, fidx + i, max - i, flags, &pte);
+			if (fold) {
+				flush |= pf_pte_accessible(pte);
+				move_folios(space, from, to, fidx + i, tidx + i, pte, n, &flush);
+			} else if (!pf_pte_none(pte)) {
+				pf_clear_not_present_ptes(from, fidx + i, n);
+				pf_set_pte_at(to, tidx + i, pte, PF_NO_EXTENT);
+			}
 		}
 		i += n;
 	}

@@ -172,12 +172,11 @@ PF_INLINE void pf_leaves_set(
 
 		if (n == 1)
 			stop = end;
+		if (cont)
+			hw = pf_hw_set_cont(hw, t->level, idx, true);
 		t->pt->stats.fold += cont;
-		for (unsigned i = idx; i < stop; i++) {
-			pf_hw_t w = pf_hw_advance(hw, t->level, i - idx);
-
-			pf_hw_store(&t->base[i], cont ? pf_hw_set_cont(w, t->level, i, true) : w);
-		}
+		for (unsigned i = idx; i < stop; i++, hw = pf_hw_next(hw, t->level))
+			pf_hw_store(&t->base[i], hw);
 		pte = pf_pte_advance(pte, (uint64_t)(stop - idx) << step);
 		idx = stop;
 	}

@@ -29,6 +29,8 @@
 #define pf_clear_ptes                 PF_FN(clear_ptes)
 #define pf_get_and_clear_ptes         PF_FN(get_and_clear_ptes)
 #define pf_move_ptes                  PF_FN(move_ptes)
+#define pf_move_run                   PF_FN(move_run)
+#define pf_move_may_fold              PF_FN(move_may_fold)
 #define pf_ptep_get_and_clear         PF_FN(ptep_get_and_clear)
 #define pf_ptep_clear_flush           PF_FN(ptep_clear_flush)
 #define pf_clear_not_present_ptes     PF_FN(clear_not_present_ptes)

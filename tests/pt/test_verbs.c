@@ -373,28 +373,60 @@ static void v_modify(unsigned idx, unsigned nr)
 	end();
 }
 
-/* From the blocks under test to others of the table, aligned alike or not. */
-static void v_move(unsigned idx, unsigned nr)
+/* A place in another part of the table, aligned alike or not. */
+static unsigned elsewhere(unsigned idx, unsigned nr)
 {
 	unsigned to = idx >= E / 2 ? idx - E / 2 : idx + E / 2;
 	unsigned shift = one_in(2) ? 0 : (unsigned)rnd_below(N);
-	struct pf_extent x;
 
 	while (to + shift + nr > E)
 		to -= N;
-	to += shift;
-	set_state(one_in(4) ? PROTNONE : UNIFORM);
-	/* uniform in W and soft-dirty, and of one folio, or each for itself */
-	x = one_in(3) ? PF_NO_EXTENT : (struct pf_extent){run_extent.first, SPAN};
-	begin("move_ptes", idx, nr);
-	model_move(idx, to, nr, x);
-	pf_move_ptes(&tree.m, idx, &tree.m, to, nr, x);
-	end();
+	return to + shift;
+}
+
+static void check_moved(unsigned to, unsigned nr)
+{
 	for (unsigned i = to; i < to + nr; i++) {
 		assert_int_equal(pf_hw_decode(raw_get(i), 0, i).v, model[i].e.v);
 		assert_int_equal(pf_hw_cont(raw_get(i)), model[i].cont);
 		put(i, pf_pte(0), false);
 	}
+}
+
+static void v_move(unsigned idx, unsigned nr)
+{
+	unsigned to = elsewhere(idx, nr);
+	struct pf_extent x = {run_extent.first, SPAN};
+
+	/* uniform in W and soft-dirty, of one folio */
+	set_state(one_in(4) ? PROTNONE : UNIFORM);
+	begin("move_ptes", idx, nr);
+	model_move(idx, to, nr, x);
+	pf_move_ptes(&tree.m, idx, &tree.m, to, nr, x);
+	end();
+	check_moved(to, nr);
+}
+
+static void v_move_run(unsigned idx, unsigned nr)
+{
+	unsigned to = elsewhere(idx, nr), done = 0;
+
+	set_state(one_in(4) ? PROTNONE : one_in(3) ? ANY : UNIFORM);
+	while (done < nr) {
+		bool flush = false, want_flush = false;
+		unsigned n;
+
+		assert_int_equal(pf_move_may_fold(&tree.m, idx + done, to + done, nr - done),
+			model_may_fold(idx + done, to + done, nr - done));
+		begin("move_run", idx + done, nr - done);
+		n = model_move_run(idx + done, to + done, nr - done, &want_flush);
+		assert_int_equal(
+			pf_move_run(&tree.m, idx + done, &tree.m, to + done, nr - done, &flush), n);
+		end();
+		assert_int_equal(flush, want_flush);
+		done += n ? n : 1;
+	}
+	check_moved(to, nr);
 }
 
 /* ---- the sweep ---- */
@@ -456,6 +488,7 @@ SWEEP(clear_young_dirty, v_young_dirty)
 SWEEP(set_access_flags, v_access)
 SWEEP(modify_ptes, v_modify)
 SWEEP(move_ptes, v_move)
+SWEEP(move_run, v_move_run)
 
 int main(void)
 {
@@ -472,6 +505,7 @@ int main(void)
 		cmocka_unit_test(set_access_flags),
 		cmocka_unit_test(modify_ptes),
 		cmocka_unit_test(move_ptes),
+		cmocka_unit_test(move_run),
 	};
 
 	return cmocka_run_group_tests_name(PF_FMT_NAME " verbs", tests, NULL, NULL);

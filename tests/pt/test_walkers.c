@@ -196,15 +196,17 @@ static void v_fold(unsigned idx, unsigned nr)
 static void v_move(unsigned idx, unsigned nr)
 {
 	unsigned to = idx >= E / 2 ? idx - E / 2 : idx + E / 2;
-	struct pf_extent x;
-	bool any_d = false;
+	bool any_d = false, merged = one_in(2), flush = false;
 
 	while (to + nr > E)
 		to -= N;
 	set_state(UNIFORM);
-	x = one_in(2) ? PF_NO_EXTENT : (struct pf_extent){run_extent.first, SPAN};
-	begin("move_ptes", idx, nr);
-	pf_move_ptes(&tree.m, idx, &tree.m, to, nr, x);
+	begin("move", idx, nr);
+	if (merged)
+		pf_move_ptes(
+			&tree.m, idx, &tree.m, to, nr, (struct pf_extent){run_extent.first, SPAN});
+	for (unsigned i = 0; !merged && i < nr;)
+		i += pf_move_run(&tree.m, idx + i, &tree.m, to + i, nr - i, &flush);
 	end();
 	/* a block cut by an end shares its D with all its members before */
 	for (unsigned i = idx / N * N; i < idx + nr || i % N; i++)
@@ -219,7 +221,7 @@ static void v_move(unsigned idx, unsigned nr)
 		CHECK(!must_d[idx + i] || pf_pte_dirty(e), "D lost: " FAILURE, FAILS(idx + i, e));
 		for (unsigned k = (idx + i) / N * N; k < (idx + i) / N * N + N; k++)
 			d |= must_d[k];
-		CHECK(!pf_pte_dirty(e) || d || (x.nr && any_d), "D invented: " FAILURE,
+		CHECK(!pf_pte_dirty(e) || d || (merged && any_d), "D invented: " FAILURE,
 			FAILS(idx + i, e));
 	}
 	check_others(idx, nr);
