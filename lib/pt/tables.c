@@ -256,6 +256,10 @@ static int tables_map(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, u
 		return err;
 	}
 	map_commit(&root, va, nr, pte, (struct pf_extent){pfn, nr});
+	/* A walker may go on missing an entry that was stored and not published. Elsewhere that costs
+	 * one fault more, whose entry into the kernel publishes. */
+	if (pt->flags & PF_PT_NOFAULT)
+		pf_port_barrier(PF_BARRIER_PUBLISH);
 	return 0;
 }
 

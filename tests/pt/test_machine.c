@@ -97,12 +97,15 @@ static uint32_t features_of(unsigned i)
 	return f;
 }
 
+static bool late_walks;
+
 static void start(uint32_t features, unsigned flags)
 {
 	struct machine_config cfg = {.format = PF_FMT_NAME,
 		.memory = MEMORY,
 		.cpus = 2,
 		.features = features,
+		.late_walks = late_walks,
 		.seed = seed};
 
 	if (machine_start(&cfg))
@@ -496,6 +499,44 @@ static void tables_without_faults(void **state)
 }
 
 /*
+ * Where no fault may be taken, what pf_pt_map has returned from is there for every CPU, also for walkers that are as
+ * late as they may be: the one who mapped it did not enter the kernel again, and nobody else told the other.
+ */
+static void mapped_without_faults(void **state)
+{
+	const unsigned nr = 3 * N;
+
+	(void)state;
+	late_walks = true;
+	for (unsigned i = 0; i < 12; i++) {
+		seed = 0xc000 + i;
+		start(features_of(i), PF_PT_NOFAULT);
+		alloc_data(CHUNK);
+		for (unsigned k = 0; k < 100; k++) {
+			uint64_t p = rnd_below(SPACE - nr), page;
+			pf_pfn_t pfn = (DATA >> 12) + rnd_below(LEAF) + (one_in(2) ? 0 : p % N);
+			struct machine_fault f;
+
+			assert_int_equal(pf_pt_map(&pt, p << 12, nr, pfn, PF_PTE_R), 0);
+			for (unsigned a = 0; a < 8; a++) {
+				uint64_t value;
+
+				machine_run_on((unsigned)rnd_below(2));
+				page = rnd_below(nr);
+				f = machine_load((p + page) << 12, &value);
+				assert_false(f.fault);
+				assert_int_equal(f.pa, (pfn + page) << 12);
+			}
+			machine_run_on(0);
+			judge("a load");
+			assert_int_equal(pf_pt_unmap(&pt, p << 12, nr), 0);
+		}
+		stop(DATA, CHUNK);
+	}
+	late_walks = false;
+}
+
+/*
  * A tree given up with all that is mapped: of its pages, its tables and its ASID nothing may be cached when the next
  * tree gets them.
  */
@@ -635,6 +676,7 @@ int main(void)
 		cmocka_unit_test(verbs),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(tables_without_faults),
+		cmocka_unit_test(mapped_without_faults),
 	};
 
 	return cmocka_run_group_tests_name(PF_FMT_NAME " on the machine", tests, NULL, NULL);
