@@ -519,8 +519,11 @@ static void cut_off(void **state)
 	assert_non_null(strstr(output, "CUT OFF at offset"));
 	assert_int_equal(run("%s trace dump loop.pft", cli), 0);
 	assert_non_null(strstr(output, "cut off here"));
-	int fd = open(in_dir("loop.pft.1"), O_WRONLY);
-	assert_true(fd >= 0 && pwrite(fd, "x", 1, st.st_size / 2) == 1);
+	int fd = open(in_dir("loop.pft.1"), O_RDWR);
+	char byte;
+	assert_true(fd >= 0 && pread(fd, &byte, 1, st.st_size / 2) == 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, st.st_size / 2), 1);
 	close(fd);
 	assert_int_equal(run("%s trace info loop.pft", cli), 2);
 	assert_non_null(strstr(output, "loop.pft.1: offset "));
