@@ -25,7 +25,7 @@
 
 #include "cli/oracle.h"
 
-#define PAGE  UINT64_C(4096)
+#define PAGE UINT64_C(4096)
 /* Where neither a program, nor its libraries, nor a sanitizer's shadow lie */
 #define BASE  UINT64_C(0x200000000000)
 #define NR    40
