@@ -243,14 +243,16 @@ static int64_t move_each(const struct remap *all, struct pf_vma_reserve *r)
 	int64_t result = -PF_EFAULT;
 	const struct pf_vma *vma;
 
-	while ((vma = pf_find_vma(all->mm, last_end)) && vma->area.start < end) {
+	/* What has been moved may have been merged with what it left, or with what comes next: from
+	 * where the last piece ended on, whatever VMA that is in by now. */
+	while (last_end < end && (vma = pf_find_vma(all->mm, last_end)) && vma->area.start < end) {
 		const bool first = last_end == start;
 		struct remap m = *all;
 		int64_t at;
 
 		if (first && vma->area.start > start)
 			return -PF_EFAULT;
-		m.addr = pf_max(vma->area.start, start);
+		m.addr = pf_max(vma->area.start, last_end);
 		m.old_len = m.new_len = pf_min(vma->area.end, end) - m.addr;
 		m.new_addr = first ? target : target + (m.addr - last_end);
 		last_end = vma->area.end;

@@ -14,22 +14,26 @@ struct playing {
 	bool found_none; /* an access has */
 };
 
-/* So few frames left that a call may find none: its state before is kept. */
+/* So few frames left that a call may find none: its state before is kept. Tables, and what is to be populated. */
 #define FEW_FRAMES 24
 
-static bool scarce(struct playing *y)
+static bool scarce(struct playing *y, const struct op *op)
 {
 	struct pf_phys_stats s;
 
 	const struct pf_pt_format *pt = y->w.sys.fmt->pt;
 	unsigned bits = pt->level_bits + pt->entry_shift;
 	unsigned order = bits > pt->page_shift ? bits - pt->page_shift : 0;
-	uint64_t fit = 0;
+	uint64_t fit = 0, free_frames = 0;
 
 	/* A table of several frames needs them in one block: small free ones do not help it. */
 	pf_phys_stats(&y->w.phys, &s);
-	for (unsigned o = order; o <= PF_MAX_ORDER; o++)
-		fit += s.blocks[o] << o;
+	for (unsigned o = 0; o <= PF_MAX_ORDER; o++) {
+		free_frames += s.blocks[o] << o;
+		fit += o >= order ? s.blocks[o] << o : 0;
+	}
+	if (op->id == SC_MADVISE && free_frames < op->a[1] / y->w.env.page + FEW_FRAMES)
+		return true;
 	return fit < (uint64_t)FEW_FRAMES << order;
 }
 
@@ -92,8 +96,9 @@ static bool do_op(struct playing *y, struct run_process *p, const struct op *op)
 		a[5] = 0;
 	}
 	for (;;) {
-		struct run_snapshot *before =
-			machine_counters.allocs < w->fail_at || scarce(y) ? run_snapshot(w) : NULL;
+		struct run_snapshot *before = machine_counters.allocs < w->fail_at || scarce(y, op)
+						      ? run_snapshot(w)
+						      : NULL;
 		struct run_result r = {0};
 		bool ok, again;
 
