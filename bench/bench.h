@@ -51,7 +51,7 @@ struct ours_config {
 	bool zeroing; /* fault only: clear the pages, as Linux does */
 };
 
-/* Hardware operations of one run of an operation, per page. */
+/* Hardware operations of one run of an operation, per page; xchg and store in counting builds only. */
 struct ours_cost {
 	double tlbi, dsb, xchg, store;
 	uint64_t unfold;
@@ -60,6 +60,13 @@ struct ours_cost {
 /* False if something failed; why is printed. */
 bool ours_measure(
 	const struct ours_config *cfg, enum op op, struct samples *s, struct ours_cost *cost);
+/* The counting program's side: one row. */
+void counts_print(const char *name, const char *kase, const struct ours_cost *cost);
+/* Have it count every row; `self` is this program's path. False, and said why, if it could not. */
+bool counts_ask(const char *self);
+/* What it counted, per page; false for rows it does not have. */
+bool counts_of(const char *name, const char *kase, double *xchg, double *store);
+
 /* pf_pt_map and pf_pt_unmap, 256 pages a call. */
 bool ours_measure_pt(struct samples *map, struct samples *unmap);
 

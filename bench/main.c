@@ -45,6 +45,7 @@ struct run {
 	const char *only; /* operation, or NULL */
 	const char *kase; /* what the name of a case contains, or NULL */
 	bool no_peer;
+	bool counts; /* this is the counting program */
 	json_object *rows;
 	char peer[80];
 };
@@ -53,8 +54,15 @@ struct run {
 static void row(struct run *r, const char *name, const char *kase, double ours, double peer,
 	const struct ours_cost *cost)
 {
-	json_object *o = json_object_new_object();
+	json_object *o;
+	double xchg, store;
 
+	if (r->counts) {
+		if (cost)
+			counts_print(name, kase, cost);
+		return;
+	}
+	o = json_object_new_object();
 	json_object_object_add(o, "name", json_object_new_string(name));
 	json_object_object_add(o, "case", json_object_new_string(kase));
 	json_object_object_add(o, "unit", json_object_new_string("ns/page"));
@@ -72,6 +80,13 @@ static void row(struct run *r, const char *name, const char *kase, double ours, 
 
 		json_object_object_add(o, "tlbi_per_page", json_object_new_double(cost->tlbi));
 		json_object_object_add(o, "dsb_per_page", json_object_new_double(cost->dsb));
+		if (counts_of(name, kase, &xchg, &store)) {
+			json_object_object_add(o, "xchg_per_page", json_object_new_double(xchg));
+			json_object_object_add(o, "store_per_page", json_object_new_double(store));
+			printf("  %7.3f %7.3f", xchg, store);
+		} else {
+			printf("  %7s %7s", "-", "-");
+		}
 		json_object_object_add(o, "unfold", json_object_new_int64((int64_t)cost->unfold));
 		json_object_object_add(o, "ours_tlbi_100ns", json_object_new_double(at100));
 		json_object_object_add(o, "ours_tlbi_1us", json_object_new_double(at1000));
@@ -133,11 +148,14 @@ static int run_all(void *arg)
 	struct run *r = arg;
 	struct samples map, unmap;
 
-	printf("# %llu MiB, arm64-4k on the software machine against %s; ns per 4K page, median of "
-	       "%d\n",
-		(unsigned long long)(r->bytes >> 20), r->peer, RUNS);
-	printf("%-17s %-32s %8s %8s %7s  %9s %9s %7s %8s %8s\n", "operation", "case", "ours",
-		"peer", "ratio", "tlbi/page", "dsb/page", "unfolds", "@100ns", "@1us");
+	if (!r->counts) {
+		printf("# %llu MiB, arm64-4k on the software machine against %s; ns per 4K page, "
+		       "median of %d\n",
+			(unsigned long long)(r->bytes >> 20), r->peer, RUNS);
+		printf("%-17s %-32s %8s %8s %7s  %7s %7s  %9s %9s %7s %8s %8s\n", "operation",
+			"case", "ours", "peer", "ratio", "xchg", "store", "tlbi", "dsb", "unfolds",
+			"@100ns", "@1us");
+	}
 	if (!ours_start("arm64-4k", r->bytes))
 		return 1;
 	for (unsigned i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
@@ -152,6 +170,8 @@ static int run_all(void *arg)
 		row(r, "pt-unmap", "4K 256 pages a call", median(&unmap), -1, NULL);
 	}
 	ours_stop();
+	if (r->counts)
+		return 0;
 	if ((!r->only || !strcmp(r->only, "replay")) && !replay_rows(r->rows))
 		return 1;
 	if (r->output && json_object_to_file_ext(r->output, r->rows, JSON_C_TO_STRING_PRETTY)) {
@@ -175,7 +195,8 @@ int main(int argc, char **argv)
 	static const struct option opts[] = {{"output", required_argument, NULL, 'o'},
 		{"size", required_argument, NULL, 's'}, {"only", required_argument, NULL, 'n'},
 		{"case", required_argument, NULL, 'c'}, {"no-peer", no_argument, NULL, 'p'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"counts", no_argument, NULL, 'C'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	struct run r = {.bytes = UINT64_C(1) << 30};
 	struct utsname u;
 	int c;
@@ -197,6 +218,9 @@ int main(int argc, char **argv)
 		case 'p':
 			r.no_peer = true;
 			break;
+		case 'C': /* asked by counts_ask() */
+			r.counts = r.no_peer = true;
+			break;
 		case 'h':
 			usage(stdout);
 			return 0;
@@ -212,5 +236,7 @@ int main(int argc, char **argv)
 	uname(&u);
 	snprintf(r.peer, sizeof(r.peer), "Linux %.60s", u.release);
 	r.rows = json_object_new_array();
-	return with_thp_settings(run_all, &r);
+	if (!r.counts)
+		counts_ask(argv[0]);
+	return r.counts ? run_all(&r) : with_thp_settings(run_all, &r);
 }

@@ -103,7 +103,9 @@ static bool populate(struct world *w, const struct layout *l, double *ns)
 	return true;
 }
 
-static bool run_op(struct world *w, const struct ours_config *c, enum op op, double *t)
+/* What the operation made hardware do is read off before what it made is taken down again. */
+static bool run_op(struct world *w, const struct ours_config *c, enum op op, double *t,
+	struct machine_counters *after, uint64_t *unfold)
 {
 	uint64_t bytes = c->layout.bytes;
 	struct pf_mm child;
@@ -141,6 +143,8 @@ static bool run_op(struct world *w, const struct ours_config *c, enum op op, dou
 		return false;
 	}
 	*t = now_ns() - *t;
+	*after = machine_counters;
+	*unfold = w->mm.space.pt.stats.unfold;
 	if (op == OP_FORK)
 		pf_mm_exit(&child);
 	else if (op == OP_MREMAP_ALIGNED || op == OP_MREMAP_UNALIGNED)
@@ -151,9 +155,9 @@ static bool run_op(struct world *w, const struct ours_config *c, enum op op, dou
 static bool one_run(const struct ours_config *c, enum op op, double *ns, struct ours_cost *cost)
 {
 	double pages = (double)(c->layout.bytes / 4096), fault_ns = 0, t = 0;
-	struct machine_counters before;
+	struct machine_counters before, after;
 	struct world w;
-	uint64_t unfold;
+	uint64_t unfold, unfold_after;
 	bool ok;
 
 	if (!start(&w, c))
@@ -167,22 +171,26 @@ static bool one_run(const struct ours_config *c, enum op op, double *ns, struct 
 	unfold = w.mm.space.pt.stats.unfold;
 	if (op == OP_FAULT) {
 		t = fault_ns * pages;
+		after = machine_counters;
+		unfold_after = unfold;
 	} else {
 		before = machine_counters;
-		ok = ok && run_op(&w, c, op, &t);
+		ok = ok && run_op(&w, c, op, &t, &after, &unfold_after);
 	}
 	if (!ok)
 		fprintf(stderr, "pagefold-bench: %s on %s failed\n", op_name[op], format->pt->name);
 	*ns = t / pages;
-	*cost = (struct ours_cost){
-		.tlbi = (double)(machine_counters.tlbi - before.tlbi) / pages,
-		.dsb = (double)(machine_counters.dsb - before.dsb) / pages,
-		.xchg = (double)(machine_counters.pte_xchg - before.pte_xchg) / pages,
-		.store = (double)(machine_counters.pte_store - before.pte_store) / pages,
-		.unfold = w.mm.space.pt.stats.unfold - unfold,
-	};
 	stop(&w);
-	return ok;
+	if (!ok)
+		return false;
+	*cost = (struct ours_cost){
+		.tlbi = (double)(after.tlbi - before.tlbi) / pages,
+		.dsb = (double)(after.dsb - before.dsb) / pages,
+		.xchg = (double)(after.pte_xchg - before.pte_xchg) / pages,
+		.store = (double)(after.pte_store - before.pte_store) / pages,
+		.unfold = unfold_after - unfold,
+	};
+	return true;
 }
 
 bool ours_measure(
