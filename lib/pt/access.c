@@ -114,18 +114,24 @@ void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 		pf_hw_t hw = pf_hw_load(&m->base[i]), w;
 		bool write = pf_hw_write(hw);
 
-		if (!pf_hw_settled(hw, m->pt->features) && !PF_MUTANT("wrprotect-plain")) {
-			/* A CPU may be setting A or D in it: hence the compare-and-exchange (G6). */
-			while (write && !pf_hw_cas(&m->base[i], &hw, pf_hw_wrprotect(hw)))
-				;
+		if (!write) {
 			i++;
 			continue;
 		}
 		w = pf_hw_wrprotect(hw);
+		if (!pf_hw_settled(hw, m->pt->features) && !PF_MUTANT("wrprotect-plain")) {
+			/* A CPU may be setting A or D in it: hence the compare-and-exchange (G6).
+			 * When it was faster, the slot is looked at again. */
+			for (pf_hw_t old = hw; pf_hw_cas(&m->base[i], &old, w); old = hw) {
+				hw = pf_hw_next(hw, 0);
+				w = pf_hw_next(w, 0);
+				if (++i == end || !pf_hw_same(pf_hw_load(&m->base[i]), hw))
+					break;
+			}
+			continue;
+		}
 		do {
-			if (write)
-				pf_hw_store(&m->base[i], w);
-			i++;
+			pf_hw_store(&m->base[i++], w);
 			hw = pf_hw_next(hw, 0);
 			w = pf_hw_next(w, 0);
 		} while (i < end && pf_hw_same(pf_hw_load(&m->base[i]), hw));

@@ -24,23 +24,11 @@ PF_INLINE pf_hw_t changed_word(pf_hw_t hw, unsigned level, unsigned idx, const s
 	return w;
 }
 
-/* One slot from its old to its new word, in one exchange that loses no A and no D. */
-static bool change_unsettled(const struct pf_leaves *t, unsigned idx, const struct change *c)
-{
-	pf_hw_t *p = &t->base[idx];
-	pf_hw_t hw = pf_hw_load(p), w;
-
-	do {
-		w = changed_word(hw, t->level, idx, c);
-		if (pf_hw_same(hw, w))
-			return false;
-	} while (!pf_hw_cas(p, &hw, w));
-	return pf_hw_needs_flush(hw, w);
-}
-
 /*
  * Slots [idx, end), each from its old to its new word. Settled words are overwritten plainly (DESIGN 4.3);
- * those that continue one another exactly have new words that do, too, and are as settled.
+ * others by a compare-and-exchange each, which loses no A and no D: when hardware was faster, the slot
+ * is looked at again. Slots that continue one another exactly have new words that do, too, and are as
+ * settled.
  */
 PF_INLINE bool change_slots(
 	const struct pf_leaves *t, unsigned idx, unsigned end, const struct change *c)
@@ -48,19 +36,28 @@ PF_INLINE bool change_slots(
 	bool flush = false;
 
 	while (idx < end) {
-		pf_hw_t hw = pf_hw_load(&t->base[idx]), w;
+		pf_hw_t hw = pf_hw_load(&t->base[idx]);
+		pf_hw_t w = changed_word(hw, t->level, idx, c);
+		bool must_flush = pf_hw_needs_flush(hw, w);
 
-		if (PF_UNLIKELY(!pf_hw_settled(hw, t->pt->features))) {
-			flush |= change_unsettled(t, idx++, c);
-			continue;
+		if (PF_LIKELY(pf_hw_settled(hw, t->pt->features))) {
+			flush |= must_flush;
+			do {
+				pf_hw_store(&t->base[idx++], w);
+				hw = pf_hw_next(hw, t->level);
+				w = pf_hw_next(w, t->level);
+			} while (idx < end && pf_hw_same(pf_hw_load(&t->base[idx]), hw));
+		} else if (pf_hw_same(hw, w)) {
+			idx++;
+		} else {
+			for (pf_hw_t old = hw; pf_hw_cas(&t->base[idx], &old, w); old = hw) {
+				flush |= must_flush;
+				hw = pf_hw_next(hw, t->level);
+				w = pf_hw_next(w, t->level);
+				if (++idx == end || !pf_hw_same(pf_hw_load(&t->base[idx]), hw))
+					break;
+			}
 		}
-		w = changed_word(hw, t->level, idx, c);
-		flush |= pf_hw_needs_flush(hw, w);
-		do {
-			pf_hw_store(&t->base[idx++], w);
-			hw = pf_hw_next(hw, t->level);
-			w = pf_hw_next(w, t->level);
-		} while (idx < end && pf_hw_same(pf_hw_load(&t->base[idx]), hw));
 	}
 	return flush;
 }
