@@ -29,15 +29,22 @@ enum { P_READ = 1, P_WRITE = 2, P_EXEC = 4, P_SEM = 8 };
 struct oracle *oracle_new(const struct oracle_config *cfg)
 {
 	struct oracle *o = ov_grow(NULL, sizeof(*o));
-	struct ov_process *p = ov_grow(NULL, sizeof(*p));
 
 	memset(o, 0, sizeof(*o));
-	memset(p, 0, sizeof(*p));
 	o->cfg = *cfg;
-	p->pid = 1;
-	p->start_brk = p->brk = cfg->brk_start;
-	o->processes = p;
+	oracle_start(o, 1);
 	return o;
+}
+
+void oracle_start(struct oracle *o, unsigned pid)
+{
+	struct ov_process *p = ov_grow(NULL, sizeof(*p));
+
+	memset(p, 0, sizeof(*p));
+	p->pid = pid;
+	p->start_brk = p->brk = o->cfg.brk_start;
+	p->next = o->processes;
+	o->processes = p;
 }
 
 static void free_process(struct ov_process *p)

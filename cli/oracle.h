@@ -51,6 +51,8 @@ uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk);
 void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start);
 /* 0, or -ENOMEM when pids run out. */
 int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child);
+/* A process that has nothing mapped: its number is free. */
+void oracle_start(struct oracle *o, unsigned pid);
 void oracle_exit(struct oracle *o, unsigned pid);
 
 enum oracle_access { ORACLE_READ, ORACLE_WRITE, ORACLE_EXEC };

@@ -6,6 +6,7 @@
  *   run_play.c    a file in one configuration, with its failing allocations
  *   run_world.c   machine, processes, CPUs, counters
  *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
+ *   run_log.c     what a log of strace needs besides
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
 #ifndef CLI_RUN_H
@@ -46,6 +47,7 @@ struct run_outcome {
 struct run_process {
 	unsigned pid, cpu;
 	uint16_t asid;
+	bool brk_known; /* the heap's start can no longer be chosen */
 	struct pf_mm mm;
 	struct run_process *next;
 };
@@ -69,7 +71,6 @@ struct run_world {
 	struct run_process *processes;
 	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
 	struct oracle *oracle;
-	bool brk_known; /* the heap's start can no longer be chosen */
 
 	struct run_stamp *stamps;
 	uint64_t nstamps, stamps_room;
@@ -84,6 +85,9 @@ struct run_world {
 	const uint64_t *allocs_after;
 	bool watch_all;
 	bool missed; /* it failed in a call that was not watched */
+
+	/* Of a log: ranges mapped because a call of it succeeded on them; refusals not asked for again. */
+	uint64_t assumed, assumed_pages, taken_over;
 
 	unsigned line;
 	bool failed;
@@ -118,6 +122,8 @@ struct run_process *run_process(struct run_world *w, unsigned pid);
 void run_switch(struct run_world *w, struct run_process *p);
 /* 0, -PF_ENOMEM, or -PF_EAGAIN when ASIDs run out. */
 int run_fork(struct run_world *w, struct run_process *parent, unsigned pid);
+/* A process that has no memory. */
+bool run_start(struct run_world *w, unsigned pid);
 void run_exit(struct run_world *w, struct run_process *p);
 void run_counters(struct run_world *w, uint64_t c[SC_C_NR]);
 uint64_t run_eval_size(struct run_world *w, const struct sc_value *v);
@@ -161,6 +167,15 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
  */
 bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_id id,
 	const uint64_t a[6], const struct run_snapshot *before, const struct run_result *r);
+
+/* ---- run_log.c ---- */
+
+/* SC_S_START and SC_S_EXECVE. */
+bool run_log_process(struct run_world *w, const struct sc_stmt *s);
+/* Before a call of a log. *skip: it was refused, for reasons that no log tells, and is not played. */
+bool run_log_call(struct run_world *w, const struct sc_stmt *s, bool *skip);
+/* What was assumed and passed over, as lines of the outcome. */
+void run_log_report(struct run_world *w);
 
 /* ---- run_expect.c ---- */
 

@@ -103,11 +103,11 @@ static void take_brk(struct syscall *c)
 {
 	struct run_world *w = c->w;
 
-	if (!c->a[0] && c->wanted >= 0 && !w->brk_known) {
+	if (!c->a[0] && c->wanted >= 0 && !c->p->brk_known) {
 		pf_set_brk_start(&c->p->mm, (uint64_t)c->wanted);
 		oracle_set_brk_start(w->oracle, c->p->pid, (uint64_t)c->wanted);
 	}
-	w->brk_known = true;
+	c->p->brk_known = true;
 }
 
 static bool is_free(struct syscall *c, enum sc_call_id id)

@@ -68,10 +68,6 @@ static void add_file(struct files *fs, const struct run_options *o, const char *
 		fs->wrong = true;
 		return;
 	}
-	if (o->strace && !f->unsupported_line) {
-		f->unsupported_line = 1;
-		f->unsupported = "--strace";
-	}
 	if (f->unsupported_line) {
 		char what[256];
 

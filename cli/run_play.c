@@ -213,7 +213,16 @@ static bool play_stmt(
 {
 	w->line = s->line;
 	switch (s->kind) {
+	case SC_S_START:
+	case SC_S_EXECVE:
+		return run_log_process(w, s);
 	case SC_S_CALL:
+		if (w->cfg->file->log) {
+			bool skip;
+
+			if (!run_log_call(w, s, &skip) || skip)
+				return !w->failed;
+		}
 		if (!run_call(w, s, (*calls)++))
 			return false;
 		if (rec)
@@ -248,7 +257,8 @@ static uint64_t play(const struct run_config *cfg, uint64_t fail_at, struct reco
 	allocs = machine_counters.allocs;
 	if (ok) {
 		run_counters(&w, out->counters);
-		run_world_end(&w);
+		if (run_world_end(&w) && cfg->file->log)
+			run_log_report(&w);
 	}
 	if (w.failed && out->verdict == RUN_FAIL && fail_at)
 		run_detail(&w, "with allocation %llu failing", (unsigned long long)fail_at);

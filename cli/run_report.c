@@ -36,8 +36,11 @@ static void add_json(struct run_results *res, const struct sc_file *f, const cha
 	/* What was skipped did not fail; its message begins with "skip". */
 	json_object_object_add(r, "ok", json_object_new_boolean(out->verdict != RUN_FAIL));
 	json_object_object_add(r, "line", json_object_new_int64(out->line));
+	/* What a log's run adds begins on a line of its own. */
+	const char *text = out->text ? out->text : "";
+
 	snprintf(message, sizeof(message), "%s%s", out->verdict == RUN_SKIP ? "skip: " : "",
-		out->text ? out->text : "");
+		text + strspn(text, "\n "));
 	json_object_object_add(r, "message", json_object_new_string(message));
 	for (int i = 0; i < SC_C_BUILT && out->verdict != RUN_SKIP; i++)
 		json_object_object_add(
@@ -69,7 +72,8 @@ void run_report(struct run_results *res, const struct sc_file *f, const struct p
 	if (res->o->json) {
 		add_json(res, f, name, fold, out);
 	} else if (out->verdict == RUN_OK) {
-		printf("ok %s [%s%s]\n", f->path, name, how);
+		/* Of a log: what was assumed. */
+		printf("ok %s [%s%s]%s\n", f->path, name, how, out->text ? out->text : "");
 	} else if (out->verdict == RUN_SKIP) {
 		printf("skip %s [%s] %s\n", f->path, name, out->text);
 	} else {

@@ -125,6 +125,7 @@ int run_fork(struct run_world *w, struct run_process *parent, unsigned pid)
 		free(p);
 		return err;
 	}
+	p->brk_known = parent->brk_known;
 	p->next = w->processes;
 	w->processes = p;
 	return 0;
@@ -232,6 +233,28 @@ static bool injected(const struct run_world *w, uint64_t before)
 	return before < w->fail_at && machine_counters.allocs >= w->fail_at;
 }
 
+bool run_start(struct run_world *w, unsigned pid)
+{
+	struct run_process *p = new_process(w, pid);
+
+	for (unsigned tries = 0;; tries++) {
+		uint64_t before = machine_counters.allocs;
+		int err = pf_mm_init(&p->mm, &w->sys, p->asid);
+
+		if (!err)
+			break;
+		if (err != -PF_ENOMEM || !injected(w, before) || tries) {
+			free(p);
+			return run_fail(w, "expected process %u to start, found error %s", pid,
+				sc_errno_name(-err));
+		}
+	}
+	p->next = w->processes;
+	w->processes = p;
+	pf_set_brk_start(&p->mm, BRK_START);
+	return true;
+}
+
 /* A start that fails for lack of memory leaves nothing, and the second works. */
 static bool start_library(struct run_world *w)
 {
@@ -257,23 +280,7 @@ static bool start_library(struct run_world *w)
 				sc_errno_name(-err));
 	}
 	set_thp(w);
-	struct run_process *p = new_process(w, 1);
-
-	for (unsigned tries = 0;; tries++) {
-		before = machine_counters.allocs;
-		err = pf_mm_init(&p->mm, &w->sys, p->asid);
-		if (!err)
-			break;
-		if (err != -PF_ENOMEM || !injected(w, before) || tries) {
-			free(p);
-			return run_fail(w, "expected process 1 to start, found error %s",
-				sc_errno_name(-err));
-		}
-	}
-	p->next = w->processes;
-	w->processes = p;
-	pf_set_brk_start(&p->mm, BRK_START);
-	return true;
+	return run_start(w, 1);
 }
 
 bool run_world_start(struct run_world *w)

@@ -188,6 +188,8 @@ enum sc_stmt_kind {
 	SC_S_DURING,
 	SC_S_SOMETIMES,
 	SC_S_EXPLORE,
+	SC_S_START,  /* logs only: process `pid` appears, with no memory */
+	SC_S_EXECVE, /* logs only: its memory is gone */
 };
 
 enum sc_quant { SC_ALL, SC_NOT, SC_SOME };
@@ -267,8 +269,17 @@ struct sc_settings {
 	uint64_t fail; /* SC_FAIL_NONE, SC_FAIL_EACH, or which allocation */
 };
 
+/* What a log holds and nobody plays: how often. */
+struct sc_note {
+	const char *kind, *name;
+	unsigned nr;
+	struct sc_note *next;
+};
+
 struct sc_file {
 	char *path;
+	bool log; /* of strace: see run_log.c */
+	struct sc_note *notes;
 	struct sc_settings settings;
 	struct sc_stmt *stmts;
 	const char **vars; /* names of the $names */

@@ -51,6 +51,8 @@ struct sc_value *sc_value(struct sc_line *l);
 struct sc_value *sc_sum(struct sc_line *l);
 /* scenario_parse.c: the index of a $name that has a value by now. */
 unsigned sc_use_var(struct sc_line *l, const char *name);
+/* scenario_parse.c: something in a log was passed over. */
+void sc_note(struct sc_line *l, const char *kind, const char *name);
 /* A file made by @file or @dax has that name. */
 bool sc_is_file(struct sc_line *l, const char *name);
 

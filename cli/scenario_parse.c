@@ -97,6 +97,20 @@ void sc_unsupported(struct sc_line *l, const char *name)
 	l->file->unsupported = sc_strndup(&l->file->arena, name, strlen(name));
 }
 
+void sc_note(struct sc_line *l, const char *kind, const char *name)
+{
+	struct sc_note **at = &l->file->notes;
+
+	while (*at && (strcmp((*at)->kind, kind) || strcmp((*at)->name, name)))
+		at = &(*at)->next;
+	if (!*at) {
+		*at = sc_alloc(&l->file->arena, sizeof(**at));
+		(*at)->kind = kind;
+		(*at)->name = sc_strndup(&l->file->arena, name, strlen(name));
+	}
+	(*at)->nr++;
+}
+
 /* ---- lines ---- */
 
 unsigned sc_small_number(struct sc_line *l, const char *what, unsigned max)

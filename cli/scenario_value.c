@@ -185,8 +185,11 @@ static struct sc_value *name(struct sc_line *l, const char *w)
 		v->text = balanced(l, ')');
 		return v;
 	}
-	if (!sc_find_constant(w, &v->n) && !l->lenient)
-		sc_fail(l, "unknown name '%s', expected a constant as strace prints it", w);
+	if (!sc_find_constant(w, &v->n)) {
+		if (!l->lenient)
+			sc_fail(l, "unknown name '%s', expected a constant as strace prints it", w);
+		sc_note(l, "warning: unknown name, taken as 0", w);
+	}
 	return with_path(l, v);
 }
 

@@ -363,29 +363,109 @@ static void strace_log(void **state)
 		"100 wait4(-1, [{WIFEXITED(s) && WEXITSTATUS(s) == 0}], 0, NULL) = 101\n"
 		"100 +++ killed by SIGKILL +++\n";
 	struct sc_file *f = sc_parse_strace("log", text, strlen(text), &err);
+	/* Line, process, and call, or the kind of what no call is. A call happens where it resumes. */
+	static const struct {
+		unsigned line, pid;
+		enum sc_stmt_kind kind;
+		const char *name;
+	} want[] = {
+		{1, 100, SC_S_START, NULL},
+		{1, 100, SC_S_EXECVE, NULL},
+		{2, 100, SC_S_CALL, "brk"},
+		{3, 100, SC_S_CALL, "mmap"},
+		{7, 100, SC_S_CALL, "mmap"},
+		{8, 100, SC_S_CALL, "fork"},
+		{9, 101, SC_S_CALL, "munmap"},
+		{11, 101, SC_S_CALL, "exit_group"},
+		{13, 100, SC_S_CALL, "exit_group"},
+	};
 	unsigned n = 0;
 
 	(void)state;
 	if (!f)
 		fail_msg("line %u: %s", err.line, err.text);
 	for (struct sc_stmt *s = f->stmts; s; s = s->next, n++) {
-		if (n == 2) {
-			/* Where it resumes. */
-			assert_int_equal(s->line, 7);
-			assert_string_equal(s->name, "mmap");
+		assert_true(n < sizeof(want) / sizeof(want[0]));
+		assert_int_equal(s->line, want[n].line);
+		assert_int_equal(s->pid, want[n].pid);
+		assert_int_equal(s->kind, want[n].kind);
+		if (want[n].name)
+			assert_string_equal(s->name, want[n].name);
+		if (s->line == 7) {
 			assert_int_equal(s->nargs, 6);
 			assert_int_equal(s->args->next->next->next->next->kind, SC_V_FILE);
 		}
-		if (n == 4)
-			assert_int_equal(s->pid, 101);
+		if (s->line == 8)
+			assert_int_equal(s->child, 101);
 	}
-	assert_int_equal(n, 6);
+	assert_int_equal(n, sizeof(want) / sizeof(want[0]));
 	sc_file_free(f);
 
 	static const char cut[] = "100 mmap(NULL, 1000\n";
 
 	assert_null(sc_parse_strace("log", cut, strlen(cut), &err));
 	assert_int_equal(err.line, 1);
+}
+
+/* What the tasks of a log are: each letter is a statement, S start, X execve, F fork, E exit, M a mapping. */
+static void expect_tasks(const char *text, const char *want)
+{
+	struct sc_file *f = sc_parse_strace("log", text, strlen(text), &err);
+	char got[256];
+	size_t n = 0;
+
+	if (!f)
+		fail_msg("line %u: %s", err.line, err.text);
+	for (struct sc_stmt *s = f->stmts; s; s = s->next)
+		n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%c%u", n ? " " : "",
+			s->kind == SC_S_START            ? 'S'
+			: s->kind == SC_S_EXECVE         ? 'X'
+			: !strcmp(s->name, "fork")       ? 'F'
+			: !strcmp(s->name, "exit_group") ? 'E'
+							 : 'M',
+			s->pid);
+	assert_string_equal(got, want);
+	sc_file_free(f);
+}
+
+static void strace_tasks(void **state)
+{
+	(void)state;
+	/* A child is seen before the call that made it returns. */
+	expect_tasks("5 vfork( <unfinished ...>\n"
+		     "6 munmap(0x1000, 4096) = 0\n"
+		     "6 execve(\"a\", [\"a\"], 0x0 <unfinished ...>\n"
+		     "5 <... vfork resumed>) = 6\n"
+		     "6 <... execve resumed>) = 0\n"
+		     "6 +++ exited with 0 +++\n",
+		"S5 F5 M6 X6 E6");
+	/* Two at a time: each child is the one its maker's line names. */
+	expect_tasks("5 munmap(0x1000, 4096) = 0\n"
+		     "6 munmap(0x1000, 4096) = 0\n"
+		     "5 fork( <unfinished ...>\n"
+		     "6 fork( <unfinished ...>\n"
+		     "7 munmap(0x1000, 4096) = 0\n"
+		     "8 munmap(0x1000, 4096) = 0\n"
+		     "5 <... fork resumed>) = 8\n"
+		     "6 <... fork resumed>) = 7\n",
+		"S5 M5 S6 M6 F6 M7 F5 M8");
+	/* Threads share a space, which ends with the last; one that execs leaves it. */
+	expect_tasks(
+		"5 clone3({flags=CLONE_VM|CLONE_THREAD, stack=0x1} => {parent_tid=[6]}, 88) = "
+		"6\n"
+		"6 munmap(0x1000, 4096) = 0\n"
+		"5 +++ exited with 0 +++\n"
+		"6 clone(child_stack=0x1, flags=CLONE_VM|CLONE_VFORK|SIGCHLD <unfinished ...>\n"
+		"7 execve(\"a\", [\"a\"], 0x0) = 0\n"
+		"6 <... clone resumed>) = 7\n"
+		"6 +++ exited with 0 +++\n"
+		"7 munmap(0x1000, 4096) = 0\n",
+		"S5 M5 S7 E5 M7");
+	/* What failed made nothing. */
+	expect_tasks("5 fork() = -1 EAGAIN (Resource temporarily unavailable)\n"
+		     "5 execve(\"a\", [\"a) = 0\"], 0x0) = -1 ENOENT (No such file or directory)\n"
+		     "5 munmap(0x1000, 4096) = 0\n",
+		"S5 M5");
 }
 
 /* However long: names, lines, nesting. */
@@ -418,6 +498,7 @@ int main(void)
 		cmocka_unit_test(what_is_wrong),
 		cmocka_unit_test(not_built),
 		cmocka_unit_test(strace_log),
+		cmocka_unit_test(strace_tasks),
 		cmocka_unit_test(sizes),
 	};
 
