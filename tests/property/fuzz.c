@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "program.h"
+#include "play.h"
 
 #define STEPS 400
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "program.h"
+#include "play.h"
 
 static const char usage[] =
 	"usage: property [--format F] [--programs N] [--seed S] [--clock N] [--steps N] [--every "
@@ -30,6 +30,17 @@ struct totals {
 	uint64_t programs, steps, exhausted, injected;
 };
 
+static bool fails(void *ctx, const struct program *g, unsigned *done)
+{
+	struct played p;
+
+	(void)ctx;
+	program_play(g, 1, &p);
+	*done = p.done;
+	free(p.why);
+	return p.failed;
+}
+
 static void report(struct program *g, const struct pf_format *fmt, uint64_t seed, unsigned steps,
 	struct played *p)
 {
@@ -44,7 +55,7 @@ static void report(struct program *g, const struct pf_format *fmt, uint64_t seed
 		return;
 	if (p->done < g->nr)
 		g->nr = p->done;
-	program_shrink(g, 60);
+	program_shrink(g, 60, fails, NULL);
 	program_play(g, 1, &again);
 	text = program_text(g, &first);
 	fprintf(stderr, "\n# pagefold run --seed %" PRIu64 "%s\n%s# %s\n\n", g->seed,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "program.h"
+#include "play.h"
 
 struct playing {
 	struct run_world w;
@@ -85,16 +85,11 @@ static bool check_failed_move(struct playing *y, struct run_process *p, const st
 static bool do_op(struct playing *y, struct run_process *p, const struct op *op)
 {
 	struct run_world *w = &y->w;
-	uint64_t page = w->env.page, a[6] = {0};
+	uint64_t page = w->env.page, a[6];
 	bool access =
 		op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_EXEC || op->id == SC_TOUCH;
-	unsigned nargs = op->id == SC_MMAP ? 6 : op->nargs;
 
-	memcpy(a, op->a, sizeof(op->a));
-	if (op->id == SC_MMAP) {
-		a[4] = UINT64_MAX;
-		a[5] = 0;
-	}
+	memcpy(a, op->a, sizeof(a));
 	for (;;) {
 		struct run_snapshot *before = machine_counters.allocs < w->fail_at || scarce(y, op)
 						      ? run_snapshot(w)
@@ -108,7 +103,7 @@ static bool do_op(struct playing *y, struct run_process *p, const struct op *op)
 			a[0] = va;
 			ok = run_access_pages(w, p, op->id, va, (last - va) / page + 1, &r);
 		} else {
-			ok = run_syscall(w, p, op->id, a, nargs, -1, op->child, &r);
+			ok = run_syscall(w, p, op->id, a, 6, -1, op->child, &r);
 		}
 		if (!ok)
 			ok = ended_for_memory(y, op, before);

@@ -4,33 +4,28 @@
 #include <string.h>
 #include <time.h>
 
-#include "program.h"
+#include "cli/program.h"
 
 struct shrinking {
 	struct program best;
 	time_t until;
+	program_fails *fails;
+	void *ctx;
 };
 
 /* Take it if it still fails. */
 static bool better(struct shrinking *s, const struct program *g)
 {
-	struct played p;
-	bool failed;
-
-	if (time(NULL) >= s->until)
-		return false;
-	program_play(g, 1, &p);
-	failed = p.failed;
-	free(p.why);
-	if (!failed)
-		return false;
 	struct program copy;
+	unsigned done;
 
+	if (time(NULL) >= s->until || !s->fails(s->ctx, g, &done))
+		return false;
 	program_copy(&copy, g);
 	program_free(&s->best);
 	s->best = copy;
-	if (p.done < s->best.nr)
-		s->best.nr = p.done;
+	if (done < s->best.nr)
+		s->best.nr = done;
 	return true;
 }
 
@@ -107,13 +102,27 @@ static bool set_arg(struct shrinking *s, unsigned i, unsigned k, uint64_t v)
 	return ok;
 }
 
+static bool fewer_flags(struct shrinking *s, unsigned i, unsigned k, const struct program_arg *arg)
+{
+	bool any = false;
+
+	if (arg->kind != PROGRAM_ARG_FLAGS)
+		return false;
+	for (uint64_t bit = UINT64_C(1) << 31; bit; bit >>= 1)
+		if (i < s->best.nr && s->best.ops[i].a[k] & bit)
+			any |= set_arg(s, i, k, s->best.ops[i].a[k] & ~bit);
+	return any;
+}
+
 static bool simpler_statement(struct shrinking *s, unsigned i)
 {
 	const uint64_t page = UINT64_C(1) << s->best.fmt->pt->page_shift;
 	bool any = false;
 	struct program g;
 
-	if (s->best.ops[i].nargs < 2)
+	const struct program_call *call = program_call(s->best.ops[i].id);
+
+	if (!call->args[1])
 		return false;
 	any |= set_arg(s, i, 0, s->best.ops[i].a[0] & -page);
 	any |= set_arg(s, i, 1, page);
@@ -123,6 +132,8 @@ static bool simpler_statement(struct shrinking *s, unsigned i)
 	while (i < s->best.nr && s->best.ops[i].a[1] > page && s->best.ops[i].a[1] < 64 * page &&
 		set_arg(s, i, 1, s->best.ops[i].a[1] - page))
 		any = true;
+	for (unsigned k = 0; i < s->best.nr && k < PROGRAM_ARGS && call->args[k]; k++)
+		any |= fewer_flags(s, i, k, call->args[k]);
 	if (i < s->best.nr && s->best.ops[i].cpu) {
 		program_copy(&g, &s->best);
 		g.ops[i].cpu = 0;
@@ -158,9 +169,9 @@ static bool simpler_settings(struct shrinking *s)
 	return any;
 }
 
-void program_shrink(struct program *g, unsigned seconds)
+void program_shrink(struct program *g, unsigned seconds, program_fails *fails, void *ctx)
 {
-	struct shrinking s = {.until = time(NULL) + seconds};
+	struct shrinking s = {.until = time(NULL) + seconds, .fails = fails, .ctx = ctx};
 	bool any;
 
 	program_copy(&s.best, g);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random programs of system calls and accesses: drawn from a seed, written as scenarios, made short when they
+ * fail. tests/property plays them through the library beside the model, `pagefold fuzz` on the host's Linux
+ * beside the library.
+ *
+ *   program.c         settings and drawing
+ *   program_calls.c   the calls: one row each says how it is drawn and written
+ *   program_text.c    the scenario's text
+ *   program_shrink.c  a program that fails, made short
+ */
+#ifndef CLI_PROGRAM_H
+#define CLI_PROGRAM_H
+
+#include "cli/run.h"
+
+#define PROGRAM_MAX_PID 4
+#define PROGRAM_CPUS    3
+#define PROGRAM_ARGS    6
+
+/* Where choices come from: a seed, or bytes while there are any. */
+struct source {
+	uint64_t rng;
+	const uint8_t *bytes;
+	size_t nr;
+};
+
+/* Below n. */
+uint64_t source_draw(struct source *s, uint64_t n);
+
+struct op {
+	enum sc_call_id id;
+	unsigned pid, cpu;
+	unsigned child; /* fork */
+	uint64_t a[PROGRAM_ARGS];
+	char result[32]; /* as the scenario has it; empty: it may be anything */
+};
+
+struct program {
+	const struct pf_format *fmt;
+	uint64_t seed; /* of the machine */
+	bool fold, late_walks;
+	const char *feature; /* NULL: the format's newest */
+	uint64_t memory;
+	uint64_t fail_at; /* the allocation that fails, 0: none */
+	struct {
+		unsigned order;
+		enum sc_thp_mode mode;
+	} thp[3];
+	unsigned nthp;
+	enum sc_thp_mode thp_enabled;
+
+	uint64_t base, pages; /* the window that it works in */
+	uint64_t brk_start;
+	uint64_t top; /* the end of user space, or beyond; addresses around it are drawn */
+	struct op *ops;
+	unsigned nr;
+};
+
+/* ---- the calls ---- */
+
+/* How an argument is written. */
+enum program_arg_kind {
+	PROGRAM_ARG_NONE,
+	PROGRAM_ARG_HEX,
+	PROGRAM_ARG_FD,    /* a descriptor, -1 for none */
+	PROGRAM_ARG_FLAGS, /* names joined by | */
+	PROGRAM_ARG_ONE,   /* one of the names */
+};
+
+struct program_arg {
+	enum program_arg_kind kind;
+	const char *const *names; /* end with NULL; of several that fit the first is taken */
+	const char *zero;         /* what 0 is called */
+};
+
+struct program_drawing {
+	struct source src;
+	struct program *g;
+	uint64_t page, block; /* bytes */
+	bool alive[PROGRAM_MAX_PID + 1];
+	unsigned cpu[PROGRAM_MAX_PID + 1];
+	unsigned pid;
+};
+
+struct program_call {
+	enum sc_call_id id;
+	const char *name;
+	unsigned weight; /* how often, beside the others */
+	const struct program_arg *args[PROGRAM_ARGS];
+	/* op->pid is set. False: not now. */
+	bool (*draw)(struct program_drawing *d, struct op *op);
+};
+
+/* Ends with a name of NULL. */
+extern const struct program_call program_calls[];
+const struct program_call *program_call(enum sc_call_id id);
+/*
+ * The name at *at in an argument of that value, and what of the value it stands for; *at moves on. NULL: there
+ * are no more, and *value is what has no name.
+ */
+const char *program_flag(const struct program_arg *arg, uint64_t *value, unsigned *at);
+
+/* ---- programs ---- */
+
+/* Settings and the first statements; statements of its own, or with bytes, come from those until there are none. */
+void program_begin(struct program_drawing *d, struct program *g, const struct pf_format *fmt,
+	uint64_t seed, unsigned room);
+void program_draw_op(struct program_drawing *d, struct op *op);
+/* A whole one. Free with program_free(). */
+void program_draw(struct program *g, const struct pf_format *fmt, uint64_t seed, unsigned steps,
+	const uint8_t *bytes, size_t nbytes);
+void program_copy(struct program *to, const struct program *from);
+void program_free(struct program *g);
+
+/* The scenario, malloc'd. Statements stand one a line, the first in line *first. */
+char *program_text(const struct program *g, unsigned *first);
+/* One statement. */
+void program_op_text(const struct op *op, char *text, size_t size);
+
+/* Whether a program fails, and in which of its statements (all that come after are not needed). */
+typedef bool program_fails(void *ctx, const struct program *g, unsigned *done);
+
+/* The shortest program found that still fails; *g fails and is replaced. At most `seconds`. */
+void program_shrink(struct program *g, unsigned seconds, program_fails *fails, void *ctx);
+
+#endif

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+/* The calls of random programs: how each is drawn, and how its arguments are written. */
+#include "cli/program.h"
+
+static uint64_t draw(struct program_drawing *d, uint64_t n)
+{
+	return source_draw(&d->src, n);
+}
+
+#define BRK_PAGES 24
+
+static uint64_t an_address(struct program_drawing *d)
+{
+	const struct program *g = d->g;
+
+	switch (draw(d, 64)) {
+	case 0: /* the last pages that there are */
+		return g->top - d->page * draw(d, 4);
+	case 1:
+		return -d->page * (1 + draw(d, 3));
+	case 2:
+		return draw(d, 2) * d->page;
+	case 3:
+		return g->base + draw(d, g->pages * d->page);
+	case 4:
+	case 5:
+		return g->brk_start + draw(d, BRK_PAGES) * d->page;
+	case 6 ... 20: /* blocks are where it is decided */
+		return ((g->base + draw(d, g->pages) * d->page) & -d->block);
+	default:
+		return g->base + draw(d, g->pages) * d->page;
+	}
+}
+
+/* Blocks, pages, and everything around; now and then what no range has. */
+static uint64_t a_length(struct program_drawing *d)
+{
+	switch (draw(d, 32)) {
+	case 0:
+		return draw(d, 3) ? draw(d, 3 * d->page) : UINT64_C(0) - draw(d, 2 * d->page);
+	case 1:
+		return (1 + draw(d, d->g->pages)) * d->page;
+	case 2 ... 10:
+		return (1 + draw(d, 2)) * d->block;
+	case 11 ... 18:
+		return (1 + draw(d, 3)) * d->page;
+	default:
+		return (1 + draw(d, 24)) * d->page;
+	}
+}
+
+static uint64_t a_protection(struct program_drawing *d)
+{
+	static const uint64_t prot[] = {3, 3, 3, 3, 3, 1, 1, 1, 0, 0, 7, 5, 2, 4};
+
+	return draw(d, 40) ? prot[draw(d, PF_ARRAY_SIZE(prot))] : UINT64_C(1) << draw(d, 6);
+}
+
+static bool inside(const struct program *g, uint64_t va, uint64_t len, uint64_t page)
+{
+	return va >= g->base && len && len <= g->pages * page &&
+	       va + len <= g->base + g->pages * page;
+}
+
+/* ---- calls ---- */
+
+static bool draw_range(struct program_drawing *d, struct op *op)
+{
+	op->a[0] = an_address(d);
+	op->a[1] = a_length(d);
+	return true;
+}
+
+static bool draw_access(struct program_drawing *d, struct op *op)
+{
+	draw_range(d, op);
+	/* A range of accesses may not be empty, wrap, or take for ever. */
+	if (!op->a[1] || op->a[1] > d->g->pages * d->page || op->a[0] + (op->a[1] - 1) < op->a[0])
+		op->a[1] = 1;
+	if (op->a[0] - d->g->base >= d->g->pages * d->page)
+		op->a[1] = 1;
+	return true;
+}
+
+static bool draw_mprotect(struct program_drawing *d, struct op *op)
+{
+	draw_range(d, op);
+	op->a[2] = a_protection(d);
+	return true;
+}
+
+static bool draw_madvise(struct program_drawing *d, struct op *op)
+{
+	static const uint64_t advice[] = {PF_MADV_DONTNEED, PF_MADV_DONTNEED, PF_MADV_DONTNEED,
+		PF_MADV_DONTNEED, PF_MADV_HUGEPAGE, PF_MADV_NOHUGEPAGE, PF_MADV_DONTFORK,
+		PF_MADV_DOFORK, PF_MADV_WIPEONFORK, PF_MADV_KEEPONFORK, PF_MADV_POPULATE_READ,
+		PF_MADV_POPULATE_WRITE, PF_MADV_POPULATE_WRITE, PF_MADV_NORMAL, PF_MADV_RANDOM,
+		PF_MADV_SEQUENTIAL, PF_MADV_WILLNEED, PF_MADV_DONTDUMP, PF_MADV_DODUMP,
+		PF_MADV_REMOVE, 7, 77};
+
+	draw_range(d, op);
+	op->a[2] = advice[draw(d, PF_ARRAY_SIZE(advice))];
+	return true;
+}
+
+static bool draw_mmap(struct program_drawing *d, struct op *op)
+{
+	static const uint64_t how[] = {
+		PF_MAP_FIXED, PF_MAP_FIXED, PF_MAP_FIXED, PF_MAP_FIXED_NOREPLACE, 0};
+
+	draw_range(d, op);
+	op->a[2] = a_protection(d) & 7;
+	op->a[3] = PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | how[draw(d, PF_ARRAY_SIZE(how))] |
+		   (draw(d, 8) ? 0 : PF_MAP_NORESERVE) | (draw(d, 10) ? 0 : PF_MAP_POPULATE);
+	if (!draw(d, 24))
+		op->a[3] |= draw(d, 2) ? PF_MAP_STACK : PF_MAP_NONBLOCK;
+	op->a[4] = UINT64_MAX;
+	/* The judge is told of the stores of a populate beforehand, so the address is known beforehand. */
+	if (!(op->a[3] & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE)))
+		op->a[3] &= ~(uint64_t)PF_MAP_POPULATE;
+	/* Mappings stay where the accesses are, but for those that cannot be. */
+	if (!inside(d->g, op->a[0], op->a[1], d->page) && op->a[0] < -4 * d->page && draw(d, 8)) {
+		op->a[0] = d->g->base + draw(d, d->g->pages - 1) * d->page;
+		op->a[1] =
+			(1 + draw(d, pf_min(d->g->pages - (op->a[0] - d->g->base) / d->page, 48))) *
+			d->page;
+	} else if (op->a[1] > d->g->pages * d->page) {
+		op->a[3] &= ~(uint64_t)PF_MAP_POPULATE;
+	}
+	return true;
+}
+
+static bool draw_mremap(struct program_drawing *d, struct op *op)
+{
+	static const uint64_t how[] = {0, PF_MREMAP_MAYMOVE, PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED,
+		PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED, PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED,
+		PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED,
+		PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED | PF_MREMAP_DONTUNMAP,
+		PF_MREMAP_MAYMOVE | PF_MREMAP_DONTUNMAP, PF_MREMAP_FIXED, 8};
+
+	draw_range(d, op);
+	op->a[2] = draw(d, 4) ? op->a[1] : a_length(d);
+	op->a[3] = how[draw(d, PF_ARRAY_SIZE(how))];
+	op->a[4] = an_address(d);
+	/* To the same place within a block, too. */
+	if (draw(d, 2))
+		op->a[4] = (op->a[4] & -d->block) | (op->a[0] & (d->block - 1));
+	/* A hint below what may be mapped is not the same everywhere: x86-64 refuses it, arm64 looks elsewhere. */
+	if (!(op->a[3] & PF_MREMAP_FIXED) && op->a[4] < UINT64_C(1) << 16)
+		op->a[4] = 0;
+	if (op->a[3] & PF_MREMAP_FIXED && !inside(d->g, op->a[4], op->a[2], d->page) && draw(d, 8))
+		op->a[4] = d->g->base + draw(d, d->g->pages / 2) * d->page;
+	return true;
+}
+
+static bool draw_brk(struct program_drawing *d, struct op *op)
+{
+	op->a[0] = d->g->brk_start + draw(d, (BRK_PAGES + 2) * d->page);
+	return true;
+}
+
+static bool draw_fork(struct program_drawing *d, struct op *op)
+{
+	for (unsigned pid = 1; pid <= PROGRAM_MAX_PID; pid++) {
+		if (d->alive[pid])
+			continue;
+		op->child = pid;
+		d->alive[pid] = true;
+		d->cpu[pid] = (pid - 1) % PROGRAM_CPUS;
+		return true;
+	}
+	return false;
+}
+
+static bool draw_exit(struct program_drawing *d, struct op *op)
+{
+	unsigned others = 0;
+
+	for (unsigned pid = 1; pid <= PROGRAM_MAX_PID; pid++)
+		others += d->alive[pid] && pid != op->pid;
+	if (!others)
+		return false;
+	d->alive[op->pid] = false;
+	while (!d->alive[d->pid])
+		d->pid = d->pid % PROGRAM_MAX_PID + 1;
+	return true;
+}
+
+/* ---- the table ---- */
+
+static const struct program_arg hex = {PROGRAM_ARG_HEX, NULL, NULL};
+static const struct program_arg fd = {PROGRAM_ARG_FD, NULL, NULL};
+
+static const char *const prot_names[] = {"PROT_READ", "PROT_WRITE", "PROT_EXEC", "PROT_SEM", NULL};
+static const struct program_arg prot = {PROGRAM_ARG_FLAGS, prot_names, "PROT_NONE"};
+
+static const char *const map_names[] = {"MAP_SHARED_VALIDATE", "MAP_SHARED", "MAP_PRIVATE",
+	"MAP_ANONYMOUS", "MAP_FIXED_NOREPLACE", "MAP_FIXED", "MAP_NORESERVE", "MAP_POPULATE",
+	"MAP_STACK", "MAP_NONBLOCK", "MAP_LOCKED", NULL};
+static const struct program_arg map = {PROGRAM_ARG_FLAGS, map_names, "0"};
+
+static const char *const remap_names[] = {
+	"MREMAP_MAYMOVE", "MREMAP_FIXED", "MREMAP_DONTUNMAP", NULL};
+static const struct program_arg remap = {PROGRAM_ARG_FLAGS, remap_names, "0"};
+
+static const char *const advice_names[] = {"MADV_RANDOM", "MADV_SEQUENTIAL", "MADV_WILLNEED",
+	"MADV_DONTNEED", "MADV_FREE", "MADV_REMOVE", "MADV_DONTFORK", "MADV_DOFORK",
+	"MADV_MERGEABLE", "MADV_UNMERGEABLE", "MADV_HUGEPAGE", "MADV_NOHUGEPAGE", "MADV_DONTDUMP",
+	"MADV_DODUMP", "MADV_WIPEONFORK", "MADV_KEEPONFORK", "MADV_COLD", "MADV_PAGEOUT",
+	"MADV_POPULATE_READ", "MADV_POPULATE_WRITE", "MADV_DONTNEED_LOCKED", "MADV_COLLAPSE",
+	"MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", NULL};
+static const struct program_arg advice = {PROGRAM_ARG_ONE, advice_names, "MADV_NORMAL"};
+
+const struct program_call program_calls[] = {
+	{SC_LOAD, "load", 15, {&hex, &hex}, draw_access},
+	{SC_STORE, "store", 21, {&hex, &hex}, draw_access},
+	{SC_TOUCH, "touch", 5, {&hex, &hex}, draw_access},
+	{SC_EXEC, "exec", 5, {&hex, &hex}, draw_access},
+	{SC_MPROTECT, "mprotect", 12, {&hex, &hex, &prot}, draw_mprotect},
+	{SC_MADVISE, "madvise", 12, {&hex, &hex, &advice}, draw_madvise},
+	{SC_MMAP, "mmap", 9, {&hex, &hex, &prot, &map, &fd, &hex}, draw_mmap},
+	{SC_MUNMAP, "munmap", 4, {&hex, &hex}, draw_range},
+	{SC_MREMAP, "mremap", 9, {&hex, &hex, &hex, &remap, &hex}, draw_mremap},
+	{SC_BRK, "brk", 2, {&hex}, draw_brk},
+	{SC_FORK, "fork", 4, {NULL}, draw_fork},
+	{SC_EXIT_GROUP, "exit_group", 2, {&hex}, draw_exit},
+	{0, NULL, 0, {NULL}, NULL},
+};
+
+const struct program_call *program_call(enum sc_call_id id)
+{
+	for (const struct program_call *c = program_calls; c->name; c++)
+		if (c->id == id)
+			return c;
+	return NULL;
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/* The text of a program's scenario. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/program.h"
+
+struct text {
+	char *s;
+	size_t used, room;
+};
+
+static void put(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (t->room - t->used < 512) {
+		t->room = t->room ? 2 * t->room : 16384;
+		t->s = realloc(t->s, t->room);
+		if (!t->s)
+			abort();
+	}
+	va_start(ap, fmt);
+	t->used += (size_t)vsnprintf(t->s + t->used, t->room - t->used, fmt, ap);
+	va_end(ap);
+}
+
+const char *program_flag(const struct program_arg *arg, uint64_t *value, unsigned *at)
+{
+	bool one = arg->kind == PROGRAM_ARG_ONE;
+
+	if (!arg->names || (one && *at == UINT32_MAX))
+		return NULL;
+	if (!*value) {
+		bool first = !*at;
+
+		*at = UINT32_MAX;
+		return first ? arg->zero : NULL;
+	}
+	while (*at != UINT32_MAX && arg->names[*at]) {
+		const char *name = arg->names[(*at)++];
+		uint64_t bits = 0;
+
+		sc_find_constant(name, &bits);
+		if (one ? *value == bits : bits && (*value & bits) == bits) {
+			*value = one ? 0 : *value & ~bits;
+			if (one || !*value)
+				*at = UINT32_MAX;
+			return name;
+		}
+	}
+	return NULL;
+}
+
+static void put_arg(struct text *t, const struct program_arg *arg, uint64_t v)
+{
+	const char *sep = "", *name;
+	unsigned at = 0;
+
+	if (arg->kind == PROGRAM_ARG_FD && (int32_t)v < 0) {
+		put(t, "-1");
+		return;
+	}
+	if (arg->kind == PROGRAM_ARG_HEX || arg->kind == PROGRAM_ARG_FD) {
+		put(t, v > 9 ? "0x%" PRIx64 : "%" PRIu64, v);
+		return;
+	}
+	while ((name = program_flag(arg, &v, &at))) {
+		put(t, "%s%s", sep, name);
+		sep = "|";
+	}
+	if (v || !*sep)
+		put(t, v > 9 ? "%s0x%" PRIx64 : "%s%" PRIu64, sep, v);
+}
+
+static void put_op(struct text *t, const struct op *op)
+{
+	const struct program_call *call = program_call(op->id);
+	char any[32] = "?";
+
+	put(t, "[pid %u] [cpu %u] %s(", op->pid, op->cpu, call->name);
+	for (unsigned i = 0; i < PROGRAM_ARGS && call->args[i]; i++) {
+		put(t, i ? ", " : "");
+		put_arg(t, call->args[i], op->a[i]);
+	}
+	if (op->id == SC_FORK)
+		snprintf(any, sizeof(any), "%u", op->child);
+	if (op->id == SC_EXIT_GROUP)
+		put(t, ")\n");
+	else
+		put(t, ") = %s\n", *op->result ? op->result : any);
+}
+
+void program_op_text(const struct op *op, char *text, size_t size)
+{
+	struct text t = {0};
+
+	put_op(&t, op);
+	t.s[t.used - 1] = 0;
+	snprintf(text, size, "%s", t.s);
+	free(t.s);
+}
+
+char *program_text(const struct program *g, unsigned *first)
+{
+	static const char *const modes[] = {[SC_THP_ALWAYS] = "always",
+		[SC_THP_MADVISE] = "madvise",
+		[SC_THP_INHERIT] = "inherit",
+		[SC_THP_NEVER] = "never"};
+	struct text t = {0};
+
+	put(&t, "@format %s\n@cpus %u\n@memory %" PRIu64 "K\n@fold %s\n", g->fmt->pt->name,
+		PROGRAM_CPUS, g->memory >> 10, g->fold ? "on" : "off");
+	*first = 5;
+	if (g->feature) {
+		put(&t, "@feature %s\n", g->feature);
+		++*first;
+	}
+	if (g->nthp) {
+		put(&t, "@thp enabled=%s", modes[g->thp_enabled]);
+		for (unsigned i = 0; i < g->nthp; i++)
+			put(&t, " %uP=%s", 1u << g->thp[i].order, modes[g->thp[i].mode]);
+		put(&t, "\n");
+		++*first;
+	}
+	if (g->fail_at) {
+		put(&t, "@fail %" PRIu64 "\n", g->fail_at);
+		++*first;
+	}
+	for (unsigned i = 0; i < g->nr; i++)
+		put_op(&t, &g->ops[i]);
+	return t.s;
+}
