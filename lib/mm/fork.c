@@ -30,8 +30,7 @@ static int dup_vma(struct pf_mm *child, const struct pf_vma *vma, struct pf_vma 
 		(*dup)->anon = ++child->next_anon;
 		(*dup)->anon_forked = true;
 	}
-	pf_vma_tree_insert(child->vmas, *dup);
-	child->map_count++;
+	pf_vma_insert(child, *dup);
 	child->total_vm += pf_mm_pages(child, vma->area.start, vma->area.end);
 	return 0;
 }

@@ -121,6 +121,18 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
 	pf_va_t start, pf_va_t end, uint32_t flags);
 
+/*
+ * VMAs enter and leave an address space, and change their range, by these and by nothing else. split
+ * returns what lies above `at`, out of the reserve; remove frees the VMA. Ranges are
+ * not empty and overlap nothing. mmap lock for writing.
+ */
+void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma);
+void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma);
+void pf_vma_set_range(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff);
+struct pf_vma *pf_vma_split(
+	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at);
+
 /* How many VMAs modifying the flags of [start, end) takes at most. */
 unsigned pf_vma_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
 

@@ -21,24 +21,14 @@ static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va
 
 		mm->total_vm -= pf_mm_pages(mm, pf_max(from, start), pf_min(to, end));
 		if (from < start) {
-			pf_vma_tree_set_range(mm->vmas, vma, from, start);
-			if (to > end) {
-				struct pf_vma *rest = pf_vma_take(r);
-
-				*rest = *vma;
-				rest->area.start = end;
-				rest->area.end = to;
-				rest->pgoff += pf_mm_pages(mm, from, end);
-				pf_vma_tree_insert(mm->vmas, rest);
-				mm->map_count++;
-			}
+			if (to > end)
+				pf_vma_split(mm, r, vma, end);
+			pf_vma_set_range(mm, vma, from, start, vma->pgoff);
 		} else if (to > end) {
-			vma->pgoff += pf_mm_pages(mm, from, end);
-			pf_vma_tree_set_range(mm->vmas, vma, end, to);
+			pf_vma_set_range(
+				mm, vma, end, to, vma->pgoff + pf_mm_pages(mm, from, end));
 		} else {
-			pf_vma_tree_remove(mm->vmas, vma);
-			pf_port_meta_free(vma, sizeof(*vma));
-			mm->map_count--;
+			pf_vma_remove(mm, vma);
 		}
 	}
 }

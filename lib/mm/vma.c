@@ -131,10 +131,29 @@ void pf_vma_anon_prepare(struct pf_mm *mm, struct pf_vma *vma)
 	pf_cas_relaxed(&vma->anon, &none, anon);
 }
 
-/* ---- split and merge ---- */
+/* ---- the one place where VMAs enter and leave the tree, and change their range ---- */
 
-/* vma keeps what lies below `at`; returns the VMA that has the rest. */
-static struct pf_vma *split(
+void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma)
+{
+	pf_vma_tree_insert(mm->vmas, vma);
+	mm->map_count++;
+}
+
+void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma)
+{
+	pf_vma_tree_remove(mm->vmas, vma);
+	pf_port_meta_free(vma, sizeof(*vma));
+	mm->map_count--;
+}
+
+void pf_vma_set_range(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff)
+{
+	vma->pgoff = pgoff;
+	pf_vma_tree_set_range(mm->vmas, vma, start, end);
+}
+
+struct pf_vma *pf_vma_split(
 	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at)
 {
 	struct pf_vma *rest = pf_vma_take(r);
@@ -142,11 +161,12 @@ static struct pf_vma *split(
 	*rest = *vma;
 	rest->area.start = at;
 	rest->pgoff += pf_mm_pages(mm, vma->area.start, at);
-	pf_vma_tree_set_range(mm->vmas, vma, vma->area.start, at);
-	pf_vma_tree_insert(mm->vmas, rest);
-	mm->map_count++;
+	pf_vma_set_range(mm, vma, vma->area.start, at, vma->pgoff);
+	pf_vma_insert(mm, rest);
 	return rest;
 }
+
+/* ---- merge ---- */
 
 /* b joins a, which keeps its place. */
 static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
@@ -158,10 +178,8 @@ static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 		a->anon_forked = b->anon_forked;
 	}
 	a->area.flags |= b->area.flags & PF_VM_SOFTDIRTY;
-	pf_vma_tree_remove(mm->vmas, b);
-	pf_port_meta_free(b, sizeof(*b));
-	pf_vma_tree_set_range(mm->vmas, a, a->area.start, end);
-	mm->map_count--;
+	pf_vma_remove(mm, b);
+	pf_vma_set_range(mm, a, a->area.start, end, a->pgoff);
 }
 
 /*
@@ -203,7 +221,7 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 			prev->anon_forked = new.anon_forked;
 		}
 		prev->area.flags |= d->flags & PF_VM_SOFTDIRTY;
-		pf_vma_tree_set_range(mm->vmas, prev, prev->area.start, d->end);
+		pf_vma_set_range(mm, prev, prev->area.start, d->end, prev->pgoff);
 		if (next && pf_vma_mergeable(mm, prev, next))
 			join(mm, prev, next);
 		return prev;
@@ -214,14 +232,12 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 			next->anon_forked = new.anon_forked;
 		}
 		next->area.flags |= d->flags & PF_VM_SOFTDIRTY;
-		next->pgoff = new.pgoff;
-		pf_vma_tree_set_range(mm->vmas, next, d->start, next->area.end);
+		pf_vma_set_range(mm, next, d->start, next->area.end, new.pgoff);
 		return next;
 	}
 	vma = pf_vma_take(r);
 	*vma = new;
-	pf_vma_tree_insert(mm->vmas, vma);
-	mm->map_count++;
+	pf_vma_insert(mm, vma);
 	return vma;
 }
 
@@ -249,9 +265,9 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 		mm->map_count + left + right > mm->sys->max_map_count)
 		return NULL;
 	if (left)
-		vma = split(mm, r, vma, start);
+		vma = pf_vma_split(mm, r, vma, start);
 	if (right)
-		split(mm, r, vma, end);
+		pf_vma_split(mm, r, vma, end);
 	pf_vma_set_flags(vma, flags);
 	return merge_around(mm, vma);
 }
