@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
-#define _GNU_SOURCE
 /*
  * `pagefold run`: options, files, results. The measuring executable hands over to the judge beside it;
  * the judge plays.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/run_report.h"
 
 static const char usage[] =
@@ -39,20 +37,6 @@ static int wrong_usage(const char *what, const char *arg)
 	fprintf(stderr, "pagefold run: %s%s%s\nTry 'pagefold run --help'.\n", what, arg ? ": " : "",
 		arg ? arg : "");
 	return 2;
-}
-
-/* "--name=VALUE" or "--name VALUE": the value, or NULL. *i moves on. */
-static const char *value_of(char **argv, int argc, int *i, const char *name)
-{
-	size_t n = strlen(name);
-
-	if (strncmp(argv[*i], name, n))
-		return NULL;
-	if (argv[*i][n] == '=')
-		return argv[*i] + n + 1;
-	if (argv[*i][n] || *i + 1 == argc)
-		return NULL;
-	return argv[++*i];
 }
 
 static bool parse_fold(const char *v, enum sc_fold *fold)
@@ -92,21 +76,21 @@ static int parse_options(int argc, char **argv, struct run_options *o, int *npat
 			o->json = true;
 		} else if (!strcmp(a, "--strace")) {
 			o->strace = true;
-		} else if ((v = value_of(argv, argc, &i, "--format"))) {
+		} else if ((v = option_value(argv, argc, &i, "--format"))) {
 			o->format = v;
-		} else if ((v = value_of(argv, argc, &i, "--log"))) {
+		} else if ((v = option_value(argv, argc, &i, "--log"))) {
 			o->log = v;
-		} else if ((v = value_of(argv, argc, &i, "--fold"))) {
+		} else if ((v = option_value(argv, argc, &i, "--fold"))) {
 			o->fold_set = true;
 			if (!parse_fold(v, &o->fold))
 				return 1 + wrong_usage("--fold is on, off or both, not", v);
-		} else if ((v = value_of(argv, argc, &i, "--fail"))) {
+		} else if ((v = option_value(argv, argc, &i, "--fail"))) {
 			o->fail_set = true;
 			if (!parse_fail(v, &o->fail))
 				return 1 +
 				       wrong_usage(
 					       "--fail is each, none, or a number from 1, not", v);
-		} else if ((v = value_of(argv, argc, &i, "--seed"))) {
+		} else if ((v = option_value(argv, argc, &i, "--seed"))) {
 			if (!sc_parse_number(v, &o->seed))
 				return 1 + wrong_usage("--seed is a number, not", v);
 		} else {
@@ -117,34 +101,6 @@ static int parse_options(int argc, char **argv, struct run_options *o, int *npat
 		return 1 + wrong_usage("no scenario given", NULL);
 	return 0;
 }
-
-#if !PF_JUDGE
-/* The judge has the same name as this executable, with -judge after it, and stands beside it. */
-static int exec_judge(char **argv)
-{
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("-judge"));
-	char **args;
-	int argc = 0;
-
-	if (n <= 0) {
-		fprintf(stderr, "pagefold run: /proc/self/exe: %s\n", strerror(errno));
-		return 2;
-	}
-	memcpy(path + n, "-judge", sizeof("-judge"));
-	while (argv[argc])
-		argc++;
-	args = calloc((size_t)argc + 2, sizeof(*args));
-	if (!args)
-		return 2;
-	args[0] = path;
-	memcpy(args + 1, argv, (size_t)argc * sizeof(*args));
-	execv(path, args);
-	fprintf(stderr, "pagefold run: %s: %s\n", path, strerror(errno));
-	free(args);
-	return 2;
-}
-#endif
 
 int cmd_run(int argc, char **argv)
 {

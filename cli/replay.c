@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/options.h"
 #include "cli/commands.h"
 #include "cli/replay.h"
 
@@ -42,18 +43,6 @@ static int wrong_usage(const char *what, const char *value)
 	return 2;
 }
 
-/* The value of `--name VALUE` or `--name=VALUE`, or NULL. */
-static const char *value_of(char **argv, int argc, int *i, const char *name)
-{
-	size_t len = strlen(name);
-
-	if (strncmp(argv[*i], name, len))
-		return NULL;
-	if (argv[*i][len] == '=')
-		return argv[*i] + len + 1;
-	return !argv[*i][len] && *i + 1 < argc ? argv[++*i] : NULL;
-}
-
 /* 0, or an exit status + 1. Paths are left in argv[1...]. */
 static int parse_options(int argc, char **argv, struct options *o, int *npaths)
 {
@@ -74,13 +63,13 @@ static int parse_options(int argc, char **argv, struct options *o, int *npaths)
 			o->json = true;
 		} else if (!strcmp(a, "--list-tlbs")) {
 			o->list = true;
-		} else if ((v = value_of(argv, argc, &i, "--config"))) {
+		} else if ((v = option_value(argv, argc, &i, "--config"))) {
 			if (o->nr_configs == MAX_CONFIGS)
 				return 1 + wrong_usage("more than 64 configurations", NULL);
 			o->configs[o->nr_configs++] = v;
-		} else if ((v = value_of(argv, argc, &i, "--tlb"))) {
+		} else if ((v = option_value(argv, argc, &i, "--tlb"))) {
 			o->tlb = v;
-		} else if ((v = value_of(argv, argc, &i, "--layout"))) {
+		} else if ((v = option_value(argv, argc, &i, "--layout"))) {
 			o->layout = v;
 		} else {
 			return 1 + wrong_usage("unknown option, or one without its value:", a);

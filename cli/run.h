@@ -34,7 +34,10 @@ struct run_config {
 	bool fold_both; /* expectations on hardware are checked only with folding */
 	uint64_t seed;
 	const char *log;
-	bool late_walks; /* the hardware may fault once more on what has just become valid */
+	bool late_walks;    /* the hardware may fault once more on what has just become valid */
+	uint64_t task_size; /* the first address above user space; 0: the format's */
+	uint64_t min_addr;  /* mmap_min_addr; 0: 64K */
+	uint64_t brk_start; /* 0: as in all scenarios that do not say otherwise */
 };
 
 struct run_outcome {
@@ -74,6 +77,8 @@ struct run_world {
 
 	struct run_stamp *stamps;
 	uint64_t nstamps, stamps_room;
+	uint64_t *loaded; /* where loads leave what they found, page by page; or NULL */
+	unsigned nloaded;
 
 	uint64_t gone[SC_C_NR], base[SC_C_NR]; /* of processes that exited; at the last reset */
 
@@ -153,6 +158,8 @@ bool run_access(
  */
 bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
 	uint64_t nr, struct run_result *r);
+/* Which store left this in memory, from 1; 0: none. */
+uint64_t run_stamp_number(const struct run_world *w, uint64_t value);
 /* The word at va's page is one that the process may find there. */
 bool run_check_value(struct run_world *w, struct run_process *p, uint64_t va, uint64_t value);
 void run_describe_value(struct run_world *w, uint64_t value, char *text, size_t size);

@@ -11,6 +11,9 @@
  */
 #define RUN_TRIES 200
 
+/* The first is 1 more. */
+#define STAMP UINT64_C(0x5374616d70000000)
+
 static uint64_t new_stamp(struct run_world *w, struct run_process *p, uint64_t va)
 {
 	if (w->nstamps == w->stamps_room) {
@@ -20,14 +23,21 @@ static uint64_t new_stamp(struct run_world *w, struct run_process *p, uint64_t v
 			abort();
 	}
 	w->stamps[w->nstamps++] = (struct run_stamp){p->pid, w->line, va};
-	return UINT64_C(0x5374616d70000000) + w->nstamps;
+	return STAMP + w->nstamps;
+}
+
+uint64_t run_stamp_number(const struct run_world *w, uint64_t value)
+{
+	uint64_t n = value - STAMP;
+
+	return n - 1 < w->nstamps ? n : 0;
 }
 
 static const struct run_stamp *stamp_of(struct run_world *w, uint64_t value)
 {
-	uint64_t n = value - UINT64_C(0x5374616d70000000) - 1;
+	uint64_t n = run_stamp_number(w, value);
 
-	return n < w->nstamps ? &w->stamps[n] : NULL;
+	return n ? &w->stamps[n - 1] : NULL;
 }
 
 void run_describe_value(struct run_world *w, uint64_t value, char *text, size_t size)
@@ -157,6 +167,8 @@ bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_i
 			if (!run_check_value(w, p, va, value))
 				return false;
 			oracle_saw(w->oracle, p->pid, va, value);
+			if (w->loaded)
+				w->loaded[w->nloaded++] = value;
 		}
 	}
 	return true;

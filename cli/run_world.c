@@ -233,6 +233,11 @@ static bool injected(const struct run_world *w, uint64_t before)
 	return before < w->fail_at && machine_counters.allocs >= w->fail_at;
 }
 
+static uint64_t brk_start(const struct run_config *cfg)
+{
+	return cfg->brk_start ? cfg->brk_start : BRK_START;
+}
+
 bool run_start(struct run_world *w, unsigned pid)
 {
 	struct run_process *p = new_process(w, pid);
@@ -251,7 +256,7 @@ bool run_start(struct run_world *w, unsigned pid)
 	}
 	p->next = w->processes;
 	w->processes = p;
-	pf_set_brk_start(&p->mm, BRK_START);
+	pf_set_brk_start(&p->mm, brk_start(w->cfg));
 	return true;
 }
 
@@ -280,6 +285,10 @@ static bool start_library(struct run_world *w)
 				sc_errno_name(-err));
 	}
 	set_thp(w);
+	if (w->cfg->task_size)
+		w->sys.task_size = w->cfg->task_size;
+	if (w->cfg->min_addr)
+		w->sys.mmap_min_addr = w->cfg->min_addr;
 	return run_start(w, 1);
 }
 
@@ -314,7 +323,7 @@ bool run_world_start(struct run_world *w)
 		.task_size = w->sys.task_size,
 		.min_addr = w->sys.mmap_min_addr,
 		.max_maps = w->sys.max_map_count,
-		.brk_start = BRK_START};
+		.brk_start = brk_start(w->cfg)};
 
 	w->oracle = oracle_new(&oc);
 	run_switch(w, w->processes);

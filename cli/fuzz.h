@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `pagefold fuzz`: random programs (program.h) on the host's Linux and through the library on the judge, compared
+ * after every call.
+ *
+ *   cmd_fuzz.c     options; programs until the end; what comes of them
+ *   fuzz_host.c    the host's side: real processes that do the calls, and what they show
+ *   fuzz_draw.c    programs that a host may be asked to do, weighted to what was seldom done
+ *   fuzz_play.c    one program on both sides
+ *   fuzz_compare.c what must be equal, and the exceptions (docs/LINUX.md)
+ *   fuzz_cover.c   which calls, flags, mappings and results there were
+ *   fuzz_report.c  a difference as a short scenario
+ */
+#ifndef CLI_FUZZ_H
+#define CLI_FUZZ_H
+
+#include "cli/program.h"
+
+struct json_object;
+
+/* ---- the host ---- */
+
+#define FUZZ_PAGE       UINT64_C(4096)
+#define FUZZ_BATCH      32 /* calls between two looks at the host */
+#define FUZZ_PAGES      64 /* of the window */
+#define FUZZ_HEAP_PAGES 32
+#define FUZZ_SHOWN      (FUZZ_PAGES + FUZZ_HEAP_PAGES)
+#define FUZZ_MAPS       160
+
+/*
+ * Addresses that programs may use on the host. Nothing of the host's own process lies in [low, high): the heap at
+ * its start, the window, and what reaches out of it.
+ */
+struct fuzz_area {
+	uint64_t low, high;
+	uint64_t heap,
+		base; /* the window's first page: base; pages that are shown: heap, then window */
+	uint64_t
+		away; /* where a mapping is told to be that the host placed elsewhere: it goes at once */
+	uint64_t min; /* mmap_min_addr */
+	uint64_t top; /* the first address above user space; 0: not to be tried */
+};
+
+struct fuzz_map {
+	uint64_t start, end, offset;
+	char perms[5];
+};
+
+#define FUZZ_PM_PRESENT    (UINT64_C(1) << 63)
+#define FUZZ_PM_SWAP       (UINT64_C(1) << 62)
+#define FUZZ_PM_FILE       (UINT64_C(1) << 61)
+#define FUZZ_PM_UFFD_WP    (UINT64_C(1) << 57)
+#define FUZZ_PM_EXCLUSIVE  (UINT64_C(1) << 56)
+#define FUZZ_PM_SOFT_DIRTY (UINT64_C(1) << 55)
+
+/* What one call answered, and what the process then looked like. */
+struct fuzz_answer {
+	int64_t result; /* the system call's, or -errno; of an access 0 */
+	int signal;     /* that ended an access, at `at` */
+	uint64_t at;
+	bool away; /* it placed a mapping outside the area, which is gone again; `result` is area.away */
+	unsigned nloaded, nmaps;
+	uint64_t loaded[FUZZ_SHOWN]; /* what each page's first word was */
+	struct fuzz_map maps[FUZZ_MAPS];
+	uint64_t pagemap[FUZZ_SHOWN];
+};
+
+struct fuzz_host;
+
+/* NULL with *why if this host cannot be asked. It is a process of its own from here on. */
+struct fuzz_host *fuzz_host_start(const char **why);
+void fuzz_host_stop(struct fuzz_host *h);
+/* For formats of that many address bits; false: no place is free. */
+bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area);
+/* A process 1 without mappings in the area. */
+bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area);
+/* At most FUZZ_BATCH calls. The answers, valid until the next call; NULL: the host's process died or hangs. */
+const struct fuzz_answer *fuzz_host_do(struct fuzz_host *h, const struct op *ops, unsigned nr);
+void fuzz_host_end(struct fuzz_host *h);
+/* What a store of the n-th stamp (from 1) leaves in a page; and back, 0 for anything else. */
+uint64_t fuzz_host_stamp(uint64_t n);
+uint64_t fuzz_host_stamp_number(uint64_t value);
+/* "Linux 6.18.44", and what the host does not show. */
+const char *fuzz_host_name(const struct fuzz_host *h);
+bool fuzz_host_soft_dirty(const struct fuzz_host *h);
+
+/* ---- coverage ---- */
+
+struct fuzz_cover;
+
+struct fuzz_cover *fuzz_cover_new(void);
+void fuzz_cover_free(struct fuzz_cover *c);
+/* What kind of memory a call is about: as it is before the call. An index below FUZZ_KINDS. */
+#define FUZZ_KINDS 24
+unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *op);
+/* One call was done. result: "0", "ENOMEM", "SIGSEGV". */
+void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result);
+/* How often it was done with the rarest of its flags on that kind. */
+uint64_t fuzz_cover_seen(const struct fuzz_cover *c, const struct op *op, unsigned kind);
+/* Cells, most first; then those below 100. */
+void fuzz_cover_print(const struct fuzz_cover *c, bool all);
+void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to);
+
+/* ---- one program ---- */
+
+/* Errors planted in what the library is seen to do, to see that they are found. */
+enum fuzz_planted { FUZZ_PLANT_NONE, FUZZ_PLANT_RESULT, FUZZ_PLANT_MAPS, FUZZ_PLANT_BYTE };
+
+struct fuzz_exception {
+	const char *name;
+	uint64_t swallowed;
+};
+
+struct fuzz {
+	struct fuzz_host *host;
+	struct fuzz_cover *cover; /* NULL: nothing is counted */
+	enum fuzz_planted planted;
+	unsigned every; /* invariants are checked after each so many calls */
+
+	uint64_t calls, programs;
+	uint64_t not_built; /* programs that ended at something that is not built */
+	char not_built_what[64];
+};
+
+enum fuzz_verdict {
+	FUZZ_SAME,
+	FUZZ_EXCEPTION, /* the program ended at one */
+	FUZZ_NOT_BUILT, /* it ended at what the library or the model has not */
+	FUZZ_DIFFERENT,
+	FUZZ_BROKEN, /* the host could not be asked */
+};
+
+struct fuzz_play {
+	struct fuzz *f;
+	struct fuzz_area area;
+	struct program *g;
+	struct sc_file *file;
+	struct run_config cfg;
+	struct run_outcome out;
+	struct run_world w;
+	uint64_t seen[FUZZ_SHOWN];
+
+	enum fuzz_verdict verdict;
+	unsigned done; /* calls, the last included */
+	char *why;     /* of a difference; malloc'd */
+	char *expect;  /* lines for the scenario, after the last call; malloc'd or NULL */
+};
+
+/*
+ * Draws and plays a program of `steps` calls (drawn as it goes: g is filled), or, with steps 0, plays g as it is; the
+ * host's answers become the results of g's calls. Free with fuzz_play_free().
+ */
+void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t seed,
+	unsigned steps, const struct pf_format *fmt);
+void fuzz_play_free(struct fuzz_play *y);
+/* Note a difference. Always false. */
+bool fuzz_differ(struct fuzz_play *y, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- fuzz_draw.c ---- */
+
+bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_format *fmt,
+	const struct fuzz_area *area, uint64_t seed, unsigned steps);
+/* May the host be asked that? It must not touch what is its own. */
+bool fuzz_safe(const struct fuzz_area *area, const struct op *op);
+void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op);
+
+/* ---- fuzz_compare.c ---- */
+
+/* After op was done on both sides. False: they differ, or an exception ended the program (y->verdict). */
+bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct run_result *r, const struct fuzz_answer *a);
+bool fuzz_compare_state(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a);
+extern struct fuzz_exception fuzz_exceptions[]; /* ends with a name of NULL */
+
+/* ---- fuzz_report.c ---- */
+
+/* The scenario of a program that differs, malloc'd. */
+char *fuzz_scenario(const struct fuzz_play *y, const struct fuzz *f);
+/* The shortest that still differs; false, with g as it was, if it does not when it is played again. */
+bool fuzz_shrink(const struct fuzz *f, struct program *g, unsigned seconds);
+
+#endif

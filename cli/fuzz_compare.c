@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+/* What Linux and the library must have in common after every call. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/fuzz.h"
+
+bool fuzz_differ(struct fuzz_play *y, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	if (y->verdict != FUZZ_SAME)
+		return false;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	y->verdict = FUZZ_DIFFERENT;
+	y->why = strdup(text);
+	return false;
+}
+
+/* ---- exceptions ---- */
+
+enum { EXECUTE_ONLY };
+
+struct fuzz_exception fuzz_exceptions[] = {
+	[EXECUTE_ONLY] = {"execute-only", 0},
+	{NULL, 0},
+};
+
+/* The program ends: from here on the two may differ in what follows from it. Always false. */
+static bool swallow(struct fuzz_play *y, unsigned which)
+{
+	fuzz_exceptions[which].swallowed++;
+	y->verdict = FUZZ_EXCEPTION;
+	return false;
+}
+
+/* A load that x86-64 allows, where the mapping allows nothing but executing. */
+static bool loads_execute_only(struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a, const struct run_result *r)
+{
+	struct pf_vma_info v;
+
+	return op->id == SC_LOAD && r->kind == SC_R_SEGV && (!a->signal || a->at > r->value) &&
+	       pf_find_vma_info(&p->mm, r->value, &v) && v.area.start <= r->value &&
+	       (v.area.flags & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)) == PF_VM_EXEC;
+}
+
+/* ---- results ---- */
+
+static void describe(char *text, size_t size, bool access, int64_t v, int signal, uint64_t at)
+{
+	if (signal)
+		snprintf(text, size, "%s at 0x%" PRIx64,
+			signal == 11  ? "SIGSEGV"
+			: signal == 7 ? "SIGBUS"
+				      : "another signal",
+			at);
+	else if (!access && v < 0 && v > -4096)
+		snprintf(text, size, "-1 %s", sc_errno_name((int)-v));
+	else
+		snprintf(text, size, v > 9 || v < 0 ? "0x%" PRIx64 : "%" PRIu64, (uint64_t)v);
+}
+
+static bool compare_loaded(struct fuzz_play *y, struct run_process *p, const struct fuzz_answer *a)
+{
+	struct run_world *w = &y->w;
+
+	for (unsigned i = 0; i < a->nloaded && i < w->nloaded; i++) {
+		uint64_t host = fuzz_host_stamp_number(a->loaded[i]);
+		uint64_t lib = run_stamp_number(w, w->loaded[i]);
+		char mine[96], yours[96];
+
+		if (host == lib && !host == !a->loaded[i] && !lib == !w->loaded[i])
+			continue;
+		run_describe_value(w, w->loaded[i], mine, sizeof(mine));
+		run_describe_value(
+			w, host ? w->loaded[i] - lib + host : a->loaded[i], yours, sizeof(yours));
+		return fuzz_differ(y, "process %u finds, %u pages on, %s in Linux and %s here",
+			p->pid, i, yours, mine);
+	}
+	return true;
+}
+
+bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct run_result *r, const struct fuzz_answer *a)
+{
+	bool access = program_call(op->id) &&
+		      (op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_EXEC);
+	int signal = r->kind == SC_R_SEGV ? 11 : r->kind == SC_R_BUS ? 7 : 0;
+	int64_t mine = r->kind == SC_R_ERRNO ? -r->err : (int64_t)r->value;
+	char yours[64], ours[64];
+
+	if (op->id == SC_TOUCH)
+		return true;
+	if (signal)
+		mine = 0;
+	if (loads_execute_only(p, op, a, r))
+		return swallow(y, EXECUTE_ONLY);
+	if (signal == a->signal && (signal ? r->value == a->at : access || mine == a->result))
+		return op->id != SC_LOAD || compare_loaded(y, p, a);
+	describe(yours, sizeof(yours), access, a->result, a->signal, a->at);
+	describe(ours, sizeof(ours), access, mine, signal, r->value);
+	return fuzz_differ(y, "Linux answers %s, the library %s", yours, ours);
+}
+
+/* ---- mappings ---- */
+
+static void expect_maps(struct fuzz_play *y, const struct fuzz_answer *a)
+{
+	size_t size = 256 + 64 * (size_t)a->nmaps, used;
+	char *text = malloc(size);
+
+	if (!text)
+		abort();
+	used = (size_t)snprintf(text, size, "expect maps(0x%" PRIx64 ", 0x%" PRIx64 ")\n",
+		y->area.low, y->area.high - y->area.low);
+	for (unsigned i = 0; i < a->nmaps; i++)
+		used += (size_t)snprintf(text + used, size - used,
+			"  %" PRIx64 "-%" PRIx64 " %s %08" PRIx64 "\n", a->maps[i].start,
+			a->maps[i].end, a->maps[i].perms, a->maps[i].offset);
+	y->expect = text;
+}
+
+static bool compare_maps(struct fuzz_play *y, struct run_process *p, const struct fuzz_answer *a)
+{
+	uint64_t at = y->area.low;
+
+	for (unsigned i = 0;; i++) {
+		struct pf_vma_info v = {0};
+		bool ours = pf_find_vma_info(&p->mm, at, &v) && v.area.start < y->area.high;
+		const struct fuzz_map *m = i < a->nmaps ? &a->maps[i] : NULL;
+		uint32_t f = v.area.flags;
+		char perms[5] = {f & PF_VM_READ ? 'r' : '-', f & PF_VM_WRITE ? 'w' : '-',
+			f & PF_VM_EXEC ? 'x' : '-', f & PF_VM_MAYSHARE ? 's' : 'p', 0};
+		uint64_t offset = f & PF_VM_MAYSHARE ? v.pgoff * FUZZ_PAGE : 0;
+		char linux_has[80] = "nothing more", we_have[80] = "nothing more";
+
+		if (y->f->planted == FUZZ_PLANT_MAPS && ours && f & PF_VM_NOHUGEPAGE &&
+			!(f & PF_VM_WRITE))
+			v.area.end += FUZZ_PAGE;
+		if (!ours && !m)
+			return true;
+		if (ours && m && v.area.start == m->start && v.area.end == m->end &&
+			!strcmp(perms, m->perms) && offset == m->offset) {
+			at = m->end;
+			continue;
+		}
+		if (m)
+			snprintf(linux_has, sizeof(linux_has),
+				"%" PRIx64 "-%" PRIx64 " %s %08" PRIx64, m->start, m->end, m->perms,
+				m->offset);
+		if (ours)
+			snprintf(we_have, sizeof(we_have), "%" PRIx64 "-%" PRIx64 " %s %08" PRIx64,
+				v.area.start, v.area.end, perms, offset);
+		expect_maps(y, a);
+		return fuzz_differ(y, "process %u has, in Linux, the mapping %s, here %s", p->pid,
+			linux_has, we_have);
+	}
+}
+
+/* ---- pages ---- */
+
+/* What pagemap would say of a page. */
+static uint64_t pagemap_of(struct fuzz_play *y, struct run_process *p, uint64_t va)
+{
+	struct pf_page_info info;
+	uint64_t bits = 0;
+
+	pf_page_info(&p->mm, va, &info);
+	if (pf_pte_present(info.pte)) {
+		bits |= FUZZ_PM_PRESENT;
+		if (info.pte.v & PF_PTE_UFFD_WP)
+			bits |= FUZZ_PM_UFFD_WP;
+		if (!pf_pte_special(info.pte)) {
+			const struct pf_folio *folio =
+				pf_page_folio(&y->w.phys, pf_pte_pfn(info.pte));
+
+			if (pf_folio_mapcount(folio) == 1)
+				bits |= FUZZ_PM_EXCLUSIVE;
+		}
+	} else if (pf_pte_kind(info.pte) == PF_PTE_SWAP) {
+		bits |= FUZZ_PM_SWAP;
+	}
+	return bits;
+}
+
+static bool compare_pages(struct fuzz_play *y, struct run_process *p, const struct fuzz_answer *a)
+{
+	uint64_t mask = FUZZ_PM_PRESENT | FUZZ_PM_SWAP | FUZZ_PM_UFFD_WP | FUZZ_PM_EXCLUSIVE;
+	bool folios = y->g->nthp;
+
+	for (unsigned i = 0; i < FUZZ_SHOWN; i++) {
+		uint64_t va = i < FUZZ_HEAP_PAGES
+				      ? y->area.heap + i * FUZZ_PAGE
+				      : y->area.base + (i - FUZZ_HEAP_PAGES) * FUZZ_PAGE;
+		uint64_t theirs = a->pagemap[i] & mask, ours = pagemap_of(y, p, va);
+		char expect[64];
+
+		if (y->f->planted == FUZZ_PLANT_BYTE && p->pid > 1 && ours & FUZZ_PM_EXCLUSIVE)
+			ours &= ~FUZZ_PM_EXCLUSIVE;
+		/* A larger folio brings pages that nobody has touched; what was touched is there all the same. */
+		if (folios ? !(theirs & FUZZ_PM_PRESENT) || ours & FUZZ_PM_PRESENT : theirs == ours)
+			continue;
+		if ((theirs ^ ours) & FUZZ_PM_PRESENT) {
+			snprintf(expect, sizeof(expect), "expect %spresent(0x%" PRIx64 ")\n",
+				theirs & FUZZ_PM_PRESENT ? "" : "not ", va);
+			y->expect = strdup(expect);
+		}
+#define SHOW(w)                                                                                    \
+	(w) & FUZZ_PM_PRESENT ? " present" : "", (w)&FUZZ_PM_SWAP ? " swap" : "",                  \
+		(w)&FUZZ_PM_EXCLUSIVE ? " exclusive" : "", (w)&FUZZ_PM_UFFD_WP ? " uffd-wp" : ""
+		return fuzz_differ(y,
+			"pagemap of process %u at 0x%" PRIx64
+			": Linux has%s%s%s%s, the library%s%s%s%s",
+			p->pid, va, SHOW(theirs), SHOW(ours));
+#undef SHOW
+	}
+	return true;
+}
+
+bool fuzz_compare_state(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a)
+{
+	bool ok;
+
+	(void)op;
+	RUN_UNCOUNTED(ok = compare_maps(y, p, a) && compare_pages(y, p, a));
+	return ok;
+}

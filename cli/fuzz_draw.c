@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+/* Programs that a host may be asked to do. */
+#include "cli/fuzz.h"
+
+#define LOW_END   (UINT64_C(1) << 20) /* below it nothing is ever mapped */
+#define TOP_ROOM  (UINT64_C(1) << 16) /* so near to the end of user space neither */
+#define HUGE_FROM (UINT64_C(1) << 47)
+
+/* An address that is the program's, nobody's, or none at all. */
+static bool may_name(const struct fuzz_area *area, uint64_t va)
+{
+	return (va >= area->low && va < area->high) || va < LOW_END / 2 || va >= HUGE_FROM ||
+	       (area->top && va >= area->top - TOP_ROOM);
+}
+
+/* A range that lies there as a whole; one that no call accepts, too. */
+static bool may_change(const struct fuzz_area *area, uint64_t va, uint64_t len)
+{
+	uint64_t end = va + len;
+
+	if (!may_name(area, va))
+		return false;
+	if (!len || va >= HUGE_FROM || len >= HUGE_FROM ||
+		(area->top && va >= area->top - TOP_ROOM))
+		return true;
+	return va < LOW_END / 2 ? end <= LOW_END : end <= area->high;
+}
+
+bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
+{
+	const uint64_t *a = op->a;
+
+	switch (op->id) {
+	case SC_EXEC:
+		return a[0] >= area->low && a[0] < area->high;
+	case SC_LOAD:
+	case SC_STORE:
+	case SC_TOUCH:
+	case SC_MPROTECT: /* ends at the first hole, and behind the window there is one */
+		return may_name(area, a[0]);
+	case SC_MADVISE: /* goes on behind holes */
+		return may_change(area, a[0], a[1]) &&
+		       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
+	case SC_MREMAP:
+		return may_change(area, a[0], a[1]) && may_change(area, a[0], a[2]) &&
+		       (!(a[3] & PF_MREMAP_FIXED) || may_change(area, a[4], a[2]));
+	case SC_MMAP:
+		return may_change(area, a[0], a[1]) ||
+		       !(a[3] & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE));
+	case SC_BRK:
+	case SC_FORK:
+	case SC_EXIT_GROUP:
+		return true;
+	default:
+		return may_change(area, a[0], a[1]);
+	}
+}
+
+bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_format *fmt,
+	const struct fuzz_area *area, uint64_t seed, unsigned steps)
+{
+	unsigned nthp = 0;
+
+	program_begin(d, g, fmt, seed, steps + PROGRAM_MAX_PID * FUZZ_MAPS);
+	g->memory = UINT64_C(16) << 20;
+	g->fail_at = 0;
+	g->pages = FUZZ_PAGES;
+	g->brk_start = area->heap;
+	g->top = area->top;
+	/* Over the end of a leaf table, as everywhere. */
+	g->base = area->base;
+	/* One program in three has folios of several pages, none so large that the window is but one. */
+	for (unsigned i = 0; i < g->nthp; i++)
+		if (g->thp[i].order <= 5)
+			g->thp[nthp++] = g->thp[i];
+	g->nthp = source_draw(&d->src, 3) ? 0 : nthp;
+	g->ops[g->nr++] = (struct op){.id = SC_MMAP,
+		.pid = 1,
+		.a = {g->base, (g->pages / 2) * d->page, 3,
+			PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED, UINT64_MAX}};
+	return true;
+}
+
+/* Whoever loads from there ends at an exception. */
+static bool only_executes(const struct op *op)
+{
+	return (op->id == SC_MMAP || op->id == SC_MPROTECT) && (op->a[2] & 7) == PF_PROT_EXEC;
+}
+
+/* The rarest of three. */
+void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned k = 0; k < 3;) {
+		struct program_drawing before = *d;
+		struct op one;
+
+		program_draw_op(d, &one);
+		if (one.id == SC_FORK || one.id == SC_EXIT_GROUP) {
+			if (!k) {
+				*op = one;
+				return;
+			}
+			before.src = d->src;
+			*d = before;
+			continue;
+		}
+		if (!fuzz_safe(&y->area, &one) || (only_executes(&one) && source_draw(&d->src, 64)))
+			continue;
+		struct run_process *p = run_process(&y->w, one.pid);
+		uint64_t seen = p && y->f->cover ? fuzz_cover_seen(y->f->cover, &one,
+							   fuzz_kind(&y->w, p, &one))
+						 : 0;
+
+		if (seen < least) {
+			least = seen;
+			*op = one;
+		}
+		k++;
+	}
+}

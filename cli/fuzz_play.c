@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+/* One program: a batch of calls on the host, then call by call through the library, compared after each. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/fuzz.h"
+
+/* ---- the library's side ---- */
+
+static bool start_world(struct fuzz_play *y)
+{
+	unsigned first;
+	struct sc_error err;
+	struct program settings = *y->g;
+	char *text;
+
+	settings.nr = 0;
+	text = program_text(&settings, &first);
+	y->file = sc_parse("program", text, strlen(text), &err);
+	free(text);
+	if (!y->file)
+		return fuzz_differ(y, "the settings are wrong: %s", err.text);
+	y->out = (struct run_outcome){.verdict = RUN_OK};
+	y->cfg = (struct run_config){.file = y->file,
+		.fmt = y->g->fmt,
+		.fold = y->g->fold,
+		.seed = y->g->seed,
+		.late_walks = y->g->late_walks,
+		.task_size = y->area.top,
+		.min_addr = y->area.min,
+		.brk_start = y->area.heap};
+	y->w = (struct run_world){.cfg = &y->cfg, .out = &y->out, .loaded = y->seen};
+	run_prepare(y->file, y->g->fmt, &y->out);
+	return (y->out.verdict == RUN_OK && run_world_start(&y->w)) ||
+	       fuzz_differ(y, "it does not start: %s", y->out.text);
+}
+
+/* What the library and its model say of themselves, as a verdict of ours. */
+static bool own_failure(struct fuzz_play *y)
+{
+	if (y->out.verdict == RUN_UNSUPPORTED) {
+		y->verdict = FUZZ_NOT_BUILT;
+		return false;
+	}
+	return fuzz_differ(y, "%s", y->out.text ? y->out.text : "?");
+}
+
+static bool do_access(
+	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r)
+{
+	uint64_t page = y->w.env.page, va = op->a[0] & -page, last = op->a[0] + (op->a[1] - 1);
+
+	y->w.nloaded = 0;
+	return run_access_pages(&y->w, p, op->id, va, (last - va) / page + 1, r);
+}
+
+static bool do_syscall(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a, struct run_result *r)
+{
+	bool placed = (op->id == SC_MMAP || op->id == SC_MREMAP) && a->result >= 0;
+	struct run_result gone;
+
+	if (!run_syscall(
+		    &y->w, p, op->id, op->a, PROGRAM_ARGS, placed ? a->result : -1, op->child, r))
+		return false;
+	if (!a->away || r->kind != SC_R_VALUE)
+		return true;
+	const uint64_t where[6] = {r->value, op->id == SC_MMAP ? op->a[1] : op->a[2]};
+
+	return run_syscall(&y->w, p, SC_MUNMAP, where, 2, -1, 0, &gone);
+}
+
+static void plant(const struct fuzz_play *y, const struct op *op, struct run_result *r)
+{
+	if (y->f->planted == FUZZ_PLANT_RESULT && op->id == SC_MREMAP && r->kind == SC_R_ERRNO &&
+		r->err == EFAULT && op->a[3] & PF_MREMAP_FIXED)
+		r->err = EINVAL;
+}
+
+/* ---- counting ---- */
+
+static void result_name(const struct op *op, const struct fuzz_answer *a, char *text, size_t size)
+{
+	if (a->signal)
+		snprintf(text, size, "%s", a->signal == 11 ? "SIGSEGV" : "SIGBUS");
+	else if (op->id != SC_BRK && a->result < 0 && a->result > -4096)
+		snprintf(text, size, "%s", sc_errno_name((int)-a->result));
+	else if (op->id == SC_BRK)
+		snprintf(text, size, "%s", (uint64_t)a->result == op->a[0] ? "moved" : "stayed");
+	else
+		snprintf(text, size, "0");
+}
+
+/* As the scenario will have it. */
+static void keep_result(struct op *op, const struct fuzz_answer *a)
+{
+	bool access = op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_EXEC;
+
+	if (op->id == SC_FORK || op->id == SC_EXIT_GROUP || op->id == SC_TOUCH)
+		*op->result = 0;
+	else if (a->signal)
+		snprintf(op->result, sizeof(op->result), "%s at 0x%" PRIx64,
+			a->signal == 11 ? "SIGSEGV" : "SIGBUS", a->at);
+	else if (!access && a->result < 0 && a->result > -4096)
+		snprintf(op->result, sizeof(op->result), "-1 %s", sc_errno_name((int)-a->result));
+	else
+		snprintf(op->result, sizeof(op->result), a->result > 9 ? "0x%" PRIx64 : "%" PRIu64,
+			access ? 0 : (uint64_t)a->result);
+}
+
+/* ---- a call ---- */
+
+static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a)
+{
+	struct run_process *p = run_process(&y->w, op->pid);
+	struct run_result r = {0};
+	unsigned kind;
+
+	if (!p)
+		return fuzz_differ(y, "process %u was never made", op->pid);
+	y->w.line = y->done;
+	p->cpu = op->cpu;
+	keep_result(op, a);
+	kind = y->f->cover ? fuzz_kind(&y->w, p, op) : 0;
+	if (op->id == SC_EXIT_GROUP) {
+		oracle_exit(y->w.oracle, op->pid);
+		run_exit(&y->w, p);
+	} else {
+		bool access = op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_EXEC ||
+			      op->id == SC_TOUCH;
+
+		if (!(access ? do_access(y, p, op, &r) : do_syscall(y, p, op, a, &r)))
+			return own_failure(y);
+		plant(y, op, &r);
+		if (!fuzz_compare_result(y, p, op, &r, a) || !fuzz_compare_state(y, p, op, a))
+			return false;
+	}
+	if (y->f->cover) {
+		char name[16];
+
+		result_name(op, a, name, sizeof(name));
+		fuzz_cover_add(y->f->cover, op, kind, name);
+	}
+	if (!(y->done % y->f->every ? run_check_machine(&y->w) : run_check(&y->w)))
+		return own_failure(y);
+	return true;
+}
+
+static bool play_batch(struct fuzz_play *y, unsigned from, unsigned nr)
+{
+	const struct fuzz_answer *answers = fuzz_host_do(y->f->host, &y->g->ops[from], nr);
+
+	if (!answers) {
+		y->verdict = FUZZ_BROKEN;
+		return false;
+	}
+	for (unsigned i = 0; i < nr; i++) {
+		y->done = from + i + 1;
+		y->f->calls++;
+		if (!step(y, &y->g->ops[from + i], &answers[i]))
+			return false;
+	}
+	return true;
+}
+
+/* ---- a program ---- */
+
+/* In the end each process looks at all that it has. */
+static void draw_end(struct fuzz_play *y, const struct program_drawing *d)
+{
+	for (unsigned pid = 1; pid <= PROGRAM_MAX_PID; pid++) {
+		struct run_process *p = d->alive[pid] ? run_process(&y->w, pid) : NULL;
+		struct pf_vma_info v;
+
+		for (uint64_t at = y->area.low;
+			p && pf_find_vma_info(&p->mm, at, &v) && v.area.start < y->area.high;
+			at = v.area.end)
+			if (v.area.flags & PF_VM_READ &&
+				v.area.end - v.area.start <= FUZZ_PAGES * FUZZ_PAGE)
+				y->g->ops[y->g->nr++] = (struct op){.id = SC_LOAD,
+					.pid = pid,
+					.a = {v.area.start, v.area.end - v.area.start}};
+	}
+}
+
+static bool play_all(struct fuzz_play *y, struct program_drawing *d, unsigned steps)
+{
+	unsigned from = 0;
+
+	if (!steps) {
+		for (; from < y->g->nr; from += FUZZ_BATCH)
+			if (!play_batch(y, from, pf_min(y->g->nr - from, FUZZ_BATCH)))
+				return false;
+		return true;
+	}
+	while (from < steps) {
+		while (y->g->nr - from < FUZZ_BATCH && y->g->nr < steps)
+			fuzz_draw(y, d, &y->g->ops[y->g->nr++]);
+		if (!play_batch(y, from, y->g->nr - from))
+			return false;
+		from = y->g->nr;
+	}
+	for (draw_end(y, d); from < y->g->nr; from += FUZZ_BATCH)
+		if (!play_batch(y, from, pf_min(y->g->nr - from, FUZZ_BATCH)))
+			return false;
+	return true;
+}
+
+void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t seed,
+	unsigned steps, const struct pf_format *fmt)
+{
+	struct program_drawing d;
+
+	*y = (struct fuzz_play){.f = f, .g = g, .verdict = FUZZ_SAME};
+	if (!fuzz_host_area(fmt, &y->area)) {
+		y->verdict = FUZZ_BROKEN;
+		return;
+	}
+	if (steps)
+		fuzz_begin(&d, g, fmt, &y->area, seed, steps);
+	if (!fuzz_host_begin(f->host, &y->area)) {
+		y->verdict = FUZZ_BROKEN;
+		return;
+	}
+	if (start_world(y) && play_all(y, &d, steps)) {
+		if (!run_check(&y->w) || !run_world_end(&y->w))
+			own_failure(y);
+	}
+	fuzz_host_end(f->host);
+	f->programs++;
+}
+
+void fuzz_play_free(struct fuzz_play *y)
+{
+	run_world_drop(&y->w);
+	if (y->file)
+		sc_file_free(y->file);
+	free(y->out.text);
+	free(y->why);
+	free(y->expect);
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+/* A difference as a scenario, and made short. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/fuzz.h"
+
+/* ---- scenarios ---- */
+
+char *fuzz_scenario(const struct fuzz_play *y, const struct fuzz *f)
+{
+	struct program g = *y->g;
+	unsigned first, n = 0, nr = pf_min(g.nr, y->done);
+	char *body, *text;
+	size_t size;
+
+	/* The heap's place comes first; what the host placed elsewhere goes at once. */
+	g.ops = calloc(2 * (size_t)nr + 2, sizeof(*g.ops));
+	if (!g.ops)
+		abort();
+	g.ops[n] = (struct op){.id = SC_BRK, .pid = 1};
+	snprintf(g.ops[n++].result, sizeof(g.ops[0].result), "0x%llx",
+		(unsigned long long)y->area.heap);
+	for (unsigned i = 0; i < nr; i++) {
+		const struct op *op = &y->g->ops[i];
+		char away[32];
+
+		g.ops[n++] = *op;
+		snprintf(away, sizeof(away), "0x%llx", (unsigned long long)y->area.away);
+		if ((op->id == SC_MMAP || op->id == SC_MREMAP) && !strcmp(op->result, away))
+			g.ops[n++] = (struct op){.id = SC_MUNMAP,
+				.pid = op->pid,
+				.cpu = op->cpu,
+				.a = {y->area.away, op->id == SC_MMAP ? op->a[1] : op->a[2]},
+				.result = "0"};
+	}
+	g.nr = n;
+	body = program_text(&g, &first);
+	size = strlen(body) + (y->expect ? strlen(y->expect) : 0) + 2048;
+	text = malloc(size);
+	if (!text)
+		abort();
+	snprintf(text, size,
+		"# %s and pagefold differ, with the machine's seed %llu%s:\n# %s\n%s%s",
+		fuzz_host_name(f->host), (unsigned long long)g.seed,
+		g.late_walks ? " and walkers that come late" : "", y->why, body,
+		y->expect ? y->expect : "");
+	free(body);
+	free(g.ops);
+	return text;
+}
+
+/* ---- shrinking ---- */
+
+struct shrinking {
+	struct fuzz f;
+	bool broken;
+};
+
+/* Every call has a process, and may be asked of the host. */
+static bool sensible(const struct fuzz_area *area, const struct program *g)
+{
+	bool alive[PROGRAM_MAX_PID + 1] = {[1] = true};
+	unsigned living = 1;
+
+	for (unsigned i = 0; i < g->nr; i++) {
+		const struct op *op = &g->ops[i];
+
+		if (!alive[op->pid] || !fuzz_safe(area, op))
+			return false;
+		if (op->id == SC_FORK) {
+			if (alive[op->child])
+				return false;
+			alive[op->child] = true;
+			living++;
+		} else if (op->id == SC_EXIT_GROUP) {
+			alive[op->pid] = false;
+			living--;
+		}
+	}
+	return living && g->nr;
+}
+
+static bool differs(void *ctx, const struct program *g, unsigned *done)
+{
+	struct shrinking *s = ctx;
+	struct program copy;
+	struct fuzz_play y;
+	struct fuzz_area area;
+	bool yes;
+
+	if (s->broken || !fuzz_host_area(g->fmt, &area) || !sensible(&area, g))
+		return false;
+	program_copy(&copy, g);
+	fuzz_play(&y, &s->f, &copy, 0, 0, g->fmt);
+	yes = y.verdict == FUZZ_DIFFERENT;
+	s->broken |= y.verdict == FUZZ_BROKEN;
+	*done = y.done;
+	fuzz_play_free(&y);
+	program_free(&copy);
+	return yes;
+}
+
+bool fuzz_shrink(const struct fuzz *f, struct program *g, unsigned seconds)
+{
+	struct shrinking s = {.f = *f};
+	unsigned done;
+
+	s.f.cover = NULL;
+	s.f.every = 1;
+	if (!differs(&s, g, &done))
+		return false;
+	program_shrink(g, seconds, differs, &s);
+	return true;
+}
