@@ -114,7 +114,7 @@ int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
 			continue;
 		if (v.flags & OV_WIPEONFORK)
 			v.anon = 0;
-		v.flags &= ~(unsigned)OV_LOCKED;
+		v.flags &= ~OV_LOCKS;
 		v.anon = v.anon ? ++o->next_anon : 0;
 		v.inherited = v.anon;
 		if (v.object)
@@ -235,7 +235,8 @@ int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len,
 	}
 	v.prot = (unsigned)prot & (P_READ | P_WRITE | P_EXEC);
 	v.flags = (flags & M_GROWSDOWN ? OV_GROWSDOWN : 0) | (flags & M_LOCKED ? OV_LOCKED : 0) |
-		  (flags & M_NORESERVE ? OV_NORESERVE : 0) | (flags & M_STACK ? OV_NOHUGEPAGE : 0);
+		  (flags & M_NORESERVE ? OV_NORESERVE : 0) | (flags & M_STACK ? OV_NOHUGEPAGE : 0) |
+		  p->def_flags;
 	/* mmap_region */
 	if (!ov_can_punch(o, p, v.start, v.end))
 		return -ENOMEM;
@@ -248,9 +249,8 @@ int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len,
 		v.flags |= OV_ACCOUNT;
 	}
 	ov_insert(o, p, &v);
-	if ((flags & (M_POPULATE | M_NONBLOCK)) == M_POPULATE || flags & M_LOCKED)
-		if (v.prot & P_WRITE)
-			ov_make_anon(o, p, ov_find(p, v.start));
+	if ((flags & (M_POPULATE | M_NONBLOCK)) == M_POPULATE || v.flags & OV_LOCKED)
+		ov_populate(o, p, v.start, v.end, true);
 	return at;
 }
 
@@ -287,7 +287,15 @@ static bool protect_one(struct oracle *o, struct ov_process *p, size_t i, uint64
 	} else if (!v->object && !v->anon) {
 		flags &= ~(unsigned)OV_ACCOUNT;
 	}
-	return ov_modify(o, p, start, end, prot, flags);
+	/* Locked pages are copied as soon as they may be written. */
+	bool populate = !v->object && (flags & OV_LOCKS) == OV_LOCKED && !(v->prot & P_WRITE) &&
+			prot & P_WRITE;
+
+	if (!ov_modify(o, p, start, end, prot, flags))
+		return false;
+	if (populate)
+		ov_populate(o, p, start, end, true);
+	return true;
 }
 
 int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot)
@@ -370,9 +378,11 @@ uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk)
 		.end = to,
 		.pgoff = now / o->cfg.page,
 		.prot = P_READ | P_WRITE,
-		.flags = OV_ACCOUNT};
+		.flags = OV_ACCOUNT | p->def_flags};
 
 	ov_insert(o, p, &v);
+	if (p->def_flags)
+		ov_populate(o, p, now, to, true);
 	return p->brk = brk;
 }
 
@@ -473,6 +483,7 @@ bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracl
 		.nohugepage = v->flags & OV_NOHUGEPAGE,
 		.dontfork = v->flags & OV_DONTFORK,
 		.wipeonfork = v->flags & OV_WIPEONFORK,
+		.locked = v->flags & OV_LOCKED,
 		.offset = v->object ? v->pgoff * o->cfg.page : 0};
 	return true;
 }

@@ -47,6 +47,10 @@ int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t ol
 	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told);
 int64_t oracle_madvise(
 	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t advice);
+int64_t oracle_mlock(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
+int64_t oracle_munlock(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
+int64_t oracle_mlockall(struct oracle *o, unsigned pid, uint64_t flags);
+int64_t oracle_munlockall(struct oracle *o, unsigned pid);
 uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk);
 void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start);
 /* 0, or -ENOMEM when pids run out. */
@@ -77,7 +81,7 @@ struct oracle_map {
 	uint64_t start, end;
 	unsigned prot; /* 1 read, 2 write, 4 exec */
 	bool shared;
-	bool hugepage, nohugepage, dontfork, wipeonfork;
+	bool hugepage, nohugepage, dontfork, wipeonfork, locked;
 	uint64_t offset; /* bytes; 0 for private anonymous memory */
 };
 /* The first that ends above va; false if there is none. */

@@ -20,6 +20,7 @@ enum {
 	OV_SEQUENTIAL = 1 << 9,
 	OV_MERGEABLE = 1 << 10,
 	OV_DONTDUMP = 1 << 11,
+	OV_LOCKONFAULT = 1 << 12,
 };
 
 /* Contents by page number: of a process's private memory, or of an object by its offset. */
@@ -58,6 +59,7 @@ struct ov_process {
 	size_t nr, room;
 	struct ov_table pages;
 	uint64_t start_brk, brk;
+	unsigned def_flags; /* what new mappings get: OV_LOCKED, OV_LOCKONFAULT, of MCL_FUTURE */
 	struct ov_process *next;
 };
 
@@ -84,6 +86,15 @@ void *ov_grow(void *p, size_t bytes); /* realloc that ends the program when ther
 int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t addr, uint64_t len,
 	uint64_t flags, int64_t told);
 int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told);
+
+/* oracle_mlock.c */
+#define OV_LOCKS ((unsigned)(OV_LOCKED | OV_LOCKONFAULT))
+/*
+ * Fault in what the mappings in [start, end) suggest, holes aside: 0, or -EFAULT at the first page that cannot be
+ * had. What has an effect here is only that pages are written.
+ */
+int ov_populate(
+	struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end, bool ignore_errors);
 
 /* oracle_pages.c */
 struct ov_cell *ov_get(struct ov_table *t, uint64_t page);

@@ -34,10 +34,17 @@ static void move(struct oracle *o, struct ov_process *p, uint64_t from, uint64_t
 		return;
 	}
 	old = &p->vmas[ov_find(p, from)];
+	old->flags &= ~OV_LOCKS;
 	if (whole && old->start == from && old->end == from + old_len) {
 		old->anon = 0;
 		old->inherited = false;
 	}
+}
+
+static void populate_grown(struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end)
+{
+	if (start < end && p->vmas[ov_find(p, start)].flags & OV_LOCKED)
+		ov_populate(o, p, start, end, true);
 }
 
 static int64_t expand(struct oracle *o, struct ov_process *p, uint64_t addr, uint64_t old_len,
@@ -55,6 +62,7 @@ static int64_t expand(struct oracle *o, struct ov_process *p, uint64_t addr, uin
 		more.start = v->end;
 		more.end = end;
 		ov_insert(o, p, &more);
+		populate_grown(o, p, addr + old_len, end);
 		return (int64_t)addr;
 	}
 	if (!(flags & R_MAYMOVE))
@@ -63,8 +71,10 @@ static int64_t expand(struct oracle *o, struct ov_process *p, uint64_t addr, uin
 		return -ENOMEM;
 	int64_t at = ov_chosen(o, p, new_len, told);
 
-	if (at >= 0)
+	if (at >= 0) {
 		move(o, p, addr, old_len, (uint64_t)at, new_len, false);
+		populate_grown(o, p, (uint64_t)at + old_len, (uint64_t)at + new_len);
+	}
 	return at;
 }
 
@@ -88,8 +98,10 @@ static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, ui
 	}
 	int64_t at = ov_place(o, p, new_addr, new_len, flags & R_FIXED ? OV_MAP_FIXED : 0, told);
 
-	if (at >= 0)
+	if (at >= 0) {
 		move(o, p, addr, old_len, (uint64_t)at, new_len, flags & R_DONTUNMAP);
+		populate_grown(o, p, (uint64_t)at + old_len, (uint64_t)at + new_len);
+	}
 	return at;
 }
 

@@ -96,10 +96,18 @@ static bool draw_madvise(struct program_drawing *d, struct op *op)
 		PF_MADV_DOFORK, PF_MADV_WIPEONFORK, PF_MADV_KEEPONFORK, PF_MADV_POPULATE_READ,
 		PF_MADV_POPULATE_WRITE, PF_MADV_POPULATE_WRITE, PF_MADV_NORMAL, PF_MADV_RANDOM,
 		PF_MADV_SEQUENTIAL, PF_MADV_WILLNEED, PF_MADV_DONTDUMP, PF_MADV_DODUMP,
-		PF_MADV_REMOVE, 7, 77};
+		PF_MADV_REMOVE, PF_MADV_DONTNEED_LOCKED, 7, 77};
 
 	draw_range(d, op);
 	op->a[2] = advice[draw(d, PF_ARRAY_SIZE(advice))];
+	return true;
+}
+
+/* On fault: what is faulted in at once, wherever mremap puts it, would have to be told to the judge beforehand. */
+static bool draw_mlock2(struct program_drawing *d, struct op *op)
+{
+	draw_range(d, op);
+	op->a[2] = draw(d, 20) ? PF_MLOCK_ONFAULT : 2;
 	return true;
 }
 
@@ -211,6 +219,9 @@ static const char *const advice_names[] = {"MADV_RANDOM", "MADV_SEQUENTIAL", "MA
 	"MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", NULL};
 static const struct program_arg advice = {PROGRAM_ARG_ONE, advice_names, "MADV_NORMAL"};
 
+static const char *const lock_names[] = {"MLOCK_ONFAULT", NULL};
+static const struct program_arg lock = {PROGRAM_ARG_FLAGS, lock_names, "0"};
+
 const struct program_call program_calls[] = {
 	{SC_LOAD, "load", 15, {&hex, &hex}, draw_access},
 	{SC_STORE, "store", 21, {&hex, &hex}, draw_access},
@@ -221,6 +232,8 @@ const struct program_call program_calls[] = {
 	{SC_MMAP, "mmap", 9, {&hex, &hex, &prot, &map, &fd, &hex}, draw_mmap},
 	{SC_MUNMAP, "munmap", 4, {&hex, &hex}, draw_range},
 	{SC_MREMAP, "mremap", 9, {&hex, &hex, &hex, &remap, &hex}, draw_mremap},
+	{SC_MLOCK2, "mlock2", 1, {&hex, &hex, &lock}, draw_mlock2},
+	{SC_MUNLOCK, "munlock", 1, {&hex, &hex}, draw_range},
 	{SC_BRK, "brk", 2, {&hex}, draw_brk},
 	{SC_FORK, "fork", 4, {NULL}, draw_fork},
 	{SC_EXIT_GROUP, "exit_group", 2, {&hex}, draw_exit},

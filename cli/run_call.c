@@ -50,17 +50,60 @@ struct syscall {
 };
 
 /* The library is about to fault pages in for writing: to the judge that is a store to each. */
-static void note_stores(struct syscall *c, uint64_t addr, uint64_t len)
+static void note_range(struct syscall *c, uint64_t start, uint64_t end)
+{
+	uint64_t page = c->w->env.page;
+
+	for (uint64_t va = start & ~(page - 1); va < end; va += page)
+		machine_note_store(va);
+}
+
+/* Of the mappings in a range those that may be written; or, about to become so, those that are locked. */
+static void note_stores(struct syscall *c, uint64_t addr, uint64_t len, bool locked)
 {
 	struct oracle_map m;
-	uint64_t page = c->w->env.page, end = addr + len;
+	uint64_t end = addr + len;
 
 	for (uint64_t at = addr; at < end && oracle_find(c->w->oracle, c->p->pid, at, &m);
 		at = m.end) {
 		uint64_t from = m.start > at ? m.start : at, to = m.end < end ? m.end : end;
 
-		for (uint64_t va = from & ~(page - 1); m.prot & 2 && va < to; va += page)
-			machine_note_store(va);
+		if (locked ? m.locked : m.prot & 2)
+			note_range(c, from, to);
+	}
+}
+
+static void note_locked(struct syscall *c, enum sc_call_id id)
+{
+	const struct pf_mm *mm = &c->p->mm;
+	struct oracle_map m;
+	uint64_t at;
+
+	switch (id) {
+	case SC_MLOCK:
+	case SC_MLOCK2:
+		note_stores(c, c->a[0], c->a[1] + c->w->env.page, false);
+		break;
+	case SC_MLOCKALL:
+		note_stores(c, 0, c->w->sys.task_size, false);
+		break;
+	case SC_MPROTECT:
+		if (c->a[2] & PF_PROT_WRITE)
+			note_stores(c, c->a[0], c->a[1], true);
+		break;
+	case SC_MREMAP:
+		if (!oracle_find(c->w->oracle, c->p->pid, c->a[0], &m) || !m.locked ||
+			c->a[2] <= c->a[1] || c->a[2] - c->a[1] > UINT64_C(1) << 40)
+			break;
+		at = c->a[3] & PF_MREMAP_FIXED ? c->a[4] : c->a[0];
+		note_range(c, at + c->a[1], at + c->a[2]);
+		break;
+	case SC_BRK:
+		if (mm->def_flags && c->a[0] > mm->brk && c->a[0] - mm->brk < UINT64_C(1) << 40)
+			note_range(c, mm->brk, c->a[0]);
+		break;
+	default:
+		break;
 	}
 }
 
@@ -79,10 +122,9 @@ static bool take_mmap(struct syscall *c)
 		c->a[0] = (uint64_t)c->wanted;
 		c->a[3] |= PF_MAP_FIXED_NOREPLACE;
 	}
-	if (c->a[3] & PF_MAP_POPULATE && c->a[2] & PF_PROT_WRITE)
-		for (uint64_t i = 0; i < c->a[1] && c->a[1] <= UINT64_C(1) << 40;
-			i += c->w->env.page)
-			machine_note_store(c->a[0] + i);
+	if ((c->a[3] & (PF_MAP_POPULATE | PF_MAP_LOCKED) || c->p->mm.def_flags) &&
+		c->a[2] & PF_PROT_WRITE && c->a[1] <= UINT64_C(1) << 40)
+		note_range(c, c->a[0], c->a[0] + c->a[1]);
 	return take;
 }
 
@@ -136,6 +178,16 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_mremap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], told);
 	case SC_BRK:
 		return (int64_t)oracle_brk(o, pid, c->a[0]);
+	case SC_MLOCK:
+		return oracle_mlock(o, pid, c->a[0], c->a[1], 0);
+	case SC_MLOCK2:
+		return oracle_mlock(o, pid, c->a[0], c->a[1], c->a[2]);
+	case SC_MUNLOCK:
+		return oracle_munlock(o, pid, c->a[0], c->a[1]);
+	case SC_MLOCKALL:
+		return oracle_mlockall(o, pid, c->a[0]);
+	case SC_MUNLOCKALL:
+		return oracle_munlockall(o, pid);
 	case SC_FORK:
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
 	default:
@@ -155,6 +207,8 @@ static bool was_injected(struct syscall *c, enum sc_call_id id, int64_t lib)
 
 	if (c->allocs >= c->w->fail_at || machine_counters.allocs < c->w->fail_at)
 		return false;
+	if ((id == SC_MLOCK || id == SC_MLOCK2) && lib == -PF_EAGAIN)
+		return true;
 	if (id == SC_BRK ? (uint64_t)lib == c->a[0] : lib != -PF_ENOMEM)
 		return false;
 	if (id == SC_MADVISE &&
@@ -186,6 +240,16 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_mremap(mm, c->a[0], c->a[1], c->a[2], (unsigned)c->a[3], c->a[4]);
 	case SC_BRK:
 		return (int64_t)pf_brk(mm, c->a[0]);
+	case SC_MLOCK:
+		return pf_mlock(mm, c->a[0], c->a[1]);
+	case SC_MLOCK2:
+		return pf_mlock2(mm, c->a[0], c->a[1], (unsigned)c->a[2]);
+	case SC_MUNLOCK:
+		return pf_munlock(mm, c->a[0], c->a[1]);
+	case SC_MLOCKALL:
+		return pf_mlockall(mm, (unsigned)c->a[0]);
+	case SC_MUNLOCKALL:
+		return pf_munlockall(mm);
 	case SC_FORK:
 		r = run_fork(c->w, c->p, c->child);
 		return r ? r : (int64_t)c->child;
@@ -210,7 +274,7 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 		break;
 	case SC_MADVISE:
 		if (c->a[2] == PF_MADV_POPULATE_WRITE)
-			note_stores(c, c->a[0], c->a[1]);
+			note_stores(c, c->a[0], c->a[1], false);
 		break;
 	default:
 		break;
@@ -220,9 +284,11 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 			"expected 0x%llx to be free, as it was where this was recorded, found it "
 			"occupied",
 			(unsigned long long)c->wanted);
+	note_locked(c, id);
 	ans->lib = call_library(c, id);
 	ans->injected = was_injected(c, id, ans->lib);
-	if (!ans->injected)
+	/* mlock has locked by then, and misses pages. */
+	if (!ans->injected || ans->lib == -PF_EAGAIN)
 		ans->model = ask_model(c, c->w->oracle, id, ans->lib);
 	return true;
 }
@@ -261,7 +327,9 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 		return false;
 	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)ans.lib};
 	if (ans.injected) {
-		*r = (struct run_result){.kind = SC_R_ERRNO, .err = PF_ENOMEM, .injected = true};
+		*r = (struct run_result){.kind = SC_R_ERRNO,
+			.err = ans.lib == -PF_EAGAIN ? PF_EAGAIN : PF_ENOMEM,
+			.injected = true};
 		return true;
 	}
 	if (ans.lib == -PF_EOPNOTSUPP)
@@ -408,6 +476,9 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 {
 	uint64_t va = a[0], nr = 0;
 
+	/* mlock: locked, with some pages missing. */
+	if (r->kind == SC_R_ERRNO && r->err == PF_EAGAIN)
+		return run_check(w);
 	if (id == SC_LOAD || id == SC_STORE || id == SC_EXEC)
 		nr = (r->value - va) / w->env.page;
 	else if (id == SC_MADVISE &&

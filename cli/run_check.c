@@ -146,7 +146,8 @@ static bool same_mapping(const struct pf_vma_info *v, const struct oracle_map *m
 	return v->area.start == m->start && v->area.end == m->end &&
 	       (f & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)) == m->prot &&
 	       m->hugepage == !!(f & PF_VM_HUGEPAGE) && m->nohugepage == !!(f & PF_VM_NOHUGEPAGE) &&
-	       m->dontfork == !!(f & PF_VM_DONTCOPY) && m->wipeonfork == !!(f & PF_VM_WIPEONFORK);
+	       m->dontfork == !!(f & PF_VM_DONTCOPY) && m->wipeonfork == !!(f & PF_VM_WIPEONFORK) &&
+	       m->locked == !!(f & PF_VM_LOCKED);
 }
 
 /* Mapping by mapping, those of the library and the model's: the first that differs, each NULL if there is none. */
@@ -199,6 +200,7 @@ static bool check_maps(struct run_world *w, struct run_process *p)
 		: m.nohugepage ? " nohugepage"
 		: m.dontfork   ? " dontfork"
 		: m.wipeonfork ? " wipeonfork"
+		: m.locked     ? " locked"
 			       : "",
 		want, sizeof(want));
 	describe_map(lib, v.area.start, v.area.end, v.area.flags & 7,
@@ -206,6 +208,7 @@ static bool check_maps(struct run_world *w, struct run_process *p)
 		: v.area.flags & PF_VM_NOHUGEPAGE ? " nohugepage"
 		: v.area.flags & PF_VM_DONTCOPY   ? " dontfork"
 		: v.area.flags & PF_VM_WIPEONFORK ? " wipeonfork"
+		: v.area.flags & PF_VM_LOCKED     ? " locked"
 						  : "",
 		got, sizeof(got));
 	return run_fail(

@@ -136,8 +136,8 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 			sc_unsupported(l, "MAP_HUGETLB");
 	} else if (s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) {
 		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; REMOVE, DONTFORK, DOFORK; HUGEPAGE, NOHUGEPAGE,
-		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK; POPULATE_READ, POPULATE_WRITE */
-		static const uint64_t built = 0x1f | 7 << 9 | 0x3f << 14 | 3 << 22;
+		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK; POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED */
+		static const uint64_t built = 0x1f | 7 << 9 | 0x3f << 14 | 7 << 22;
 		const char *name = sc_advice_name(n);
 
 		if (name && (n > 63 || !(built >> n & 1)))

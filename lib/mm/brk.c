@@ -32,7 +32,7 @@ static int shrink(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 {
 	const uint32_t flags = PF_VM_READ | PF_VM_WRITE | PF_VM_MAYREAD | PF_VM_MAYWRITE |
-			       PF_VM_MAYEXEC | PF_VM_ACCOUNT | PF_VM_SOFTDIRTY;
+			       PF_VM_MAYEXEC | PF_VM_ACCOUNT | PF_VM_SOFTDIRTY | mm->def_flags;
 	struct pf_vma_desc d = {
 		.start = from,
 		.end = to,
@@ -45,10 +45,13 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 
 	if (at < 0)
 		return (int)at;
+	if (!pf_mlock_future_ok(mm, flags, to - from))
+		return -PF_EAGAIN;
 	/* A page stays free between the heap and what follows it. */
 	if (!pf_vma_none(mm, from, to + pf_mm_page(mm)))
 		return -PF_ENOMEM;
-	if (mm->map_count > mm->sys->max_map_count)
+	if (mm->map_count > mm->sys->max_map_count ||
+		!pf_may_expand_vm(mm, flags, pf_mm_pages(mm, from, to)))
 		return -PF_ENOMEM;
 	err = pf_vma_reserve(mm, &r, 1);
 	if (err)
@@ -61,20 +64,28 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 pf_va_t pf_brk(struct pf_mm *mm, pf_va_t brk)
 {
 	pf_va_t from, to;
+	bool populate;
 	int err = 0;
 
 	pf_mmap_write_lock(mm);
 	from = pf_mm_align(mm, mm->brk);
 	to = pf_mm_align(mm, brk);
-	if (brk < mm->start_brk || brk >= mm->sys->task_size)
+	if (brk < mm->start_brk || brk >= mm->sys->task_size ||
+		brk - mm->start_brk > mm->limits.data)
 		err = -PF_ENOMEM;
 	else if (to < from)
 		err = shrink(mm, to, from);
 	else if (to > from)
 		err = grow(mm, from, to);
+	populate = !err && to > from && (mm->def_flags & PF_VM_LOCKED);
 	if (!err)
 		mm->brk = brk;
 	brk = mm->brk;
 	pf_mmap_write_unlock(mm);
+	if (populate) {
+		pf_mmap_read_lock(mm);
+		pf_populate_vmas(mm, from, to, true);
+		pf_mmap_read_unlock(mm);
+	}
 	return brk;
 }

@@ -5,7 +5,7 @@
 #include "mm/internal.h"
 
 struct count {
-	uint64_t vmas, pages, anon;
+	uint64_t vmas, pages, locked, data, anon;
 };
 
 /* A page by itself (coremm 0.3). */
@@ -114,9 +114,20 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA's vm_page_prot is not its flags'";
 	if ((a->flags & PF_VM_ACCESS) & ~(a->flags >> 4))
 		return "a VMA has rights it may not have";
+	if ((a->flags & PF_VM_LOCKED_MASK) == PF_VM_LOCKONFAULT)
+		return "a VMA is locked on fault and not locked";
 	if (vma->anon > mm->next_anon || (vma->anon_forked && !vma->anon))
 		return "a VMA's family does not exist";
 	return NULL;
+}
+
+static void count_pages(struct count *c, uint32_t flags, uint64_t pages)
+{
+	const bool data = (flags & (PF_VM_WRITE | PF_VM_SHARED | PF_VM_GROWSDOWN)) == PF_VM_WRITE;
+
+	c->pages += pages;
+	c->locked += flags & PF_VM_LOCKED ? pages : 0;
+	c->data += data ? pages : 0;
 }
 
 static const char *check_all(struct pf_mm *mm)
@@ -139,7 +150,7 @@ static const char *check_all(struct pf_mm *mm)
 		if (!bad)
 			bad = check_mapped(mm, vma, &c);
 		c.vmas++;
-		c.pages += pf_mm_pages(mm, vma->area.start, vma->area.end);
+		count_pages(&c, vma->area.flags, pf_mm_pages(mm, vma->area.start, vma->area.end));
 		at = vma->area.end;
 		prev = vma;
 	}
@@ -151,6 +162,10 @@ static const char *check_all(struct pf_mm *mm)
 		return "map_count";
 	if (c.pages != mm->total_vm)
 		return "total_vm";
+	if (c.locked != mm->locked_vm)
+		return "locked_vm";
+	if (c.data != mm->data_vm)
+		return "data_vm";
 	return (int64_t)c.anon == mm->space.rss_anon ? NULL : "rss_anon";
 }
 

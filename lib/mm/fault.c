@@ -107,18 +107,22 @@ int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write)
 	return 0;
 }
 
-void pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end)
+int pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool ignore_errors)
 {
 	struct pf_vma *vma = pf_find_vma(mm, start);
 
-	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
+	for (; start < end && vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		/* Private memory that may be written is written: it would be copied soon. */
 		bool write = (vma->area.flags & (PF_VM_WRITE | PF_VM_SHARED)) == PF_VM_WRITE;
+		int err = -PF_EFAULT;
 
-		if (!(vma->area.flags & PF_VM_ACCESS))
+		if (vma->area.flags & PF_VM_LOCKONFAULT)
 			continue;
-		if (populate_vma(mm, vma, pf_max(vma->area.start, start),
-			    pf_min(vma->area.end, end), write) == -PF_ENOMEM)
-			return;
+		if (vma->area.flags & PF_VM_ACCESS)
+			err = populate_vma(mm, vma, pf_max(vma->area.start, start),
+				pf_min(vma->area.end, end), write);
+		if (err && !ignore_errors)
+			return err;
 	}
+	return 0;
 }

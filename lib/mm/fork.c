@@ -20,7 +20,7 @@ static int dup_vma(struct pf_mm *child, const struct pf_vma *vma, struct pf_vma 
 	*dup = pf_vma_take(&r);
 	**dup = *vma;
 	/* Locks are not inherited. Then neighbours may be alike that were not; fork merges none. */
-	(*dup)->area.flags &= ~PF_VM_LOCKED;
+	(*dup)->area.flags &= ~PF_VM_LOCKED_MASK;
 	if (vma->area.flags & (PF_VM_LOCKED | PF_VM_WIPEONFORK))
 		child->unmerged = true;
 	(*dup)->anon = 0;
@@ -31,7 +31,8 @@ static int dup_vma(struct pf_mm *child, const struct pf_vma *vma, struct pf_vma 
 		(*dup)->anon_forked = true;
 	}
 	pf_vma_insert(child, *dup);
-	child->total_vm += pf_mm_pages(child, vma->area.start, vma->area.end);
+	pf_vm_stat(child, (*dup)->area.flags,
+		(int64_t)pf_mm_pages(child, vma->area.start, vma->area.end));
 	return 0;
 }
 
@@ -74,6 +75,7 @@ int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid)
 	child->mmap_base = parent->mmap_base;
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
+	child->limits = parent->limits;
 	child->unmerged = parent->unmerged;
 	err = dup_mmap(child, parent, &flush);
 	/*

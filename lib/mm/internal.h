@@ -75,7 +75,7 @@ PF_INLINE uint32_t pf_prot_flags(unsigned prot)
 }
 
 /* The VMA's flags become `flags`; its neighbours are not looked at. */
-void pf_vma_set_flags(struct pf_vma *vma, uint32_t flags);
+void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags);
 
 PF_INLINE struct pf_vma *pf_find_vma(const struct pf_mm *mm, pf_va_t va)
 {
@@ -146,9 +146,11 @@ void pf_vma_anon_prepare(struct pf_mm *mm, struct pf_vma *vma);
 
 /* Would unmapping [start, end) make one VMA more? */
 bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
+/* May [start, end) be unmapped? 0, or -PF_ENOMEM: a VMA more, and there are too many already. */
+int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
 /*
- * Unmap [start, end): page aligned, below task_size. Cannot fail but with -PF_ENOMEM when it makes
- * one VMA more and there are too many already; the reserve has one then. Flushed on return.
+ * Unmap [start, end): page aligned, below task_size. Cannot fail but for what pf_munmap_check() says;
+ * the reserve has one VMA if it makes one more. Flushed on return.
  */
 int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end);
 
@@ -164,8 +166,23 @@ int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool 
  * VMA does not allow it; -PF_EFAULT: the fault ended in a signal. mmap lock, any way.
  */
 int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write);
-/* mlock's and MAP_POPULATE's: as each VMA's rights suggest; errors do not matter. mmap lock. */
-void pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end);
+/*
+ * mlock's and MAP_POPULATE's: as each VMA's rights suggest; VMAs that are locked on fault are left
+ * alone. Holes are skipped. 0, or the first error: -PF_ENOMEM, -PF_EFAULT; with ignore_errors it goes
+ * on at the next VMA, and returns 0. mmap lock.
+ */
+int pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool ignore_errors);
+
+/* ---- limits (limits.c). mmap lock for writing. ---- */
+
+/* `pages` more, or fewer, with these flags. */
+void pf_vm_stat(struct pf_mm *mm, uint32_t flags, int64_t pages);
+/* Do limits.as and limits.data allow so many pages more? */
+bool pf_may_expand_vm(const struct pf_mm *mm, uint32_t flags, uint64_t pages);
+/* May anything be locked? */
+bool pf_can_mlock(const struct pf_mm *mm);
+/* Does limits.memlock allow so many bytes more, if they are locked? */
+bool pf_mlock_future_ok(const struct pf_mm *mm, uint32_t flags, uint64_t bytes);
 
 /* The folio orders that a fault in a VMA with these flags may use: a bit each, order 0 always. */
 uint32_t pf_thp_orders(const struct pf_system *sys, uint32_t vm_flags);

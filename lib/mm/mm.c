@@ -100,7 +100,10 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid)
 {
 	int err;
 
-	*mm = (struct pf_mm){.sys = sys};
+	*mm = (struct pf_mm){
+		.sys = sys,
+		.limits = {PF_RLIM_INFINITY, PF_RLIM_INFINITY, PF_RLIM_INFINITY},
+	};
 	mm->space.phys = sys->phys;
 	mm->space.zero_pfn = sys->zero_pfn;
 	mm->mmap_base = sys->task_size - STACK_GAP;
@@ -151,7 +154,7 @@ void pf_mm_exit(struct pf_mm *mm)
 	}
 	pf_vma_tree_destroy(mm->vmas);
 	mm->map_count = 0;
-	mm->total_vm = 0;
+	mm->total_vm = mm->locked_vm = mm->data_vm = 0;
 	pf_mmap_write_unlock(mm);
 	fmt->pt->destroy(&mm->space.pt);
 	pf_port_meta_free(mm->vmas, sizeof(*mm->vmas));

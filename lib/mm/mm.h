@@ -39,6 +39,12 @@
 #define PF_MREMAP_FIXED     2u
 #define PF_MREMAP_DONTUNMAP 4u
 
+#define PF_MLOCK_ONFAULT 1u
+
+#define PF_MCL_CURRENT 1u
+#define PF_MCL_FUTURE  2u
+#define PF_MCL_ONFAULT 4u
+
 #define PF_MADV_NORMAL          0
 #define PF_MADV_RANDOM          1
 #define PF_MADV_SEQUENTIAL      2
@@ -88,6 +94,18 @@ struct pf_system {
 	uint16_t next_mm_id;    /* where to look first; a hint */
 };
 
+/*
+ * What one process may have: Linux's RLIMIT_*, in bytes. The embedder sets them any time, with the
+ * mmap lock held or nobody else in the address space; fork hands them on. A process that may exceed
+ * `memlock` (CAP_IPC_LOCK) has none.
+ */
+#define PF_RLIM_INFINITY UINT64_MAX
+struct pf_limits {
+	uint64_t as;      /* mapped */
+	uint64_t data;    /* mapped private and writable, stacks aside; and the heap by itself */
+	uint64_t memlock; /* locked; 0: nothing may be locked */
+};
+
 struct pf_vma_tree;
 
 struct pf_mm {
@@ -96,8 +114,13 @@ struct pf_mm {
 	struct pf_rwlock mmap_lock;
 	struct pf_vma_tree *vmas;
 	uint32_t map_count;
-	uint64_t total_vm; /* pages */
-	pf_va_t mmap_base; /* top-down placement starts below it */
+	uint64_t total_vm; /* pages mapped */
+	uint64_t
+		locked_vm; /* of them, locked: exact, where Linux's drifts after MREMAP_DONTUNMAP */
+	uint64_t data_vm;  /* of them, private and writable, stacks aside */
+	uint32_t def_flags;      /* what new mappings get besides: PF_VM_LOCKED*, of MCL_FUTURE */
+	struct pf_limits limits; /* at first none */
+	pf_va_t mmap_base;       /* top-down placement starts below it */
 	pf_va_t start_brk, brk;
 	uint64_t next_anon; /* last family of anonymous pages given to a VMA (mm/vma.h); atomic */
 	/*
@@ -125,7 +148,8 @@ void pf_mm_exit(struct pf_mm *mm);
  *
  * mmap      EINVAL (length 0; MAP_FIXED not at a page; type), ENOMEM (too long; no room; too many
  *           mappings; no memory), EPERM (MAP_FIXED below mmap_min_addr), EEXIST
- *           (MAP_FIXED_NOREPLACE), EBADF (not MAP_ANONYMOUS). Populating never fails the call.
+ *           (MAP_FIXED_NOREPLACE), EPERM, EAGAIN (MAP_LOCKED, or all is: limits.memlock), EBADF
+ *           (not MAP_ANONYMOUS). Populating never fails the call.
  * munmap    EINVAL (not at a page; length 0; outside user space), ENOMEM (a hole in a VMA, and no
  *           memory or too many mappings)
  * mprotect  EINVAL, ENOMEM (a hole: what comes before it is changed; too many mappings: likewise; no
@@ -136,6 +160,12 @@ void pf_mm_exit(struct pf_mm *mm);
  *           before the failure have moved.
  * madvise   EINVAL, ENOMEM (a hole: the rest is done; no memory: nothing is), EAGAIN (too many
  *           mappings), EFAULT (populate: a signal)
+ * mlock     EINVAL (flags; the end wraps), EPERM, ENOMEM (limits.memlock; a hole: what comes before it
+ *           is locked; too many mappings: likewise; a page that cannot be had, because nobody may
+ *           touch it; no memory for VMAs: nothing is locked), EAGAIN (no memory for pages: all is
+ *           locked, some pages are not there yet)
+ * munlock   EINVAL, ENOMEM, as mlock
+ * mlockall  EINVAL, EPERM, ENOMEM (limits.memlock). Pages that cannot be had are no error.
  */
 int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags);
 int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len);
@@ -143,6 +173,11 @@ int pf_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot);
 int64_t pf_mremap(struct pf_mm *mm, pf_va_t old, uint64_t old_len, uint64_t new_len, unsigned flags,
 	pf_va_t new_addr);
 int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice);
+int pf_mlock(struct pf_mm *mm, pf_va_t addr, uint64_t len);
+int pf_mlock2(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned flags);
+int pf_munlock(struct pf_mm *mm, pf_va_t addr, uint64_t len);
+int pf_mlockall(struct pf_mm *mm, unsigned flags);
+int pf_munlockall(struct pf_mm *mm);
 /* The new break, or the old one if it could not be moved: as the system call, no error. */
 pf_va_t pf_brk(struct pf_mm *mm, pf_va_t brk);
 void pf_set_brk_start(struct pf_mm *mm, pf_va_t start);

@@ -66,10 +66,10 @@ int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool 
 }
 
 /* Linux's calc_vm_flag_bits, and what all anonymous memory has. */
-static uint32_t mmap_flags(unsigned prot, unsigned flags)
+static uint32_t mmap_flags(const struct pf_mm *mm, unsigned prot, unsigned flags)
 {
 	uint32_t vm = pf_prot_flags(prot) | PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC |
-		      PF_VM_SOFTDIRTY;
+		      PF_VM_SOFTDIRTY | mm->def_flags;
 
 	if (flags & PF_MAP_LOCKED)
 		vm |= PF_VM_LOCKED;
@@ -100,6 +100,16 @@ static int check_type(unsigned flags)
 	}
 }
 
+static uint64_t mapped_pages(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	const struct pf_vma *vma = pf_find_vma(mm, start);
+	uint64_t n = 0;
+
+	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma))
+		n += pf_mm_pages(mm, pf_max(vma->area.start, start), pf_min(vma->area.end, end));
+	return n;
+}
+
 /* The range is aligned and below task_size; what lies in it goes. */
 static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_flags)
 {
@@ -110,8 +120,13 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_f
 		.pgoff = start >> pf_mm_shift(mm),
 	};
 	struct pf_vma_reserve r;
-	int err;
+	int err = pf_munmap_check(mm, start, end);
 
+	if (err)
+		return err;
+	if (!pf_may_expand_vm(
+		    mm, vm_flags, pf_mm_pages(mm, start, end) - mapped_pages(mm, start, end)))
+		return -PF_ENOMEM;
 	err = pf_vma_reserve(mm, &r, 1 + pf_munmap_splits(mm, start, end));
 	if (err)
 		return err;
@@ -122,8 +137,8 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_f
 	return err;
 }
 
-static int64_t mmap_locked(
-	struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags)
+static int64_t mmap_locked(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot,
+	unsigned flags, uint32_t *vm_flags)
 {
 	const bool fixed = flags & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE);
 	int64_t at;
@@ -143,16 +158,21 @@ static int64_t mmap_locked(
 	addr = (pf_va_t)at;
 	if ((flags & PF_MAP_FIXED_NOREPLACE) && !pf_vma_none(mm, addr, addr + len))
 		return -PF_EEXIST;
+	*vm_flags = mmap_flags(mm, prot, flags);
+	if ((flags & PF_MAP_LOCKED) && !pf_can_mlock(mm))
+		return -PF_EPERM;
+	if (!pf_mlock_future_ok(mm, *vm_flags, len))
+		return -PF_EAGAIN;
 	err = check_type(flags);
 	if (!err)
-		err = map_range(mm, addr, addr + len, mmap_flags(prot, flags));
+		err = map_range(mm, addr, addr + len, *vm_flags);
 	return err ? err : at;
 }
 
 int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags)
 {
-	bool populate = (flags & PF_MAP_LOCKED) ||
-			(flags & (PF_MAP_POPULATE | PF_MAP_NONBLOCK)) == PF_MAP_POPULATE;
+	bool populate = (flags & (PF_MAP_POPULATE | PF_MAP_NONBLOCK)) == PF_MAP_POPULATE;
+	uint32_t vm_flags = 0;
 	int64_t at;
 
 	/* Files are not built: there is no descriptor to have. */
@@ -165,13 +185,13 @@ int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, uns
 		return -PF_ENOMEM;
 
 	pf_mmap_write_lock(mm);
-	at = mmap_locked(mm, addr, len, prot, flags);
+	at = mmap_locked(mm, addr, len, prot, flags, &vm_flags);
 	pf_mmap_write_unlock(mm);
-	if (at < 0 || !populate)
+	if (at < 0 || !(populate || (vm_flags & PF_VM_LOCKED)))
 		return at;
 	/* Afterwards, and without failing: what is missing is faulted in when it is touched. */
 	pf_mmap_read_lock(mm);
-	pf_populate_vmas(mm, (pf_va_t)at, (pf_va_t)at + len);
+	pf_populate_vmas(mm, (pf_va_t)at, (pf_va_t)at + len, true);
 	pf_mmap_read_unlock(mm);
 	return at;
 }

@@ -28,20 +28,25 @@ static int protect_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gat
 	const uint32_t old = vma->area.flags;
 	uint32_t flags = (old & ~PF_VM_ACCESS) | rights;
 	unsigned cp_flags = 0;
+	uint64_t pages;
 
 	/* MAY* lie four bits above what they allow. */
 	if (rights & ~(old >> 4))
 		return -PF_EACCES;
 	if (flags == old)
 		return 0;
+	/* Memory that becomes data counts as such; that there is so much of it is no news. */
+	pages = pf_mm_pages(mm, start, end);
+	if ((flags & PF_VM_WRITE) && !pf_may_expand_vm(mm, flags, pages) &&
+		pf_may_expand_vm(mm, old, pages))
+		return -PF_ENOMEM;
 	flags = account(vma, flags);
 	vma = pf_vma_modify_flags(mm, r, vma, start, end, flags);
 	if (!vma)
 		return -PF_ENOMEM;
 	if (pf_area_cow(&vma->area) && (flags & PF_VM_WRITE))
 		cp_flags |= PF_CP_TRY_CHANGE_WRITABLE;
-	mm->sys->fmt->change_protection(
-		g, &vma->area, start, pf_mm_pages(mm, start, end), vma->area.prot, cp_flags);
+	mm->sys->fmt->change_protection(g, &vma->area, start, pages, vma->area.prot, cp_flags);
 	return 0;
 }
 
@@ -96,7 +101,7 @@ static int protect_locked(
 		if (err)
 			break;
 		if (populate)
-			pf_populate_vmas(mm, at, to);
+			pf_populate_vmas(mm, at, to, true);
 		at = to;
 	}
 	pf_tlb_finish_mmu(&g);

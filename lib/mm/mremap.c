@@ -66,6 +66,11 @@ static int check_vma(const struct remap *m, const struct pf_vma *vma)
 		return 0;
 	if (vma->area.flags & (PF_VM_DONTEXPAND | PF_VM_PFNMAP))
 		return -PF_EFAULT;
+	if (!pf_mlock_future_ok(m->mm, vma->area.flags, m->new_len - m->old_len))
+		return -PF_EAGAIN;
+	if (!pf_may_expand_vm(
+		    m->mm, vma->area.flags, (m->new_len - m->old_len) >> pf_mm_shift(m->mm)))
+		return -PF_ENOMEM;
 	return 0;
 }
 
@@ -135,7 +140,7 @@ static void dont_unmap(const struct remap *m)
 {
 	struct pf_vma *vma = pf_vma_lookup(m->mm, m->addr);
 
-	pf_vma_set_flags(vma, vma->area.flags & ~PF_VM_LOCKED);
+	pf_vma_set_flags(m->mm, vma, vma->area.flags & ~PF_VM_LOCKED_MASK);
 	if (vma->area.start == m->addr && vma->area.end == m->addr + m->old_len) {
 		vma->anon = 0;
 		vma->anon_forked = false;
@@ -217,6 +222,11 @@ static int64_t move_to(struct remap *m, struct pf_vma_reserve *r)
 			      : -PF_EINVAL;
 		m->old_len = m->new_len;
 	}
+	/* The old range stays, too. */
+	if (!err && (m->flags & PF_MREMAP_DONTUNMAP) &&
+		!pf_may_expand_vm(
+			mm, pf_vma_lookup(mm, m->addr)->area.flags, m->old_len >> pf_mm_shift(mm)))
+		err = -PF_ENOMEM;
 	return err ? err : move(m, r);
 }
 
@@ -323,7 +333,7 @@ static void populate_grown(struct pf_mm *mm, const struct remap *m, pf_va_t at)
 	const struct pf_vma *vma = pf_vma_lookup(mm, at);
 
 	if (m->new_len > m->old_len && vma && (vma->area.flags & PF_VM_LOCKED))
-		pf_populate_vmas(mm, at + m->old_len, at + m->new_len);
+		pf_populate_vmas(mm, at + m->old_len, at + m->new_len, true);
 }
 
 int64_t pf_mremap(struct pf_mm *mm, pf_va_t old, uint64_t old_len, uint64_t new_len, unsigned flags,

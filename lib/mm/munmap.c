@@ -11,6 +11,13 @@ bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return vma && vma->area.start < start && vma->area.end > end;
 }
 
+int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	if (pf_munmap_splits(mm, start, end) && mm->map_count >= mm->sys->max_map_count)
+		return -PF_ENOMEM;
+	return 0;
+}
+
 /* Take [start, end) out of the tree. */
 static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
 {
@@ -19,14 +26,14 @@ static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va
 	while ((vma = pf_find_vma(mm, start)) && vma->area.start < end) {
 		const pf_va_t from = vma->area.start, to = vma->area.end;
 
-		mm->total_vm -= pf_mm_pages(mm, pf_max(from, start), pf_min(to, end));
+		pf_vm_stat(mm, vma->area.flags,
+			-(int64_t)pf_mm_pages(mm, pf_max(from, start), pf_min(to, end)));
 		if (from < start) {
 			if (to > end)
 				pf_vma_split(mm, r, vma, end);
 			pf_vma_set_range(mm, vma, from, start, vma->pgoff);
 		} else if (to > end) {
-			pf_vma_set_range(
-				mm, vma, end, to, vma->pgoff + pf_mm_pages(mm, from, end));
+			pf_vma_set_range(mm, vma, end, to, vma->pgoff + pf_mm_pages(mm, from, end));
 		} else {
 			pf_vma_remove(mm, vma);
 		}
@@ -39,9 +46,11 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
 	pf_va_t floor = 0, ceiling = mm->sys->task_size;
 	struct pf_gather g;
 	struct pf_vma *vma;
+	int err;
 
-	if (pf_munmap_splits(mm, start, end) && mm->map_count >= mm->sys->max_map_count)
-		return -PF_ENOMEM;
+	err = pf_munmap_check(mm, start, end);
+	if (err)
+		return err;
 	vma = pf_find_vma(mm, start);
 	if (!vma || vma->area.start >= end)
 		return 0;

@@ -59,8 +59,12 @@ uint64_t pf_vma_prot(uint32_t flags)
 	return prot;
 }
 
-void pf_vma_set_flags(struct pf_vma *vma, uint32_t flags)
+void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 {
+	const int64_t pages = (int64_t)pf_mm_pages(mm, vma->area.start, vma->area.end);
+
+	pf_vm_stat(mm, vma->area.flags, -pages);
+	pf_vm_stat(mm, flags, pages);
 	vma->area.flags = flags;
 	vma->area.prot = pf_vma_prot(flags);
 }
@@ -214,7 +218,7 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 	struct pf_vma *vma;
 
 	new.area.prot = pf_vma_prot(d->flags);
-	mm->total_vm += pf_mm_pages(mm, d->start, d->end);
+	pf_vm_stat(mm, d->flags, (int64_t)pf_mm_pages(mm, d->start, d->end));
 	if (prev && pf_vma_mergeable(mm, prev, &new)) {
 		if (!prev->anon) {
 			prev->anon = new.anon;
@@ -268,6 +272,6 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 		vma = pf_vma_split(mm, r, vma, start);
 	if (right)
 		pf_vma_split(mm, r, vma, end);
-	pf_vma_set_flags(vma, flags);
+	pf_vma_set_flags(mm, vma, flags);
 	return merge_around(mm, vma);
 }

@@ -16,7 +16,8 @@
 #define PF_VM_RAND_READ 0x10000u
 #define PF_VM_DONTDUMP  0x4000000u
 
-#define PF_VM_ACCESS (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
+#define PF_VM_ACCESS      (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
+#define PF_VM_LOCKED_MASK (PF_VM_LOCKED | PF_VM_LOCKONFAULT)
 
 struct pf_vma {
 	struct pf_area area;

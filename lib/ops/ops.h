@@ -28,6 +28,7 @@
 #define PF_VM_LOCKED       0x2000u
 #define PF_VM_DONTCOPY     0x20000u
 #define PF_VM_DONTEXPAND   0x40000u
+#define PF_VM_LOCKONFAULT  0x80000u
 #define PF_VM_ACCOUNT      0x100000u
 #define PF_VM_NORESERVE    0x200000u
 #define PF_VM_WIPEONFORK   0x2000000u

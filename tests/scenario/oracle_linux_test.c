@@ -213,6 +213,8 @@ static void do_mmap(void)
 		flags |= MAP_NORESERVE;
 	if (!draw(12))
 		flags |= MAP_POPULATE;
+	if (!draw(20))
+		flags |= MAP_LOCKED;
 	if (flags & MAP_FIXED && len <= NR * PAGE && !inside(addr, len))
 		return;
 	note("mmap(0x%" PRIx64 ", 0x%" PRIx64 ", %u, 0x%x)", addr, len, (unsigned)prot,
@@ -281,7 +283,7 @@ static void do_mremap(void)
 static void do_madvise(void)
 {
 	static const unsigned advice[] = {0, 1, 2, 3, 4, 4, 4, 4, 5, 8, 9, 10, 11, 14, 15, 16, 17,
-		18, 19, 20, 22, 22, 23, 23, 23, 26};
+		18, 19, 20, 22, 22, 23, 23, 23, 24, 26};
 	uint64_t addr = an_address(), len = a_length(),
 		 a = advice[draw(sizeof(advice) / sizeof(advice[0]))];
 
@@ -291,6 +293,50 @@ static void do_madvise(void)
 	int64_t r = madvise((void *)addr, len, (int)a) ? -errno : 0;
 
 	compare_result(r, oracle_madvise(model, pid, addr, len, a));
+}
+
+/* Locks show in where mappings are split, and in what MADV_DONTNEED answers. */
+static void do_mlock(void)
+{
+	/* Not all that is mapped now: with a sanitizer that is its shadow. */
+	static const unsigned all[] = {0, 2, 2, 4, 5, 6, 7, 8};
+	uint64_t addr = BASE + draw(NR) * PAGE + (draw(4) ? 0 : 8), len = a_length();
+	uint64_t flags = draw(10) ? draw(2) : 2;
+	int64_t r, m;
+
+	if (!inside(addr, len) && len && len < UINT64_C(1) << 46)
+		return;
+	switch (draw(8)) {
+	case 0:
+	case 1:
+		note("mlock(0x%" PRIx64 ", 0x%" PRIx64 ")", addr, len);
+		r = mlock((void *)addr, len) ? -errno : 0;
+		m = oracle_mlock(model, pid, addr, len, 0);
+		break;
+	case 2:
+	case 3:
+		note("mlock2(0x%" PRIx64 ", 0x%" PRIx64 ", %u)", addr, len, (unsigned)flags);
+		r = syscall(SYS_mlock2, addr, len, flags) ? -errno : 0;
+		m = oracle_mlock(model, pid, addr, len, flags);
+		break;
+	case 4:
+	case 5:
+		note("munlock(0x%" PRIx64 ", 0x%" PRIx64 ")", addr, len);
+		r = munlock((void *)addr, len) ? -errno : 0;
+		m = oracle_munlock(model, pid, addr, len);
+		break;
+	case 6:
+		flags = all[draw(sizeof(all) / sizeof(all[0]))];
+		note("mlockall(%u)", (unsigned)flags);
+		r = mlockall((int)flags) ? -errno : 0;
+		m = oracle_mlockall(model, pid, flags);
+		break;
+	default:
+		note("munlockall()");
+		r = munlockall() ? -errno : 0;
+		m = oracle_munlockall(model, pid);
+	}
+	compare_result(r, m);
 }
 
 static void everything(void)
@@ -354,8 +400,10 @@ static void run_steps(unsigned steps)
 			do_mprotect();
 		else if (what < 60)
 			do_mremap();
-		else if (what < 75)
+		else if (what < 72)
 			do_madvise();
+		else if (what < 78)
+			do_mlock();
 		else if (what < 98 || pid > 3)
 			compare_store(BASE + draw(NR) * PAGE);
 		else

@@ -303,7 +303,7 @@ static void not_built(void **state)
 		const char *text, *name;
 		unsigned line;
 	} all[] = {
-		{"load(0)\nmlock(0, 1)", "mlock", 2},
+		{"load(0)\nswapoff()", "swapoff", 2},
 		{"@policy watch", "@policy watch", 1},
 		{"@swap 1M", "@swap", 1},
 		{"@file f 1M", "@file", 1},
