@@ -27,7 +27,7 @@ static const char usage[] =
 	"  --steps N       calls of a program (default 160)\n"
 	"  --every N       check the library's invariants after every N-th call (default 32)\n"
 	"  --shrink S      seconds for making a difference short (default 120)\n"
-	"  --self-check    find three planted errors, each within 100000 calls\n"
+	"  --self-check    find five planted errors, each within 100000 calls\n"
 	"  --json          results as JSON (docs/JSON.md)\n"
 	"  --help          this text\n"
 	"\n"
@@ -296,16 +296,18 @@ static void add_planted(
 	json_object_array_add(list, x);
 }
 
-/* Three errors, each in what another comparison looks at. */
+/* Errors, each in what another comparison looks at. */
 static int self_check(struct fuzzing *z)
 {
 	struct json_object *all = json_object_new_object(), *list = json_object_new_array();
 	static const char *const planted[] = {[FUZZ_PLANT_RESULT] = "result",
 		[FUZZ_PLANT_MAPS] = "mappings",
-		[FUZZ_PLANT_BYTE] = "pagemap"};
+		[FUZZ_PLANT_FLAGS] = "flags",
+		[FUZZ_PLANT_BYTES] = "bytes",
+		[FUZZ_PLANT_PAGEMAP] = "pagemap"};
 	unsigned found = 0;
 
-	for (unsigned k = FUZZ_PLANT_RESULT; k <= FUZZ_PLANT_BYTE; k++) {
+	for (unsigned k = FUZZ_PLANT_RESULT; k < FUZZ_PLANTS; k++) {
 		z->f.planted = k;
 		z->f.calls = 0;
 		z->verdict = FUZZ_SAME;
@@ -334,10 +336,10 @@ static int self_check(struct fuzzing *z)
 		puts(json_object_to_json_string_ext(
 			all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	else
-		printf("%s, seed %" PRIu64 ": %u of 3 planted errors found\n",
-			fuzz_host_name(z->f.host), z->o->seed, found);
+		printf("%s, seed %" PRIu64 ": %u of %u planted errors found\n",
+			fuzz_host_name(z->f.host), z->o->seed, found, FUZZ_PLANTS - 1);
 	json_object_put(all);
-	return found == 3 ? 0 : 1;
+	return found == FUZZ_PLANTS - 1 ? 0 : 1;
 }
 
 static int fuzz(const struct options *o)

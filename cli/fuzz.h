@@ -43,6 +43,7 @@ struct fuzz_area {
 
 struct fuzz_map {
 	uint64_t start, end, offset;
+	uint32_t flags; /* PF_VM_*, those of fuzz_host_flags */
 	char perms[5];
 };
 
@@ -58,6 +59,7 @@ struct fuzz_answer {
 	int64_t result; /* the system call's, or -errno; of an access 0 */
 	int signal;     /* that ended an access, at `at` */
 	uint64_t at;
+	bool closely; /* the mappings' flags are there */
 	bool away; /* it placed a mapping outside the area, which is gone again; `result` is area.away */
 	unsigned nloaded, nmaps;
 	uint64_t loaded[FUZZ_SHOWN]; /* what each page's first word was */
@@ -72,8 +74,9 @@ struct fuzz_host *fuzz_host_start(const char **why);
 void fuzz_host_stop(struct fuzz_host *h);
 /* For formats of that many address bits; false: no place is free. */
 bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area);
-/* A process 1 without mappings in the area. */
-bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area);
+/* A process 1 without mappings in the area. closely: flags of mappings after every call. */
+bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool closely);
+extern const uint32_t fuzz_host_flags;
 /* At most FUZZ_BATCH calls. The answers, valid until the next call; NULL: the host's process died or hangs. */
 const struct fuzz_answer *fuzz_host_do(struct fuzz_host *h, const struct op *ops, unsigned nr);
 void fuzz_host_end(struct fuzz_host *h);
@@ -104,7 +107,15 @@ void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to);
 /* ---- one program ---- */
 
 /* Errors planted in what the library is seen to do, to see that they are found. */
-enum fuzz_planted { FUZZ_PLANT_NONE, FUZZ_PLANT_RESULT, FUZZ_PLANT_MAPS, FUZZ_PLANT_BYTE };
+enum fuzz_planted {
+	FUZZ_PLANT_NONE,
+	FUZZ_PLANT_RESULT,
+	FUZZ_PLANT_MAPS,
+	FUZZ_PLANT_FLAGS,
+	FUZZ_PLANT_BYTES,
+	FUZZ_PLANT_PAGEMAP,
+	FUZZ_PLANTS,
+};
 
 struct fuzz_exception {
 	const char *name;

@@ -75,7 +75,9 @@ unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *
 	struct pf_vma_info v;
 	unsigned base = NOTHING, span = ONE;
 
-	if (op->id == SC_FORK || op->id == SC_EXIT_GROUP)
+	const struct program_arg *const *args = program_call(op->id)->args;
+
+	if (op->id == SC_EXIT_GROUP || !args[0] || args[0]->kind != PROGRAM_ARG_HEX)
 		return NOTHING;
 	if (op->id == SC_BRK)
 		return op->a[0] & (FUZZ_PAGE - 1) ? ODD * SPANS : NOTHING;

@@ -51,8 +51,11 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 	case SC_FORK:
 	case SC_EXIT_GROUP:
 		return true;
-	default:
-		return may_change(area, a[0], a[1]);
+	default: {
+		const struct program_arg *const *args = program_call(op->id)->args;
+
+		return !args[0] || args[0]->kind != PROGRAM_ARG_HEX || may_change(area, a[0], a[1]);
+	}
 	}
 }
 

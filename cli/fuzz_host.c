@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "cli/fuzz.h"
+#include "mm/vma.h"
 
 #define PID_END (PROGRAM_MAX_PID + 1)
 
@@ -44,6 +45,7 @@ struct arena {
 	bool end;         /* of the program: all exit */
 	bool stop;        /* of the server */
 	bool broken;
+	bool closely; /* look so after every call, not after the last of a batch alone */
 	/* What each waits for a change of. */
 	uint32_t turn[PID_END], server, judge;
 };
@@ -109,7 +111,73 @@ static bool query(uint64_t va, struct map_query *q)
 	return !ioctl(maps_fd, MAP_QUERY, q);
 }
 
-static void look(const struct fuzz_area *area, struct fuzz_answer *ans)
+/* The letters of smaps for what a mapping is besides its permissions. */
+static const struct {
+	char letters[3];
+	uint32_t flag;
+} vm_flags[] = {
+	{"mr", PF_VM_MAYREAD},
+	{"mw", PF_VM_MAYWRITE},
+	{"me", PF_VM_MAYEXEC},
+	{"lo", PF_VM_LOCKED},
+	{"sr", PF_VM_SEQ_READ},
+	{"rr", PF_VM_RAND_READ},
+	{"dc", PF_VM_DONTCOPY},
+	{"ac", PF_VM_ACCOUNT},
+	{"nr", PF_VM_NORESERVE},
+	{"wf", PF_VM_WIPEONFORK},
+	{"dd", PF_VM_DONTDUMP},
+	{"hg", PF_VM_HUGEPAGE},
+	{"nh", PF_VM_NOHUGEPAGE},
+};
+
+const uint32_t fuzz_host_flags = PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC | PF_VM_LOCKED |
+				 PF_VM_SEQ_READ | PF_VM_RAND_READ | PF_VM_DONTCOPY | PF_VM_ACCOUNT |
+				 PF_VM_NORESERVE | PF_VM_WIPEONFORK | PF_VM_DONTDUMP |
+				 PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE;
+
+static uint32_t flags_of(const char *p)
+{
+	uint32_t flags = 0;
+
+	for (; *p == ' ' && p[1] >= 'a' && p[1] <= 'z'; p += 3)
+		for (size_t i = 0; i < PF_ARRAY_SIZE(vm_flags); i++)
+			if (!strncmp(p + 1, vm_flags[i].letters, 2))
+				flags |= vm_flags[i].flag;
+	return flags;
+}
+
+/* smaps has them; reading it takes as long as a dozen calls. */
+static void look_closely(struct fuzz_answer *ans)
+{
+	static char text[1 << 19];
+	size_t used = 0;
+	ssize_t n;
+	char *p = text, *flags;
+	int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && used < sizeof(text) - 1 &&
+		(n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)n;
+	if (fd >= 0)
+		close(fd);
+	text[used] = 0;
+	for (unsigned i = 0; i < ans->nmaps; i++) {
+		char start[32];
+
+		snprintf(start, sizeof(start), "\n%" PRIx64 "-", ans->maps[i].start);
+		/* The first of all has no line before it. */
+		p = !strncmp(p, start + 1, strlen(start + 1)) ? p : strstr(p, start);
+		flags = p ? strstr(p, "\nVmFlags:") : NULL;
+		if (!flags)
+			return;
+		ans->maps[i].flags = flags_of(flags + strlen("\nVmFlags:"));
+		p = flags;
+	}
+	ans->closely = true;
+}
+
+static void look(const struct fuzz_area *area, struct fuzz_answer *ans, bool closely)
 {
 	struct map_query q;
 	size_t heap = FUZZ_HEAP_PAGES * sizeof(uint64_t), window = FUZZ_PAGES * sizeof(uint64_t);
@@ -117,7 +185,7 @@ static void look(const struct fuzz_area *area, struct fuzz_answer *ans)
 	ans->nmaps = 0;
 	for (uint64_t at = area->low;
 		ans->nmaps < FUZZ_MAPS && query(at, &q) && q.start < area->high; at = q.end)
-		ans->maps[ans->nmaps++] = (struct fuzz_map){q.start, q.end, q.offset,
+		ans->maps[ans->nmaps++] = (struct fuzz_map){q.start, q.end, q.offset, 0,
 			{q.flags & 1 ? 'r' : '-', q.flags & 2 ? 'w' : '-', q.flags & 4 ? 'x' : '-',
 				q.flags & 8 ? 's' : 'p', 0}};
 	if (pread(pagemap_fd, ans->pagemap, heap, (off_t)(area->heap / FUZZ_PAGE * 8)) !=
@@ -125,6 +193,8 @@ static void look(const struct fuzz_area *area, struct fuzz_answer *ans)
 		pread(pagemap_fd, ans->pagemap + FUZZ_HEAP_PAGES, window,
 			(off_t)(area->base / FUZZ_PAGE * 8)) != (ssize_t)window)
 		memset(ans->pagemap, 0, sizeof(ans->pagemap));
+	if (closely)
+		look_closely(ans);
 }
 
 /* ---- accesses ---- */
@@ -232,22 +302,33 @@ static void do_access(struct arena *a, const struct op *op, struct fuzz_answer *
 
 /* ---- a process ---- */
 
+/* By name: what comes into the table of calls is known here. */
 static const struct {
-	enum sc_call_id id;
+	const char *name;
 	long nr;
 } numbers[] = {
-	{SC_MMAP, SYS_mmap},
-	{SC_MUNMAP, SYS_munmap},
-	{SC_MPROTECT, SYS_mprotect},
-	{SC_MREMAP, SYS_mremap},
-	{SC_MADVISE, SYS_madvise},
-	{SC_BRK, SYS_brk},
+	{"mmap", SYS_mmap},
+	{"munmap", SYS_munmap},
+	{"mprotect", SYS_mprotect},
+	{"mremap", SYS_mremap},
+	{"madvise", SYS_madvise},
+	{"brk", SYS_brk},
+	{"mlock", SYS_mlock},
+	{"mlock2", SYS_mlock2},
+	{"munlock", SYS_munlock},
+	{"mlockall", SYS_mlockall},
+	{"munlockall", SYS_munlockall},
+	{"msync", SYS_msync},
+	{"mseal", 462},
+	{"pkey_mprotect", SYS_pkey_mprotect},
 };
 
 static int64_t do_syscall(const struct op *op)
 {
+	const char *name = program_call(op->id)->name;
+
 	for (size_t i = 0; i < PF_ARRAY_SIZE(numbers); i++) {
-		if (numbers[i].id != op->id)
+		if (strcmp(numbers[i].name, name))
 			continue;
 		errno = 0;
 		long r = syscall(
@@ -316,7 +397,7 @@ static void do_one(struct arena *a, unsigned pid)
 
 	ans->result = 0;
 	ans->signal = 0;
-	ans->away = false;
+	ans->away = ans->closely = false;
 	ans->nloaded = 0;
 	switch (op->id) {
 	case SC_LOAD:
@@ -336,7 +417,7 @@ static void do_one(struct arena *a, unsigned pid)
 		ans->result = do_syscall(op);
 		take_away(&a->area, op, ans);
 	}
-	look(&a->area, ans);
+	look(&a->area, ans, a->closely || a->at == a->nr - 1);
 	a->at++;
 }
 
@@ -458,15 +539,24 @@ static void serve(struct arena *a, pid_t judge)
 
 /* ---- the judge's side ---- */
 
-/* A user's process: what privileges would change is the same for all who fuzz. */
+/*
+ * A user's process, so that what privileges would change is the same for all who fuzz; but one that may lock its
+ * memory, if there is a way to, because the limit counts what the host's process has besides.
+ */
 static void be_a_user(void)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
-	const struct rlimit no_core = {0};
+	struct __user_cap_data_struct now[2], lock[2] = {{0}};
+	struct rlimit none = {0}, most;
 
-	syscall(SYS_capset, &head, none);
-	setrlimit(RLIMIT_CORE, &no_core);
+	if (!syscall(SYS_capget, &head, now))
+		lock[0].permitted = lock[0].effective = now[0].permitted & 1u << CAP_IPC_LOCK;
+	syscall(SYS_capset, &head, lock);
+	if (!getrlimit(RLIMIT_MEMLOCK, &most)) {
+		most.rlim_cur = most.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &most);
+	}
+	setrlimit(RLIMIT_CORE, &none);
 	/* Folios of one page: which pages a larger one brings is not a matter of the calls. */
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
@@ -623,7 +713,7 @@ static bool host_answers(struct fuzz_host *h)
 	return !h->a->broken;
 }
 
-bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area)
+bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool closely)
 {
 	struct arena *a = h->a;
 
@@ -631,6 +721,7 @@ bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area)
 		return false;
 	a->area = *area;
 	a->nr = a->at = 0;
+	a->closely = closely;
 	a->nstamps = 0;
 	a->end = false;
 	a->exiting = 0;

@@ -37,7 +37,7 @@ def self_check(exe):
     p = fuzz(exe, "--self-check", "--json", "--seed", "11")
     need(p.returncode == 0, "planted errors are not found", p)
     out = json.loads(p.stdout)
-    need(len(out["planted"]) == 3, "three errors are planted", p)
+    need(len(out["planted"]) == 5, "five errors are planted", p)
     with tempfile.TemporaryDirectory() as d:
         for x in out["planted"]:
             need(x["found"] and x["calls"] <= 100000 and 1 <= x["statements"] <= 8, "not found, or not made short", p)
