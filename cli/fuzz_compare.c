@@ -141,7 +141,7 @@ static bool compare_maps(struct fuzz_play *y, struct run_process *p, const struc
 		uint32_t f = v.area.flags;
 		char perms[5] = {f & PF_VM_READ ? 'r' : '-', f & PF_VM_WRITE ? 'w' : '-',
 			f & PF_VM_EXEC ? 'x' : '-', f & PF_VM_MAYSHARE ? 's' : 'p', 0};
-		uint64_t offset = f & PF_VM_MAYSHARE ? v.pgoff * FUZZ_PAGE : 0;
+		uint64_t offset = f & PF_VM_MAYSHARE ? v.area.pgoff * FUZZ_PAGE : 0;
 		char linux_has[80] = "nothing more", we_have[80] = "nothing more";
 
 		if (y->f->planted == FUZZ_PLANT_MAPS && ours && f & PF_VM_NOHUGEPAGE &&

@@ -484,6 +484,7 @@ bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracl
 		.dontfork = v->flags & OV_DONTFORK,
 		.wipeonfork = v->flags & OV_WIPEONFORK,
 		.locked = v->flags & OV_LOCKED,
+		.anon = v->anon,
 		.offset = v->object ? v->pgoff * o->cfg.page : 0};
 	return true;
 }

@@ -82,6 +82,7 @@ struct oracle_map {
 	unsigned prot; /* 1 read, 2 write, 4 exec */
 	bool shared;
 	bool hugepage, nohugepage, dontfork, wipeonfork, locked;
+	bool anon;       /* has an anon_vma */
 	uint64_t offset; /* bytes; 0 for private anonymous memory */
 };
 /* The first that ends above va; false if there is none. */

@@ -293,6 +293,26 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 	return true;
 }
 
+/*
+ * A call that faults pages in and ignores what fails may leave a mapping without an anon_vma, where memory ran out for
+ * that; then it is merged otherwise than in the model, where memory never runs out. A write gives it one.
+ */
+static void catch_up(struct syscall *c)
+{
+	struct pf_vma_info info;
+	struct oracle_map m;
+
+	if (c->allocs >= c->w->fail_at || machine_counters.allocs < c->w->fail_at)
+		return;
+	for (pf_va_t va = 0; pf_find_vma_info(&c->p->mm, va, &info); va = info.area.end) {
+		if (info.area.anon || !oracle_find(c->w->oracle, c->p->pid, info.area.start, &m) ||
+			!m.anon)
+			continue;
+		machine_note_store(info.area.start);
+		pf_handle_mm_fault(&c->p->mm, info.area.start, PF_FAULT_FLAG_WRITE);
+	}
+}
+
 static void show_answer(int64_t v, char *text, size_t size)
 {
 	if (v == ORACLE_BAD_CHOICE)
@@ -325,6 +345,8 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 			return run_verdict(w, RUN_UNSUPPORTED, "flags beyond 32 bits");
 	if (!do_call(&c, id, &ans))
 		return false;
+	if (!ans.injected)
+		catch_up(&c);
 	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)ans.lib};
 	if (ans.injected) {
 		*r = (struct run_result){.kind = SC_R_ERRNO,

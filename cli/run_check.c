@@ -343,7 +343,7 @@ static bool same_vmas(
 
 		if (x && y && x->area.start == y->area.start && x->area.end == y->area.end &&
 			x->area.flags == y->area.flags && x->area.prot == y->area.prot &&
-			x->pgoff == y->pgoff)
+			x->area.pgoff == y->area.pgoff)
 			continue;
 		return run_fail(w,
 			"expected the failed call to leave mapping %llx-%llx (flags 0x%x), found "

@@ -342,6 +342,9 @@ bool run_world_end(struct run_world *w)
 		if (!run_check_machine(w))
 			return false;
 	}
+	if (pf_handle_live(&w->sys.anon_vmas))
+		return run_fail(w, "expected no anon_vma at the end, found %u",
+			pf_handle_live(&w->sys.anon_vmas));
 	pf_system_exit(&w->sys);
 	/* Tables on their way through RCU are freed by this. */
 	left = machine_check_end();

@@ -6,6 +6,7 @@
 #include "judge.h"
 
 #if PF_JUDGE
+#include <stdio.h>
 #include <stdlib.h>
 
 #define NHASH 4096
@@ -43,7 +44,7 @@ static struct mj_lock *find(const void *addr, int cls, uint64_t id)
 
 static const char *class_name(int cls)
 {
-	static const char *const name[] = {"mmap", "vma", "table", "zone"};
+	static const char *const name[] = {"mmap", "vma", "anon", "table", "zone"};
 
 	return name[cls];
 }
@@ -163,12 +164,14 @@ static bool rw_free(struct mj_lock *l)
 	return l->owner < 0 && !l->readers;
 }
 
-void machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write)
+bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, bool wait)
 {
 	struct mj_lock *k;
 
 	mj_point();
 	k = find(l, c, 0);
+	if (!wait && !(write ? rw_free : spin_free)(k))
+		return false;
 	wait_for(k, write ? rw_free : spin_free, c);
 	if (write)
 		k->owner = (int)mj.cpu;
@@ -177,6 +180,17 @@ void machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write)
 	l->word[0] = write ? UINT32_MAX : l->word[0] + 1;
 	hold(k);
 	mj_log("%s class=%s", write ? "wlock" : "rlock", class_name(c));
+	return true;
+}
+
+/* Waiting for another CPU, which without a scheduler never comes: then it is a deadlock. */
+void machine_ev_relax(void)
+{
+	if (!mj.point) {
+		fprintf(stderr, "cpu %u waits for a folio lock that nobody will release\n", mj.cpu);
+		abort();
+	}
+	mj.point(mj.point_ctx, true);
 }
 
 void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write)

@@ -22,7 +22,7 @@ static int shrink(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 	/* Not ours any more: the program unmapped it itself. */
 	if (!vma || vma->area.start >= to)
 		return -PF_EINVAL;
-	err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, from, to));
+	err = pf_munmap_reserve(mm, &r, from, to, 0);
 	if (!err)
 		err = pf_munmap_locked(mm, &r, from, to);
 	pf_vma_unreserve(mm, &r);
@@ -53,7 +53,7 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 	if (mm->map_count > mm->sys->max_map_count ||
 		!pf_may_expand_vm(mm, flags, pf_mm_pages(mm, from, to)))
 		return -PF_ENOMEM;
-	err = pf_vma_reserve(mm, &r, 1);
+	err = pf_vma_reserve(mm, &r, 1, 0);
 	if (err)
 		return err;
 	pf_vma_add(mm, &r, &d);

@@ -30,8 +30,8 @@ static const char *check_page(
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));
 	if (!pf_folio_mapcount(folio))
 		return "G3: a mapped folio has no mapping counted";
-	if (!vma->anon && !(vma->area.flags & PF_VM_SHARED))
-		return "a page in a VMA without a family";
+	if (!vma->area.anon && !(vma->area.flags & PF_VM_SHARED))
+		return "a page in a VMA without an anon_vma";
 	if (pf_area_cow(&vma->area) && pf_pte_write(pte) && !info->exclusive)
 		return "G1: a writable anonymous page is not exclusive";
 	if (info->exclusive && !info->order && pf_folio_mapcount(folio) != 1)
@@ -64,6 +64,21 @@ static const char *check_block(struct pf_mm *mm, pf_va_t va, const struct pf_pag
 	return NULL;
 }
 
+/* Would a walk from the page come by this VMA, at this address? (The links themselves: pf_anon_check.) */
+static const char *check_found(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, pf_pte_t pte)
+{
+	const struct pf_folio *folio = pf_page_folio(mm->sys->phys, pf_pte_pfn(pte));
+	const struct pf_area *a = &vma->area;
+
+	if (folio->head.index + pf_folio_idx(folio, pf_pte_pfn(pte)) !=
+		a->pgoff + pf_mm_pages(mm, a->start, va))
+		return "R1: a page's index does not lead to where it is mapped";
+	for (const struct pf_anon_link *l = vma->links; l; l = l->next)
+		if (l->anon->head.handle == folio->head.mapping)
+			return NULL;
+	return "R1: a page's anon_vma does not lead to the VMA that maps it";
+}
+
 static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
 {
 	const unsigned shift = pf_mm_shift(mm);
@@ -80,6 +95,8 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
 			c->anon += !pf_pte_special(info.pte);
 			bad = check_page(mm, vma, &info);
+			if (!bad && !pf_pte_special(info.pte) && pf_area_cow(&vma->area))
+				bad = check_found(mm, vma, va + (i << shift), info.pte);
 			if (!bad && info.folded)
 				bad = check_block(mm, va + (i << shift), &info);
 		}
@@ -116,9 +133,9 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA has rights it may not have";
 	if ((a->flags & PF_VM_LOCKED_MASK) == PF_VM_LOCKONFAULT)
 		return "a VMA is locked on fault and not locked";
-	if (vma->anon > mm->next_anon || (vma->anon_forked && !vma->anon))
-		return "a VMA's family does not exist";
-	return NULL;
+	if (vma->mm != mm)
+		return "a VMA is another mm's";
+	return pf_anon_check(mm->sys, vma);
 }
 
 static void count_pages(struct count *c, uint32_t flags, uint64_t pages)

@@ -23,8 +23,9 @@ static bool access_allowed(const struct pf_vma *vma, unsigned flags)
 static enum pf_fault_result handle(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
 {
 	/* Before there can be a page that is found through it. Reads map the zero page only. */
-	if ((flags & PF_FAULT_FLAG_WRITE) && !(vma->area.flags & PF_VM_SHARED))
-		pf_vma_anon_prepare(mm, vma);
+	if ((flags & PF_FAULT_FLAG_WRITE) && !(vma->area.flags & PF_VM_SHARED) &&
+		pf_anon_prepare(mm, vma))
+		return PF_FAULT_OOM;
 	return mm->sys->fmt->fault(
 		&mm->space, &vma->area, va, flags, pf_thp_orders(mm->sys, vma->area.flags));
 }

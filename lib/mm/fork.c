@@ -10,30 +10,35 @@ static bool kept(const struct pf_vma *vma)
 }
 
 /* The child's VMA. */
-static int dup_vma(struct pf_mm *child, const struct pf_vma *vma, struct pf_vma **dup)
+static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 {
+	/* A page that was never written is one of zeros, which the child finds by itself. */
+	const bool anon = vma->area.anon && !(vma->area.flags & PF_VM_WIPEONFORK);
 	struct pf_vma_reserve r;
-	int err = pf_vma_reserve(child, &r, 1);
+	int err = pf_vma_reserve(child, &r, 1, anon ? pf_anon_links(vma) + 1 : 0);
 
 	if (err)
 		return err;
 	*dup = pf_vma_take(&r);
 	**dup = *vma;
+	(*dup)->mm = child;
 	/* Locks are not inherited. Then neighbours may be alike that were not; fork merges none. */
 	(*dup)->area.flags &= ~PF_VM_LOCKED_MASK;
 	if (vma->area.flags & (PF_VM_LOCKED | PF_VM_WIPEONFORK))
 		child->unmerged = true;
-	(*dup)->anon = 0;
-	(*dup)->anon_forked = false;
-	/* A family of its own for what it will write, that descends from the parent's. */
-	if (vma->anon && !(vma->area.flags & PF_VM_WIPEONFORK)) {
-		(*dup)->anon = ++child->next_anon;
-		(*dup)->anon_forked = true;
+	(*dup)->area.anon = 0;
+	(*dup)->links = NULL;
+	if (anon)
+		err = pf_anon_fork(child->sys, &r, *dup, vma);
+	if (err) {
+		pf_port_meta_free(*dup, sizeof(**dup));
+	} else {
+		pf_vma_insert(child, *dup);
+		pf_vm_stat(child, (*dup)->area.flags,
+			(int64_t)pf_mm_pages(child, vma->area.start, vma->area.end));
 	}
-	pf_vma_insert(child, *dup);
-	pf_vm_stat(child, (*dup)->area.flags,
-		(int64_t)pf_mm_pages(child, vma->area.start, vma->area.end));
-	return 0;
+	pf_vma_unreserve(child, &r);
+	return err;
 }
 
 static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
@@ -48,11 +53,7 @@ static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
 		if (!kept(vma))
 			continue;
 		err = dup_vma(child, vma, &dup);
-		/*
-		 * Without a family no page was ever written: there may be pages of zeros, which the
-		 * child finds by itself.
-		 */
-		if (!err && dup->anon)
+		if (!err && dup->area.anon)
 			err = fmt->copy_range(&child->space, &parent->space, &dup->area, &vma->area,
 				vma->area.start,
 				pf_mm_pages(parent, vma->area.start, vma->area.end), flush);

@@ -135,6 +135,15 @@ void pf_handle_free(struct pf_handle_pool *pool, void *object)
 	} while (!pf_cas(&pool->free, &top, new));
 }
 
+uint32_t pf_handle_live(const struct pf_handle_pool *pool)
+{
+	uint32_t n = pool->used;
+
+	for (uint32_t at = (uint32_t)pool->free; at; at = object_at(pool, at - 1)->next)
+		n--;
+	return n;
+}
+
 void *pf_handle_object(const struct pf_handle_pool *pool, uint32_t handle)
 {
 	return object_at(pool, (handle >> 2) - 1);

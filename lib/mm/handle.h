@@ -58,6 +58,9 @@ void *pf_handle_alloc(struct pf_handle_pool *pool);
 /* Give it back. Any context. What others may still look at stays as it is. */
 void pf_handle_free(struct pf_handle_pool *pool, void *object);
 
+/* Objects in use; for tests, when nobody allocates or frees. */
+uint32_t pf_handle_live(const struct pf_handle_pool *pool);
+
 /* The object of a handle of this pool, whether it is in use or not. Any context. */
 void *pf_handle_object(const struct pf_handle_pool *pool, uint32_t handle);
 

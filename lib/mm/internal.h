@@ -6,6 +6,7 @@
 #define PF_MM_INTERNAL_H
 
 #include "base/err.h"
+#include "mm/anon_vma.h"
 #include "mm/mm.h"
 #include "mm/vma.h"
 #include "phys/phys.h"
@@ -57,12 +58,17 @@ union pf_vma_spare {
 
 struct pf_vma_reserve {
 	union pf_vma_spare *first;
+	struct pf_anon_link *links;
 };
 
-/* nr VMAs and the nodes to insert them. 0, or -PF_ENOMEM with nothing changed. */
-int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, uint64_t nr);
+/*
+ * nr VMAs, the nodes to insert them, and what links them to anon_vmas (pf_anon_links() of the VMA that each is split
+ * off from, or made like). 0, or -PF_ENOMEM with nothing changed.
+ */
+int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, uint64_t nr, uint64_t links);
 /* One of them. */
 struct pf_vma *pf_vma_take(struct pf_vma_reserve *r);
+struct pf_anon_link *pf_vma_take_link(struct pf_vma_reserve *r);
 /* Give back what is left. */
 void pf_vma_unreserve(struct pf_mm *mm, struct pf_vma_reserve *r);
 
@@ -103,8 +109,7 @@ struct pf_vma_desc {
 	pf_va_t start, end;
 	uint32_t flags;
 	uint64_t pgoff;
-	uint64_t anon;
-	bool anon_forked;
+	const struct pf_vma *like; /* whose anonymous pages will be moved here; NULL: none */
 };
 
 /*
@@ -124,7 +129,8 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 /*
  * VMAs enter and leave an address space, and change their range, by these and by nothing else. split
  * returns what lies above `at`, out of the reserve; remove frees the VMA. Ranges are
- * not empty and overlap nothing. mmap lock for writing.
+ * not empty and overlap nothing. Links to anon_vmas follow: all but insert take the anon lock for writing.
+ * mmap lock for writing.
  */
 void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma);
 void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma);
@@ -133,19 +139,21 @@ void pf_vma_set_range(
 struct pf_vma *pf_vma_split(
 	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at);
 
-/* How many VMAs modifying the flags of [start, end) takes at most. */
-unsigned pf_vma_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
+/* A reserve for modifying the flags of [start, end): only its first and its last VMA can be split. */
+int pf_vma_reserve_splits(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end);
 
+/* Does b go on in address and pgoff where a ends? */
+bool pf_vma_continues(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b);
 /* May a and b, neighbours in this order, be one VMA? (For the checker too.) */
 bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b);
-
-/* Before a page is put into a VMA by a write: give it a family. mmap lock, any way. */
-void pf_vma_anon_prepare(struct pf_mm *mm, struct pf_vma *vma);
 
 /* ---- system calls on a locked mm ---- */
 
 /* Would unmapping [start, end) make one VMA more? */
 bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
+/* A reserve for that, and for `nr` VMAs besides. */
+int pf_munmap_reserve(
+	struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end, uint64_t nr);
 /* May [start, end) be unmapped? 0, or -PF_ENOMEM: a VMA more, and there are too many already. */
 int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
 /*

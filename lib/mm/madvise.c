@@ -162,7 +162,7 @@ static int advise_by_flags(struct pf_mm *mm, pf_va_t start, pf_va_t end, int adv
 	int err;
 
 	pf_mmap_write_lock(mm);
-	err = pf_vma_reserve(mm, &r, pf_vma_splits(mm, start, end));
+	err = pf_vma_reserve_splits(mm, &r, start, end);
 	if (!err)
 		err = walk(mm, &r, NULL, start, end, advice);
 	pf_vma_unreserve(mm, &r);

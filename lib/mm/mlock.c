@@ -34,7 +34,7 @@ static int lock_range(struct pf_mm *mm, pf_va_t start, uint64_t len, uint32_t lo
 		return -PF_EINVAL;
 	if (end == start)
 		return 0;
-	err = pf_vma_reserve(mm, &r, pf_vma_splits(mm, start, end));
+	err = pf_vma_reserve_splits(mm, &r, start, end);
 	while (!err && start < end) {
 		struct pf_vma *vma = pf_vma_lookup(mm, start);
 		pf_va_t to;

@@ -81,6 +81,7 @@ int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf
 		pf_port_meta_free(sys->mm_ids, MM_IDS_BYTES);
 		return -PF_ENOMEM;
 	}
+	pf_handle_pool_init(&sys->anon_vmas, PF_HANDLE_ANON, sizeof(struct pf_anon_vma));
 	sys->zero_pfn = pf_folio_pfn(phys, zero);
 	pf_port_clear_pages(sys->zero_pfn << pt->page_shift, PF_BIT(pt->page_shift));
 	return 0;
@@ -90,6 +91,7 @@ void pf_system_exit(struct pf_system *sys)
 {
 	/* Mapped special everywhere, it was never counted: ours is the only reference. */
 	pf_folio_put(sys->phys, pf_page_folio(sys->phys, sys->zero_pfn), 1);
+	pf_handle_pool_destroy(&sys->anon_vmas);
 	pf_port_meta_free(sys->mm_ids, MM_IDS_BYTES);
 	sys->mm_ids = NULL;
 }
@@ -142,6 +144,9 @@ void pf_mm_exit(struct pf_mm *mm)
 	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma))
 		fmt->zap_range(&g, &vma->area, vma->area.start,
 			pf_mm_pages(mm, vma->area.start, vma->area.end));
+	/* Before the tables: no walker that came by a page is in them then (anon_vma.h). */
+	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma))
+		pf_anon_unlink(mm->sys, vma);
 	fmt->free_tables(&g, 0, pf_mm_pages(mm, 0, mm->sys->task_size), 0,
 		pf_mm_pages(mm, 0, mm->sys->task_size));
 	pf_tlb_finish_mmu(&g);
@@ -171,7 +176,7 @@ bool pf_find_vma_info(struct pf_mm *mm, pf_va_t va, struct pf_vma_info *info)
 	pf_mmap_read_lock(mm);
 	vma = pf_find_vma(mm, va);
 	if (vma)
-		*info = (struct pf_vma_info){.area = vma->area, .pgoff = vma->pgoff};
+		*info = (struct pf_vma_info){.area = vma->area};
 	pf_mmap_read_unlock(mm);
 	return vma;
 }

@@ -12,6 +12,7 @@
 #ifndef PF_MM_MM_H
 #define PF_MM_MM_H
 
+#include "mm/handle.h"
 #include "ops/ops.h"
 
 #define PF_PROT_NONE      0x0u
@@ -92,6 +93,7 @@ struct pf_system {
 	uint32_t max_map_count; /* VMAs of one address space; 65530, as Linux */
 	uint64_t *mm_ids;       /* a bit for each space.mm_id in use; atomic */
 	uint16_t next_mm_id;    /* where to look first; a hint */
+	struct pf_handle_pool anon_vmas;
 };
 
 /*
@@ -122,7 +124,6 @@ struct pf_mm {
 	struct pf_limits limits; /* at first none */
 	pf_va_t mmap_base;       /* top-down placement starts below it */
 	pf_va_t start_brk, brk;
-	uint64_t next_anon; /* last family of anonymous pages given to a VMA (mm/vma.h); atomic */
 	/*
 	 * Some neighbours could be one VMA and are not: fork and MREMAP_DONTUNMAP leave it so, as
 	 * Linux does. For pf_mm_check.
@@ -197,7 +198,6 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
 /* One VMA as /proc/PID/maps and smaps would tell. */
 struct pf_vma_info {
 	struct pf_area area;
-	uint64_t pgoff;
 };
 /* The first VMA that ends above va; false if there is none. */
 bool pf_find_vma_info(struct pf_mm *mm, pf_va_t va, struct pf_vma_info *info);

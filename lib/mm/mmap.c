@@ -127,7 +127,7 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_f
 	if (!pf_may_expand_vm(
 		    mm, vm_flags, pf_mm_pages(mm, start, end) - mapped_pages(mm, start, end)))
 		return -PF_ENOMEM;
-	err = pf_vma_reserve(mm, &r, 1 + pf_munmap_splits(mm, start, end));
+	err = pf_munmap_reserve(mm, &r, start, end, 1);
 	if (err)
 		return err;
 	err = pf_munmap_locked(mm, &r, start, end);

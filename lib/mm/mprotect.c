@@ -15,7 +15,7 @@ static uint32_t account(const struct pf_vma *vma, uint32_t flags)
 	if (flags & PF_VM_WRITE) {
 		if (!(old & (PF_VM_ACCOUNT | PF_VM_WRITE | PF_VM_SHARED | PF_VM_NORESERVE)))
 			flags |= PF_VM_ACCOUNT;
-	} else if ((old & PF_VM_ACCOUNT) && !vma->anon) {
+	} else if ((old & PF_VM_ACCOUNT) && !vma->area.anon) {
 		flags &= ~PF_VM_ACCOUNT;
 	}
 	return flags;
@@ -82,7 +82,7 @@ static int protect_locked(
 
 	/* Only the first and the last VMA can be split: with two VMAs in hand the whole call
 	 * cannot run out of memory half way. */
-	err = pf_vma_reserve(mm, &r, pf_vma_splits(mm, start, end));
+	err = pf_vma_reserve_splits(mm, &r, start, end);
 	if (err)
 		return err;
 	pf_tlb_gather_mmu(&g, &mm->space);

@@ -94,7 +94,7 @@ static int shrink(const struct remap *m)
 
 	if (!tail_fits(m))
 		return -PF_EINVAL;
-	err = pf_vma_reserve(m->mm, &r, pf_munmap_splits(m->mm, start, end));
+	err = pf_munmap_reserve(m->mm, &r, start, end, 0);
 	if (!err)
 		err = pf_munmap_locked(m->mm, &r, start, end);
 	pf_vma_unreserve(m->mm, &r);
@@ -117,14 +117,13 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 		.start = vma->area.end,
 		.end = m->addr + m->new_len,
 		.flags = vma->area.flags,
-		.pgoff = vma->pgoff + pf_mm_pages(m->mm, vma->area.start, vma->area.end),
-		.anon = vma->anon,
-		.anon_forked = vma->anon_forked,
+		.pgoff = vma->area.pgoff + pf_mm_pages(m->mm, vma->area.start, vma->area.end),
+		.like = vma,
 	};
 	struct pf_vma_reserve r;
 	/* Extends the VMA, for it continues it in everything: the reserve is for the tree's rule.
 	 */
-	int err = pf_vma_reserve(m->mm, &r, 1);
+	int err = pf_vma_reserve(m->mm, &r, 1, 0);
 
 	if (err)
 		return err;
@@ -135,55 +134,85 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 
 /* ---- moving ---- */
 
-/* The old range stays mapped, empty; unlocked, and without a family where the VMA is whole. */
+/* The old range stays mapped, empty; unlocked, and without an anon_vma where the VMA is whole. */
 static void dont_unmap(const struct remap *m)
 {
 	struct pf_vma *vma = pf_vma_lookup(m->mm, m->addr);
 
 	pf_vma_set_flags(m->mm, vma, vma->area.flags & ~PF_VM_LOCKED_MASK);
-	if (vma->area.start == m->addr && vma->area.end == m->addr + m->old_len) {
-		vma->anon = 0;
-		vma->anon_forked = false;
-	}
+	if (vma->area.start == m->addr && vma->area.end == m->addr + m->old_len)
+		pf_anon_unlink(m->mm->sys, vma);
 	m->mm->unmerged = true;
 }
 
 /*
+ * What moving takes: for each of nr VMAs its new one, and a hole where the VMA was or in what lies at its target (or, when
+ * the move fails, in what the new one was merged with); `more` holes besides.
+ */
+static int reserve_moves(
+	const struct remap *m, struct pf_vma_reserve *r, uint64_t nr, uint64_t more)
+{
+	/* What is merged with something without an anon_vma has one link at most. */
+	unsigned links = 1;
+	const pf_va_t range[2][2] = {{m->addr, m->addr + m->old_len},
+		{m->new_addr, m->new_addr + (to_new_addr(m) ? m->new_len : 0)}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct pf_vma *vma = pf_find_vma(m->mm, range[i][0]);
+
+		for (; vma && vma->area.start < range[i][1];
+			vma = pf_vma_tree_next(m->mm->vmas, vma))
+			links = (unsigned)pf_max(links, pf_anon_links(vma));
+	}
+	nr = 2 * nr + more;
+	return pf_vma_reserve(m->mm, r, nr, nr * links);
+}
+
+/*
+ * Entries move while walkers that come by the pages are kept out: the new place may be in front of the
+ * old one in their order, and a page that moves meanwhile from what they have yet to see to what they
+ * have seen would be missed (B13).
+ */
+static void move_entries(struct pf_mm *mm, const struct pf_vma *old, pf_va_t from,
+	const struct pf_vma *new, pf_va_t to, uint64_t nr)
+{
+	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, old);
+
+	mm->sys->fmt->move_range(&mm->space, &old->area, from, &new->area, to, nr);
+	pf_anon_unlock_write(root);
+}
+
+/*
  * Move [addr, addr + old_len), which lies in one VMA, to new_addr, where new_len is free. The
- * reserve has two VMAs: the new one, and one for the hole that is left in the old (or, if the move
- * fails, in what the new one was merged with).
+ * reserve has two VMAs: the new one, and one for the hole that is left in the old (or, if there is no memory
+ * for tables, in what the new one was merged with).
  */
 static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 {
 	struct pf_mm *mm = m->mm;
-	const struct pf_format *fmt = mm->sys->fmt;
 	const struct pf_vma *vma = pf_vma_lookup(mm, m->addr);
 	const uint64_t nr = m->old_len >> pf_mm_shift(mm);
-	const struct pf_area old_area = vma->area;
 	struct pf_vma_desc d = {
 		.start = m->new_addr,
 		.end = m->new_addr + m->new_len,
-		.flags = old_area.flags,
-		.pgoff = vma->pgoff + pf_mm_pages(mm, old_area.start, m->addr),
-		.anon = vma->anon,
-		.anon_forked = vma->anon_forked,
+		.flags = vma->area.flags,
+		.pgoff = vma->area.pgoff + pf_mm_pages(mm, vma->area.start, m->addr),
+		.like = vma,
 	};
 	const struct pf_vma *new;
-	uint64_t moved;
 	int err;
 
 	/* No page is found by its pgoff yet: it may start afresh, and so be merged more often. */
-	if (!vma->anon && !(old_area.flags & PF_VM_SHARED))
+	if (!vma->area.anon && !(vma->area.flags & PF_VM_SHARED))
 		d.pgoff = m->new_addr >> pf_mm_shift(mm);
 	/* May be merged with the very VMA it leaves: that is looked up again from here on. */
 	new = pf_vma_add(mm, r, &d);
-	moved = fmt->move_range(&mm->space, &old_area, m->addr, &new->area, m->new_addr, nr);
-	if (moved < nr) {
-		/* Back: into tables that are still there, so this cannot fail. */
-		fmt->move_range(&mm->space, &new->area, m->new_addr, &old_area, m->addr, moved);
-		err = pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
-		return err ? err : -PF_ENOMEM;
+	err = mm->sys->fmt->move_prepare(&mm->space, m->addr, m->new_addr, nr);
+	if (err) {
+		pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
+		return err;
 	}
+	move_entries(mm, pf_vma_lookup(mm, m->addr), m->addr, new, m->new_addr, nr);
 	if (m->flags & PF_MREMAP_DONTUNMAP) {
 		dont_unmap(m);
 		return 0;
@@ -285,11 +314,8 @@ static int64_t remap_to(struct remap *m)
 	int64_t at;
 	int err;
 
-	/*
-	 * For each piece its new VMA, and a hole in what lies at its target; and a hole where a
-	 * piece was inside a VMA, which is then the only piece.
-	 */
-	err = pf_vma_reserve(mm, &r, 2 * pieces + 1);
+	/* A piece may be inside a VMA, and is then the only one. */
+	err = reserve_moves(m, &r, pieces, 1);
 	if (err)
 		return err;
 	at = each ? move_each(m, &r) : move_to(m, &r);
@@ -318,8 +344,7 @@ static int64_t remap_at(struct remap *m)
 	}
 	if (!(m->flags & PF_MREMAP_MAYMOVE))
 		return -PF_ENOMEM;
-	/* Its new VMA, and the hole where it was. */
-	err = pf_vma_reserve(m->mm, &r, 2);
+	err = reserve_moves(m, &r, 1, 0);
 	if (err)
 		return err;
 	at = move(m, &r);

@@ -18,7 +18,19 @@ int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return 0;
 }
 
-/* Take [start, end) out of the tree. */
+int pf_munmap_reserve(
+	struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end, uint64_t nr)
+{
+	uint64_t links = 0;
+
+	if (pf_munmap_splits(mm, start, end)) {
+		nr++;
+		links = pf_anon_links(pf_vma_lookup(mm, start));
+	}
+	return pf_vma_reserve(mm, r, nr, links);
+}
+
+/* Take [start, end) out of the tree, and out of what its pages are found by. */
 static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
 {
 	struct pf_vma *vma;
@@ -31,9 +43,10 @@ static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va
 		if (from < start) {
 			if (to > end)
 				pf_vma_split(mm, r, vma, end);
-			pf_vma_set_range(mm, vma, from, start, vma->pgoff);
+			pf_vma_set_range(mm, vma, from, start, vma->area.pgoff);
 		} else if (to > end) {
-			pf_vma_set_range(mm, vma, end, to, vma->pgoff + pf_mm_pages(mm, from, end));
+			pf_vma_set_range(
+				mm, vma, end, to, vma->area.pgoff + pf_mm_pages(mm, from, end));
 		} else {
 			pf_vma_remove(mm, vma);
 		}
@@ -62,7 +75,10 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
 		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to));
 	}
 	cut(mm, r, start, end);
-	/* A table goes when nothing mapped is left in its reach: up to the neighbours. */
+	/*
+	 * A table goes when nothing mapped is left in its reach: up to the neighbours. After the VMAs, so that
+	 * no walker that came by a page is in it (anon_vma.h).
+	 */
 	vma = pf_vma_tree_find_below(mm->vmas, start);
 	if (vma)
 		floor = vma->area.end;
@@ -87,7 +103,7 @@ int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len)
 	end = addr + pf_mm_align(mm, len);
 
 	pf_mmap_write_lock(mm);
-	err = pf_vma_reserve(mm, &r, pf_munmap_splits(mm, addr, end));
+	err = pf_munmap_reserve(mm, &r, addr, end, 0);
 	if (!err)
 		err = pf_munmap_locked(mm, &r, addr, end);
 	pf_vma_unreserve(mm, &r);

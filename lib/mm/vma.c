@@ -3,28 +3,41 @@
  * VMAs made, split and merged. Which neighbours become one is Linux's rule, so that
  * /proc/PID/maps comes out the same:
  *
- *   adjacent; equal flags, but for soft-dirty; consecutive pgoff; and of the families of anonymous
- *   pages (struct pf_vma.anon) at most one, or the same, where one that came by fork does not
- *   extend to a VMA without.
+ *   adjacent; equal flags, but for soft-dirty; consecutive pgoff; and of anon_vmas at most one, or
+ *   the same, where one that came by fork does not extend to a VMA without.
+ *
+ * VMAs of an mm that have the same anon_vma as their own have the same links: they were one (split and
+ * mremap copy the links), or one took its neighbour's, which is allowed of a VMA with a single link; and
+ * what fork gives or takes over is one VMA's. So whichever of them is merged into the other, none is lost.
  */
 #include "mm/internal.h"
 
-int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, uint64_t nr)
+int pf_vma_reserve(struct pf_mm *mm, struct pf_vma_reserve *r, uint64_t nr, uint64_t links)
 {
-	r->first = NULL;
+	*r = (struct pf_vma_reserve){0};
 	if (nr && pf_vma_tree_reserve(mm->vmas, nr))
 		return -PF_ENOMEM;
 	while (nr--) {
 		union pf_vma_spare *spare = pf_port_meta_alloc(sizeof(*spare));
 
-		if (!spare) {
-			pf_vma_unreserve(mm, r);
-			return -PF_ENOMEM;
-		}
+		if (!spare)
+			goto nomem;
 		spare->next = r->first;
 		r->first = spare;
 	}
+	while (links--) {
+		struct pf_anon_link *l = pf_port_meta_alloc(sizeof(*l));
+
+		if (!l)
+			goto nomem;
+		l->next = r->links;
+		r->links = l;
+	}
 	return 0;
+
+nomem:
+	pf_vma_unreserve(mm, r);
+	return -PF_ENOMEM;
 }
 
 struct pf_vma *pf_vma_take(struct pf_vma_reserve *r)
@@ -35,11 +48,22 @@ struct pf_vma *pf_vma_take(struct pf_vma_reserve *r)
 	return &spare->vma;
 }
 
+struct pf_anon_link *pf_vma_take_link(struct pf_vma_reserve *r)
+{
+	struct pf_anon_link *l = r->links;
+
+	r->links = l->next;
+	l->next = NULL;
+	return l;
+}
+
 void pf_vma_unreserve(struct pf_mm *mm, struct pf_vma_reserve *r)
 {
 	pf_vma_tree_unreserve(mm->vmas);
 	while (r->first)
 		pf_port_meta_free(pf_vma_take(r), sizeof(struct pf_vma));
+	pf_anon_links_free(r->links);
+	r->links = NULL;
 }
 
 /*
@@ -65,8 +89,9 @@ void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 
 	pf_vm_stat(mm, vma->area.flags, -pages);
 	pf_vm_stat(mm, flags, pages);
-	vma->area.flags = flags;
-	vma->area.prot = pf_vma_prot(flags);
+	/* Atomic: who finds the VMA by a page reads them under a table lock alone. */
+	pf_store_relaxed(&vma->area.flags, flags);
+	pf_store_relaxed(&vma->area.prot, pf_vma_prot(flags));
 }
 
 /* ---- who goes with whom ---- */
@@ -76,63 +101,25 @@ static bool same_flags(uint32_t a, uint32_t b)
 	return !((a ^ b) & ~PF_VM_SOFTDIRTY);
 }
 
-static bool families_agree(const struct pf_vma *a, const struct pf_vma *b)
+static bool anon_vmas_agree(const struct pf_vma *a, const struct pf_vma *b)
 {
-	if (a->anon && b->anon)
-		return a->anon == b->anon;
-	return !a->anon_forked && !b->anon_forked;
+	const uint32_t x = pf_load_relaxed(&a->area.anon), y = pf_load_relaxed(&b->area.anon);
+
+	if (x && y)
+		return x == y;
+	return !pf_vma_forked(a) && !pf_vma_forked(b);
 }
 
-static bool continues(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b)
+bool pf_vma_continues(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b)
 {
 	return a->area.end == b->area.start &&
-	       a->pgoff + pf_mm_pages(mm, a->area.start, a->area.end) == b->pgoff;
+	       a->area.pgoff + pf_mm_pages(mm, a->area.start, a->area.end) == b->area.pgoff;
 }
 
 bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b)
 {
-	return continues(mm, a, b) && same_flags(a->area.flags, b->area.flags) &&
-	       families_agree(a, b);
-}
-
-/*
- * Linux's anon_vma_prepare, and find_mergeable_anon_vma: a VMA without a family takes that of a
- * neighbour with which only rights keep it from being merged, so that it can be merged later.
- */
-static uint64_t neighbours_family(
-	const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b, bool of_b)
-{
-	const struct pf_vma *from = of_b ? b : a;
-	const uint32_t ignore = PF_VM_ACCESS | PF_VM_SOFTDIRTY;
-	uint64_t anon = pf_load_relaxed(&from->anon);
-
-	if (!anon || from->anon_forked || !continues(mm, a, b) ||
-		((a->area.flags ^ b->area.flags) & ~ignore))
-		return 0;
-	return anon;
-}
-
-/*
- * Faults come here with the lock for reading, so two may come at once: the first sets it, for both.
- * Neighbours may get theirs at the same time, and then two families where one would have done; they
- * will not be merged then (Linux has the same race).
- */
-void pf_vma_anon_prepare(struct pf_mm *mm, struct pf_vma *vma)
-{
-	const struct pf_vma *next, *prev;
-	uint64_t anon = 0, none = 0;
-
-	if (pf_load_relaxed(&vma->anon))
-		return;
-	next = pf_vma_tree_next(mm->vmas, vma);
-	prev = pf_vma_tree_prev(mm->vmas, vma);
-	if (next)
-		anon = neighbours_family(mm, vma, next, true);
-	if (!anon && prev)
-		anon = neighbours_family(mm, prev, vma, false);
-	if (!anon)
-		anon = pf_add_relaxed(&mm->next_anon, 1);
-	pf_cas_relaxed(&vma->anon, &none, anon);
+	return pf_vma_continues(mm, a, b) && same_flags(a->area.flags, b->area.flags) &&
+	       anon_vmas_agree(a, b);
 }
 
 /* ---- the one place where VMAs enter and leave the tree, and change their range ---- */
@@ -143,30 +130,57 @@ void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma)
 	mm->map_count++;
 }
 
-void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma)
+/* Without its links. */
+static void take_out(struct pf_mm *mm, struct pf_vma *vma)
 {
 	pf_vma_tree_remove(mm->vmas, vma);
 	pf_port_meta_free(vma, sizeof(*vma));
 	mm->map_count--;
 }
 
+/* While its links are not hooked. */
+static void set_range(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff)
+{
+	vma->area.pgoff = pgoff;
+	pf_vma_tree_set_range(mm->vmas, vma, start, end);
+}
+
+void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma)
+{
+	pf_anon_unlink(mm->sys, vma);
+	take_out(mm, vma);
+}
+
+/* A walker that comes before or after sees the VMA where its pages are found, and none in between. */
 void pf_vma_set_range(
 	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff)
 {
-	vma->pgoff = pgoff;
-	pf_vma_tree_set_range(mm->vmas, vma, start, end);
+	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, vma);
+
+	pf_anon_unhook(vma);
+	set_range(mm, vma, start, end, pgoff);
+	pf_anon_hook(mm->sys, vma);
+	pf_anon_unlock_write(root);
 }
 
 struct pf_vma *pf_vma_split(
 	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at)
 {
 	struct pf_vma *rest = pf_vma_take(r);
+	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, vma);
 
 	*rest = *vma;
 	rest->area.start = at;
-	rest->pgoff += pf_mm_pages(mm, vma->area.start, at);
-	pf_vma_set_range(mm, vma, vma->area.start, at, vma->pgoff);
+	rest->area.pgoff += pf_mm_pages(mm, vma->area.start, at);
+	rest->area.anon = 0;
+	rest->links = NULL;
+	pf_anon_unhook(vma);
+	set_range(mm, vma, vma->area.start, at, vma->area.pgoff);
 	pf_vma_insert(mm, rest);
+	pf_anon_hook(mm->sys, vma);
+	pf_anon_clone(mm->sys, r, rest, vma);
+	pf_anon_unlock_write(root);
 	return rest;
 }
 
@@ -175,15 +189,20 @@ struct pf_vma *pf_vma_split(
 /* b joins a, which keeps its place. */
 static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 {
+	/* Of one family, if both have one. */
+	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, a->area.anon ? a : b);
+	struct pf_anon_link *left;
 	pf_va_t end = b->area.end;
 
-	if (!a->anon) {
-		a->anon = b->anon;
-		a->anon_forked = b->anon_forked;
-	}
+	pf_anon_unhook(a);
+	pf_anon_unhook(b);
+	left = pf_anon_inherit(mm->sys, a, b);
 	a->area.flags |= b->area.flags & PF_VM_SOFTDIRTY;
-	pf_vma_remove(mm, b);
-	pf_vma_set_range(mm, a, a->area.start, end, a->pgoff);
+	take_out(mm, b);
+	set_range(mm, a, a->area.start, end, a->area.pgoff);
+	pf_anon_hook(mm->sys, a);
+	pf_anon_unlock_write(root);
+	pf_anon_links_free(left);
 }
 
 /*
@@ -205,51 +224,78 @@ static struct pf_vma *merge_around(struct pf_mm *mm, struct pf_vma *vma)
 	return vma;
 }
 
+/* A VMA takes in a new range beside it, and the links of those pages that will be moved there. */
+static void extend(
+	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, const struct pf_vma *new)
+{
+	struct pf_anon_vma *root;
+
+	vma->area.flags |= new->area.flags &PF_VM_SOFTDIRTY;
+	if (new->area.start < vma->area.start)
+		pf_vma_set_range(mm, vma, new->area.start, vma->area.end, new->area.pgoff);
+	else
+		pf_vma_set_range(mm, vma, vma->area.start, new->area.end, vma->area.pgoff);
+	if (vma->area.anon || !new->area.anon)
+		return;
+	root = pf_anon_lock_write(mm->sys, new);
+	pf_anon_clone(mm->sys, r, vma, new);
+	pf_anon_unlock_write(root);
+}
+
 struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const struct pf_vma_desc *d)
 {
 	struct pf_vma *prev = pf_vma_tree_find_below(mm->vmas, d->start);
 	struct pf_vma *next = pf_find_vma(mm, d->end);
-	struct pf_vma new = {
-		.area = {.start = d->start, .end = d->end, .flags = d->flags},
-		.pgoff = d->pgoff,
-		.anon = d->anon,
-		.anon_forked = d->anon_forked,
+	/* What it will be like: as if it had the links already. */
+	const struct pf_vma new = {
+		.area = {.start = d->start,
+			.end = d->end,
+			.flags = d->flags,
+			.anon = d->like ? d->like->area.anon : 0,
+			.prot = pf_vma_prot(d->flags),
+			.pgoff = d->pgoff},
+		.mm = mm,
+		.links = d->like ? d->like->links : NULL,
 	};
+	struct pf_anon_vma *root;
 	struct pf_vma *vma;
 
-	new.area.prot = pf_vma_prot(d->flags);
 	pf_vm_stat(mm, d->flags, (int64_t)pf_mm_pages(mm, d->start, d->end));
 	if (prev && pf_vma_mergeable(mm, prev, &new)) {
-		if (!prev->anon) {
-			prev->anon = new.anon;
-			prev->anon_forked = new.anon_forked;
-		}
-		prev->area.flags |= d->flags & PF_VM_SOFTDIRTY;
-		pf_vma_set_range(mm, prev, prev->area.start, d->end, prev->pgoff);
+		extend(mm, r, prev, &new);
 		if (next && pf_vma_mergeable(mm, prev, next))
 			join(mm, prev, next);
 		return prev;
 	}
 	if (next && pf_vma_mergeable(mm, &new, next)) {
-		if (!next->anon) {
-			next->anon = new.anon;
-			next->anon_forked = new.anon_forked;
-		}
-		next->area.flags |= d->flags & PF_VM_SOFTDIRTY;
-		pf_vma_set_range(mm, next, d->start, next->area.end, new.pgoff);
+		extend(mm, r, next, &new);
 		return next;
 	}
 	vma = pf_vma_take(r);
 	*vma = new;
+	vma->area.anon = 0;
+	vma->links = NULL;
 	pf_vma_insert(mm, vma);
+	root = pf_anon_lock_write(mm->sys, &new);
+	pf_anon_clone(mm->sys, r, vma, &new);
+	pf_anon_unlock_write(root);
 	return vma;
 }
 
-unsigned pf_vma_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+int pf_vma_reserve_splits(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
 {
 	const struct pf_vma *first = pf_vma_lookup(mm, start), *last = pf_vma_lookup(mm, end);
+	uint64_t nr = 0, links = 0;
 
-	return (first && first->area.start < start) + (last && last->area.start < end);
+	if (first && first->area.start < start) {
+		nr++;
+		links += pf_anon_links(first);
+	}
+	if (last && last->area.start < end) {
+		nr++;
+		links += pf_anon_links(last);
+	}
+	return pf_vma_reserve(mm, r, nr, links);
 }
 
 struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
@@ -259,8 +305,10 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 	struct pf_vma piece = *vma;
 	const struct pf_vma *prev, *next;
 
-	piece.area = (struct pf_area){.start = start, .end = end, .flags = flags};
-	piece.pgoff += pf_mm_pages(mm, vma->area.start, start);
+	piece.area.start = start;
+	piece.area.end = end;
+	piece.area.flags = flags;
+	piece.area.pgoff += pf_mm_pages(mm, vma->area.start, start);
 	/* A merge moves a border instead of making one. */
 	prev = left ? NULL : pf_vma_tree_prev(mm->vmas, vma);
 	next = right ? NULL : pf_vma_tree_next(mm->vmas, vma);

@@ -3,7 +3,7 @@
  * A VMA, and the tree that an address space keeps its VMAs in.
  *
  * Locks: reading the tree or a VMA takes the mmap lock for reading, changing either takes it for
- * writing; but for pf_vma.anon, which faults set under the lock for reading (fault.c).
+ * writing; but for an anon_vma, which faults give it under the lock for reading (anon_vma.h).
  */
 #ifndef PF_MM_VMA_H
 #define PF_MM_VMA_H
@@ -19,22 +19,17 @@
 #define PF_VM_ACCESS      (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
 #define PF_VM_LOCKED_MASK (PF_VM_LOCKED | PF_VM_LOCKONFAULT)
 
+struct pf_anon_link;
+struct pf_mm;
+
 struct pf_vma {
+	/*
+	 * area.anon is the VMA's anon_vma (mm/anon_vma.h): 0 until it is first written to. Only VMAs of one
+	 * anon_vma, or one with and one without, may be merged.
+	 */
 	struct pf_area area;
-	/*
-	 * Page index of `start`. Of private anonymous memory it is start >> page_shift where the
-	 * memory was mapped, and mremap keeps it once pages exist (they are found by it), so that
-	 * moved memory may be refused a merge with its new neighbours, as in Linux.
-	 */
-	uint64_t pgoff;
-	/*
-	 * Which family of anonymous pages the VMA has: 0 none yet, else a number, unique in the
-	 * mm, that stands for Linux's anon_vma. Only VMAs of one family, or one with a family and
-	 * one without, may be merged.
-	 */
-	uint64_t anon;
-	/* The family descends from a parent's by fork: no merge with a VMA that has none. */
-	bool anon_forked;
+	struct pf_mm *mm;
+	struct pf_anon_link *links; /* to the anon_vmas whose pages it may map */
 };
 
 PF_INLINE struct pf_vma *pf_vma_of(const struct pf_area *a)

@@ -78,6 +78,16 @@ static struct pf_folio *alloc_cleared(const struct fault *f, unsigned order)
 	}
 }
 
+/*
+ * What the page at va will be found by, before there is an entry that maps it; plain stores, for nobody else knows the
+ * folio, and who does later has taken the table lock or a reference after it.
+ */
+static void set_mapping(const struct fault *f, struct pf_folio *folio, pf_va_t va)
+{
+	folio->head.index = f->area->pgoff + ((va - f->area->start) >> PF_PAGE_SHIFT);
+	folio->head.mapping = pf_load_relaxed(&f->area->anon);
+}
+
 static void map_new_folio(
 	const struct fault *f, struct pf_pte_map *m, struct pf_folio *folio, pf_va_t va)
 {
@@ -89,6 +99,7 @@ static void map_new_folio(
 	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | sd());
 	if (writable)
 		pte = pf_pte_set(pte, PF_PTE_D);
+	set_mapping(f, folio, va);
 	/* Counted before it can be seen; exclusive, because nobody else has it. */
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
 	pf_add_relaxed(&f->space->rss_anon, nr);
@@ -173,6 +184,7 @@ static void replace(
 		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
 			pf_pte_pfn(old), 1, space->mm_id);
 	pf_ptep_clear_flush(m, idx);
+	set_mapping(f, copy, f->va);
 	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
 	pte = pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
 	pf_set_pte_at(m, idx, pte, pf_folio_extent(space->phys, copy));

@@ -73,6 +73,7 @@ const struct pf_format pf_format_this = {
 	.copy_range = pf_copy_range,
 	.change_protection = pf_change_protection,
 	.zap_range = pf_zap_range,
+	.move_prepare = pf_move_prepare,
 	.move_range = pf_move_range,
 	.free_tables = pf_free_tables,
 	.page_info = page_info,

@@ -15,6 +15,7 @@
 #define pf_copy_range        PF_FN(copy_range)
 #define pf_change_protection PF_FN(change_protection)
 #define pf_zap_range         PF_FN(zap_range)
+#define pf_move_prepare      PF_FN(move_prepare)
 #define pf_move_range        PF_FN(move_range)
 #define pf_free_tables       PF_FN(free_tables)
 #define pf_format_this       PF_CAT2(pf_format_, PF_FMT)
@@ -27,7 +28,8 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 	uint64_t nr, uint64_t prot, unsigned cp_flags);
 void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
-uint64_t pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
+int pf_move_prepare(struct pf_space *space, pf_va_t from, pf_va_t to, uint64_t nr);
+void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 	const struct pf_area *new_area, pf_va_t to, uint64_t nr);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 

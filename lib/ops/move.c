@@ -61,7 +61,25 @@ static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct p
 	return flush;
 }
 
-uint64_t pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
+int pf_move_prepare(struct pf_space *space, pf_va_t from, pf_va_t to, uint64_t nr)
+{
+	for (uint64_t i = 0; i < nr;) {
+		pf_va_t f = from + (i << PF_PAGE_SHIFT), t = to + (i << PF_PAGE_SHIFT);
+		uint64_t n = pf_pte_hole(&space->pt, f, nr - i);
+		int err;
+
+		if (!n) {
+			err = pf_pte_alloc(&space->pt, t);
+			if (err)
+				return err;
+			n = pf_min(pf_pages_in_table(f, nr - i), pf_pages_in_table(t, nr - i));
+		}
+		i += n;
+	}
+	return 0;
+}
+
+void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 	const struct pf_area *new_area, pf_va_t to, uint64_t nr)
 {
 	uint64_t done = 0;
@@ -78,8 +96,6 @@ uint64_t pf_move_range(struct pf_space *space, const struct pf_area *old_area, p
 			done += n;
 			continue;
 		}
-		if (pf_pte_alloc(&space->pt, t))
-			break;
 		n = pf_min(pf_pages_in_table(f, nr - done), pf_pages_in_table(t, nr - done));
 		if (!pf_pte_offset_map_lock(&space->pt, f, &fm))
 			continue;
@@ -100,5 +116,4 @@ uint64_t pf_move_range(struct pf_space *space, const struct pf_area *old_area, p
 		}
 		pf_pte_unmap_unlock(&fm);
 	}
-	return done;
 }

@@ -40,7 +40,14 @@
 struct pf_area {
 	pf_va_t start, end; /* end is exclusive; user address spaces end below 2^64 */
 	uint32_t flags;     /* PF_VM_* */
+	uint32_t anon;      /* what new pages say they belong to: a handle (mm/handle.h); 0 none */
 	uint64_t prot;      /* bits of PF_PTE_PROT_BITS a fresh entry gets: vm_page_prot */
+	/*
+	 * Page index of `start` in what the area maps. Of private anonymous memory it is start >>
+	 * page_shift where the memory was mapped, and mremap keeps it once pages exist (they are found by it), so
+	 * that moved memory may be refused a merge with its new neighbours, as in Linux.
+	 */
+	uint64_t pgoff;
 };
 
 /* Private and may be written: pages are copied on write. */
@@ -109,12 +116,16 @@ struct pf_format {
 	void (*zap_range)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
 	/*
-	 * mremap: move nr pages' entries from `from` to `to` (no overlap; the target is empty). The
-	 * old range is flushed before either table lock is dropped. Returns how many pages were
-	 * dealt with: fewer than nr when a table could not be allocated (the rest is untouched).
-	 * mmap lock for writing.
+	 * mremap: tables for what move_range will move. 0, or -PF_ENOMEM; tables made stay, empty. mmap lock for
+	 * writing.
 	 */
-	uint64_t (*move_range)(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
+	int (*move_prepare)(struct pf_space *space, pf_va_t from, pf_va_t to, uint64_t nr);
+	/*
+	 * mremap: move nr pages' entries from `from` to `to` (no overlap; the target is empty, and prepared). The
+	 * old range is flushed before either table lock is dropped. mmap lock for writing, and that of what the pages
+	 * are found by; allocates nothing.
+	 */
+	void (*move_range)(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 		const struct pf_area *new_area, pf_va_t to, uint64_t nr);
 
 	/* Free tables left empty by zap_range: those inside [floor, floor + floor_nr). See

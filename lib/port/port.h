@@ -58,7 +58,7 @@ enum pf_barrier {
 
 /* What an allocation or a lock is for; for the port's statistics, checks and failure injection. */
 enum pf_mem_use { PF_USE_TABLE, PF_USE_ANON, PF_USE_META };
-enum pf_lock_class { PF_LOCK_MMAP, PF_LOCK_VMA, PF_LOCK_TABLE, PF_LOCK_ZONE };
+enum pf_lock_class { PF_LOCK_MMAP, PF_LOCK_VMA, PF_LOCK_ANON, PF_LOCK_TABLE, PF_LOCK_ZONE };
 
 /* Hardware features an embedder found at run time; a set is handed to every address space. */
 enum pf_feature {
@@ -124,6 +124,12 @@ void pf_rcu_done(struct pf_rcu_head *head);
  *
  * void pf_port_rw_init/read_lock/read_unlock/write_lock/write_unlock(struct pf_rwlock *,
  *	enum pf_lock_class)
+ * bool pf_port_rw_read_trylock(struct pf_rwlock *, enum pf_lock_class)
+ *	Never waits: who ages pages takes no for an answer.
+ *
+ * void pf_port_relax(void)
+ *	The caller waits for something that another CPU or thread will do, and looks again when
+ *this returns. No spinlock is held: let others run.
  *
  * void pf_port_rcu_read_lock(void), pf_port_rcu_read_unlock(void)
  * void pf_port_call_rcu(struct pf_rcu_head *)

@@ -76,8 +76,9 @@ void machine_ev_spin_init(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t i
 bool machine_ev_spin_lock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t id, bool wait);
 void machine_ev_spin_unlock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t id);
 void machine_ev_rw_init(struct pf_rwlock *l, enum pf_lock_class c);
-void machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write);
+bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, bool wait);
 void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write);
+void machine_ev_relax(void);
 void machine_ev_rcu_lock(void);
 void machine_ev_rcu_unlock(void);
 void machine_ev_call_rcu(struct pf_rcu_head *h);
@@ -136,7 +137,12 @@ PF_INLINE void pf_port_rw_init(struct pf_rwlock *l, enum pf_lock_class c)
 
 PF_INLINE void pf_port_rw_read_lock(struct pf_rwlock *l, enum pf_lock_class c)
 {
-	machine_ev_rw_lock(l, c, false);
+	machine_ev_rw_lock(l, c, false, true);
+}
+
+PF_INLINE bool pf_port_rw_read_trylock(struct pf_rwlock *l, enum pf_lock_class c)
+{
+	return machine_ev_rw_lock(l, c, false, false);
 }
 
 PF_INLINE void pf_port_rw_read_unlock(struct pf_rwlock *l, enum pf_lock_class c)
@@ -146,12 +152,17 @@ PF_INLINE void pf_port_rw_read_unlock(struct pf_rwlock *l, enum pf_lock_class c)
 
 PF_INLINE void pf_port_rw_write_lock(struct pf_rwlock *l, enum pf_lock_class c)
 {
-	machine_ev_rw_lock(l, c, true);
+	machine_ev_rw_lock(l, c, true, true);
 }
 
 PF_INLINE void pf_port_rw_write_unlock(struct pf_rwlock *l, enum pf_lock_class c)
 {
 	machine_ev_rw_unlock(l, c, true);
+}
+
+PF_INLINE void pf_port_relax(void)
+{
+	machine_ev_relax();
 }
 
 PF_INLINE void pf_port_rcu_read_lock(void)
@@ -332,18 +343,20 @@ PF_INLINE void pf_port_rw_init(struct pf_rwlock *l, enum pf_lock_class c)
 	l->word[0] = l->word[1] = 0;
 }
 
+PF_INLINE bool pf_port_rw_read_trylock(struct pf_rwlock *l, enum pf_lock_class c)
+{
+	uint32_t n = pf_load_relaxed(&l->word[0]);
+
+	(void)c;
+	return PF_LIKELY(n < MACHINE_RW_WRITER - 1) &&
+	       __atomic_compare_exchange_n(
+		       &l->word[0], &n, n + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 PF_INLINE void pf_port_rw_read_lock(struct pf_rwlock *l, enum pf_lock_class c)
 {
-	(void)c;
-	for (;;) {
-		uint32_t n = pf_load_relaxed(&l->word[0]);
-
-		if (PF_LIKELY(n < MACHINE_RW_WRITER - 1) &&
-			__atomic_compare_exchange_n(
-				&l->word[0], &n, n + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return;
+	while (!pf_port_rw_read_trylock(l, c))
 		machine_relax();
-	}
 }
 
 PF_INLINE void pf_port_rw_read_unlock(struct pf_rwlock *l, enum pf_lock_class c)
@@ -371,6 +384,11 @@ PF_INLINE void pf_port_rw_write_unlock(struct pf_rwlock *l, enum pf_lock_class c
 	(void)c;
 	pf_store_release(&l->word[0], 0);
 	machine_rcu_poll();
+}
+
+PF_INLINE void pf_port_relax(void)
+{
+	machine_relax();
 }
 
 /* One host thread: a count is enough, and costs what a preemptible kernel's read lock costs. */

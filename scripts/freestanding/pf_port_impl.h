@@ -26,9 +26,12 @@ bool pf_port_spin_trylock(struct pf_spinlock *lock, enum pf_lock_class class, pf
 
 void pf_port_rw_init(struct pf_rwlock *lock, enum pf_lock_class class);
 void pf_port_rw_read_lock(struct pf_rwlock *lock, enum pf_lock_class class);
+bool pf_port_rw_read_trylock(struct pf_rwlock *lock, enum pf_lock_class class);
 void pf_port_rw_read_unlock(struct pf_rwlock *lock, enum pf_lock_class class);
 void pf_port_rw_write_lock(struct pf_rwlock *lock, enum pf_lock_class class);
 void pf_port_rw_write_unlock(struct pf_rwlock *lock, enum pf_lock_class class);
+
+void pf_port_relax(void);
 
 void pf_port_rcu_read_lock(void);
 void pf_port_rcu_read_unlock(void);

@@ -34,7 +34,8 @@ struct snapshot {
 };
 
 /*
- * What is not compared: A and D; soft-dirty, which a move sets, there and back. After a fork that
+ * What is not compared: A and D; soft-dirty, which a move sets, there and back; whether a VMA has an
+ * anon_vma, which a write gives it before there is a page. After a fork that
  * failed also W and AnonExclusive: Linux leaves those shared as well, and no program can tell.
  */
 static void snap(struct snapshot *s, bool forked)
@@ -43,8 +44,10 @@ static void snap(struct snapshot *s, bool forked)
 	pf_va_t at = 0;
 
 	memset(s, 0, sizeof(*s));
-	while (pf_find_vma_info(&mm, at, &s->vma[s->vmas]))
-		at = s->vma[s->vmas++].area.end;
+	while (pf_find_vma_info(&mm, at, &s->vma[s->vmas])) {
+		at = s->vma[s->vmas].area.end;
+		s->vma[s->vmas++].area.anon = 0;
+	}
 	for (unsigned half = 0; half < 2; half++)
 		for (unsigned i = 0; i < PAGES; i++) {
 			struct pf_page_info info;

@@ -53,6 +53,7 @@ static void handles_resolve(void **state)
 	last = have[MANY / 2];
 	pf_handle_free(&pool, have[7]);
 	pf_handle_free(&pool, last);
+	assert_int_equal(pf_handle_live(&pool), MANY - 2);
 	assert_ptr_equal(pf_handle_object(&pool, last->head.handle), last);
 	assert_ptr_equal(pf_handle_alloc(&pool), last);
 	assert_int_equal(last->tag[0], MANY / 2 + 1);

@@ -220,6 +220,19 @@ static inline void pf_port_rw_read_lock(struct pf_rwlock *l, enum pf_lock_class 
 	}
 }
 
+static inline bool pf_port_rw_read_trylock(struct pf_rwlock *l, enum pf_lock_class class)
+{
+	uint32_t n = __atomic_load_n(&l->word[0], __ATOMIC_RELAXED);
+
+	(void)class;
+	return n != UINT32_MAX && __atomic_compare_exchange_n(&l->word[0], &n, n + 1, false,
+					  __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static inline void pf_port_relax(void)
+{
+}
+
 static inline void pf_port_rw_read_unlock(struct pf_rwlock *l, enum pf_lock_class class)
 {
 	uint32_t n = __atomic_load_n(&l->word[0], __ATOMIC_RELAXED);
