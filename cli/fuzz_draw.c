@@ -41,6 +41,8 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 	case SC_MADVISE: /* goes on behind holes */
 		return may_change(area, a[0], a[1]) &&
 		       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
+	case SC_MLOCK2: /* the host has a limit, which comes before what is wrong with a length */
+		return may_change(area, a[0], a[1]) && a[1] < HUGE_FROM;
 	case SC_MREMAP:
 		return may_change(area, a[0], a[1]) && may_change(area, a[0], a[2]) &&
 		       (!(a[3] & PF_MREMAP_FIXED) || may_change(area, a[4], a[2]));

@@ -120,6 +120,7 @@ static const struct {
 	{"mw", PF_VM_MAYWRITE},
 	{"me", PF_VM_MAYEXEC},
 	{"lo", PF_VM_LOCKED},
+	{"lf", PF_VM_LOCKONFAULT},
 	{"sr", PF_VM_SEQ_READ},
 	{"rr", PF_VM_RAND_READ},
 	{"dc", PF_VM_DONTCOPY},
@@ -131,10 +132,10 @@ static const struct {
 	{"nh", PF_VM_NOHUGEPAGE},
 };
 
-const uint32_t fuzz_host_flags = PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC | PF_VM_LOCKED |
-				 PF_VM_SEQ_READ | PF_VM_RAND_READ | PF_VM_DONTCOPY | PF_VM_ACCOUNT |
-				 PF_VM_NORESERVE | PF_VM_WIPEONFORK | PF_VM_DONTDUMP |
-				 PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE;
+const uint32_t fuzz_host_flags =
+	PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC | PF_VM_LOCKED | PF_VM_LOCKONFAULT |
+	PF_VM_SEQ_READ | PF_VM_RAND_READ | PF_VM_DONTCOPY | PF_VM_ACCOUNT | PF_VM_NORESERVE |
+	PF_VM_WIPEONFORK | PF_VM_DONTDUMP | PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE;
 
 static uint32_t flags_of(const char *p)
 {
