@@ -108,5 +108,13 @@ const struct mutant mutants[] = {
 		"a fault wants a large folio where some entry is not empty, for ever"},
 	{"fault-ignores-pending", "coremm-48", "ops/fault.c forget_zapped",
 		"slots are filled that another thread has emptied and not flushed"},
+	{"pin-shared", "coremm-07", "ops/gup.c allowed",
+		"a page that others share is pinned for reading as it is"},
+	{"force-by-dirty", "coremm-09 coremm-10", "ops/gup.c may_force_write",
+		"a forced write takes a dirty page for one that was copied"},
+	{"gup-ignores-vma", "coremm-44", "mm/gup.c vma_allows",
+		"pages are handed out of mappings that do not allow it"},
+	{"fork-shares-pinned", "", "ops/fork.c may_share",
+		"a pinned page is shared with the child, and the parent's next write copies it"},
 	{NULL, NULL, NULL, NULL},
 };

@@ -412,6 +412,39 @@ enum oracle_signal oracle_access(
 	return ORACLE_OK;
 }
 
+enum { F_WRITE = 1, F_GET = 2, F_FORCE = 8, F_NOFAULT = 32, F_LONGTERM = 256, F_PIN = 1 << 19 };
+
+/* check_vma_flags(): no mapping here loses the right to be made readable or writable. */
+static bool gup_allowed(const struct ov_vma *v, unsigned flags)
+{
+	if (flags & F_WRITE)
+		return v->prot & P_WRITE || (flags & F_FORCE && !v->object);
+	return v->prot & P_READ || flags & F_FORCE;
+}
+
+int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, unsigned flags)
+{
+	struct ov_process *p = ov_process(o, pid);
+	uint64_t n;
+
+	if ((flags & F_GET && flags & F_PIN) || (flags & F_LONGTERM && !(flags & F_PIN)))
+		return -EINVAL;
+	va &= ~(o->cfg.page - 1);
+	for (n = 0; n < nr; n++, va += o->cfg.page) {
+		const struct ov_vma *v = mapping_of(p, va);
+
+		if (!v || !gup_allowed(v, flags))
+			break;
+		if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
+			break;
+		if (flags & F_NOFAULT)
+			return ORACLE_UNKNOWN; /* what is mapped, the model does not know */
+		if (flags & F_WRITE)
+			oracle_store_found_none(o, pid, va);
+	}
+	return n || !nr ? (int64_t)n : -EFAULT;
+}
+
 static struct ov_table *table_of(
 	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *page)
 {

@@ -65,6 +65,12 @@ enum oracle_signal { ORACLE_OK, ORACLE_SEGV, ORACLE_BUS, ORACLE_EITHER };
 enum oracle_signal oracle_access(
 	struct oracle *o, unsigned pid, uint64_t va, enum oracle_access how);
 
+/*
+ * get_user_pages: how many of nr pages from va a driver gets with these FOLL_* flags, or a negated errno. Those
+ * that it may write have been written to, as far as mappings know.
+ */
+int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, unsigned flags);
+
 /* A store to va's page was done. The access was oracle_access()ed as possible. */
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp);
 /* A store to va's page was possible and found no memory: it is not done, but the mapping has its anon_vma by then. */

@@ -6,6 +6,7 @@
  *   run_play.c    a file in one configuration, with its failing allocations
  *   run_world.c   machine, processes, CPUs, counters
  *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
+ *   run_gup.c     pins
  *   run_log.c     what a log of strace needs besides
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
@@ -75,6 +76,7 @@ struct run_world {
 	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
 	struct oracle *oracle;
 
+	struct run_pins *pins; /* newest first */
 	struct run_stamp *stamps;
 	uint64_t nstamps, stamps_room;
 	uint64_t *loaded; /* where loads leave what they found, page by page; or NULL */
@@ -140,7 +142,8 @@ struct run_result {
 	uint64_t value;           /* VALUE; SEGV, BUS and NOMEM: where */
 	uint64_t first;           /* the first page of an access */
 	int err;
-	bool injected; /* no memory, because this was the allocation that fails */
+	uint64_t handle; /* of pins */
+	bool injected;   /* no memory, because this was the allocation that fails */
 };
 
 bool run_eval(struct run_world *w, const struct sc_value *v, uint64_t *out);
@@ -174,6 +177,15 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
  */
 bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_id id,
 	const uint64_t a[6], const struct run_snapshot *before, const struct run_result *r);
+
+/* ---- run_gup.c ---- */
+
+/* SC_GUP and SC_UNPIN. */
+bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, const uint64_t a[6],
+	struct run_result *r);
+/* Before everything is to be free: all pins were given back. */
+bool run_pins_end(struct run_world *w);
+void run_pins_drop(struct run_world *w);
 
 /* ---- run_log.c ---- */
 

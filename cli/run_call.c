@@ -490,6 +490,8 @@ static bool issue(
 		*r = (struct run_result){.kind = SC_R_VALUE};
 		return true;
 	}
+	if (s->call->id == SC_GUP || s->call->id == SC_UNPIN)
+		return run_gup(w, p, s->call->id, a, r);
 	return run_syscall(w, p, s->call->id, a, s->nargs, wanted_address(w, s), s->child, r);
 }
 
@@ -506,6 +508,8 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 	else if (id == SC_MADVISE &&
 		 (a[2] == PF_MADV_POPULATE_READ || a[2] == PF_MADV_POPULATE_WRITE))
 		nr = a[1] / w->env.page + 1;
+	else if (id == SC_GUP)
+		nr = a[1];
 	return run_unchanged(w, before, p->pid, va, nr, id == SC_FORK) && run_check(w);
 }
 
@@ -546,7 +550,7 @@ bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index)
 	if (!ok)
 		return false;
 	if (s->var >= 0)
-		w->vars[s->var] = r.kind == SC_R_ERRNO ? UINT64_MAX : r.value;
+		w->vars[s->var] = r.handle ? r.handle : r.kind == SC_R_ERRNO ? UINT64_MAX : r.value;
 	/* A broken rule explains a wrong result better than the result does. */
 	if (!run_check_machine(w) || !check_result(w, s, run_process(w, s->pid), &r))
 		return false;

@@ -342,6 +342,8 @@ bool run_world_end(struct run_world *w)
 		if (!run_check_machine(w))
 			return false;
 	}
+	if (!run_pins_end(w))
+		return false;
 	if (pf_handle_live(&w->sys.anon_vmas))
 		return run_fail(w, "expected no anon_vma at the end, found %u",
 			pf_handle_live(&w->sys.anon_vmas));
@@ -385,6 +387,7 @@ void run_world_drop(struct run_world *w)
 		w->processes = p->next;
 		free(p);
 	}
+	run_pins_drop(w);
 	machine_stop();
 	oracle_free(w->oracle);
 	free(w->vars);

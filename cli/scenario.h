@@ -73,6 +73,8 @@ enum sc_call_id {
 	SC_STORE,
 	SC_EXEC,
 	SC_TOUCH,
+	SC_GUP,
+	SC_UNPIN,
 	SC_OTHER, /* in the language, not built */
 };
 

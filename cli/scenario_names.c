@@ -38,9 +38,9 @@ static const struct sc_call_desc calls[] = {
 	{"process_vm_readv", SC_OTHER, 6, 6, false, true},
 	{"process_vm_writev", SC_OTHER, 6, 6, false, true},
 
-	{"gup", SC_OTHER, 2, 3, false, true},
+	{"gup", SC_GUP, 2, 3, false, true},
 	{"gup_fast", SC_OTHER, 2, 3, false, true},
-	{"unpin", SC_OTHER, 1, 1, false, true},
+	{"unpin", SC_UNPIN, 1, 1, false, true},
 
 	{"reclaim", SC_OTHER, 1, 1, false, true},
 	{"age", SC_OTHER, 0, 0, false, true},

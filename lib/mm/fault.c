@@ -20,7 +20,7 @@ static bool access_allowed(const struct pf_vma *vma, unsigned flags)
 	return have & (PF_VM_READ | PF_VM_WRITE);
 }
 
-static enum pf_fault_result handle(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
+enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
 {
 	/* Before there can be a page that is found through it. Reads map the zero page only. */
 	if ((flags & PF_FAULT_FLAG_WRITE) && !(vma->area.flags & PF_VM_SHARED) &&
@@ -38,7 +38,7 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
 	pf_mmap_read_lock(mm);
 	vma = pf_vma_lookup(mm, va);
 	if (vma && access_allowed(vma, flags))
-		result = handle(mm, vma, va, flags);
+		result = pf_vma_fault(mm, vma, va, flags);
 	pf_mmap_read_unlock(mm);
 	return result;
 }
@@ -75,7 +75,7 @@ static int populate_vma(
 		if (start >= end)
 			break;
 		/* Done is not yet there: a copy may have lost a race. The next round sees. */
-		switch (handle(mm, vma, start, write ? PF_FAULT_FLAG_WRITE : 0)) {
+		switch (pf_vma_fault(mm, vma, start, write ? PF_FAULT_FLAG_WRITE : 0)) {
 		case PF_FAULT_DONE:
 			break;
 		case PF_FAULT_OOM:

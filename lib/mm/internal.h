@@ -168,6 +168,9 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
  */
 int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool fixed);
 
+/* A fault in a VMA whose rights have been looked at. mmap lock, any way. */
+enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags);
+
 /*
  * Fault in the pages of [start, end) that are not mapped, as far as one VMA after the other allows;
  * write: also those that are not writable. 0; -PF_ENOMEM: not mapped or no memory; -PF_EINVAL: the

@@ -195,6 +195,21 @@ int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid);
  */
 enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags);
 
+/*
+ * get_user_pages and, with PF_FOLL_PIN, pin_user_pages: the frames of nr pages from va, each kept by a reference or a
+ * pin until it is given back with the function that belongs to it. foll: PF_FOLL_*.
+ *
+ * How many pages, fewer than nr if one cannot be had; if it is the first, -PF_EFAULT (not mapped, or its VMA does not
+ * allow it; PF_FOLL_FORCE lets a debugger write private memory that is read-only, into a copy), -PF_ENOMEM, -PF_EINVAL
+ * (flags). A pinned page stays this address space's: fork copies it for the child, and what the process writes later
+ * the pin's owner sees, and the other way round. A reference promises only that the frame is not reused. What the
+ * owner writes is not seen as D in the entry. May sleep; takes the mmap lock for reading.
+ */
+int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
+/* Any context without spinlocks. The address space may be gone. Takes PF_LOCK_ZONE. */
+void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
+void pf_put_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
+
 /* One VMA as /proc/PID/maps and smaps would tell. */
 struct pf_vma_info {
 	struct pf_area area;

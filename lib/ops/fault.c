@@ -10,6 +10,7 @@ struct fault {
 	const struct pf_area *area;
 	pf_va_t va; /* of the page */
 	bool write;
+	bool unshare; /* no write: the page is to be ours alone */
 	uint32_t orders;
 };
 
@@ -78,16 +79,6 @@ static struct pf_folio *alloc_cleared(const struct fault *f, unsigned order)
 	}
 }
 
-/*
- * What the page at va will be found by, before there is an entry that maps it; plain stores, for nobody else knows the
- * folio, and who does later has taken the table lock or a reference after it.
- */
-static void set_mapping(const struct fault *f, struct pf_folio *folio, pf_va_t va)
-{
-	folio->head.index = f->area->pgoff + ((va - f->area->start) >> PF_PAGE_SHIFT);
-	folio->head.mapping = pf_load_relaxed(&f->area->anon);
-}
-
 static void map_new_folio(
 	const struct fault *f, struct pf_pte_map *m, struct pf_folio *folio, pf_va_t va)
 {
@@ -99,7 +90,7 @@ static void map_new_folio(
 	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | sd());
 	if (writable)
 		pte = pf_pte_set(pte, PF_PTE_D);
-	set_mapping(f, folio, va);
+	pf_set_anon_mapping(f->area, folio, va);
 	/* Counted before it can be seen; exclusive, because nobody else has it. */
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
 	pf_add_relaxed(&f->space->rss_anon, nr);
@@ -166,6 +157,16 @@ static void reuse(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
 	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true);
 }
 
+/* What the entry of a copy says besides its frame. Made for a reader, it is as the old one was. */
+static pf_pte_t copied_pte(const struct fault *f, pf_pfn_t pfn, pf_pte_t old)
+{
+	if (f->unshare)
+		return pf_pte_mk(
+			pfn, (fresh_prot(f, false) | PF_PTE_A) |
+				     (old.v & (PF_PTE_D | PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP)));
+	return pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
+}
+
 /*
  * Put a copy in place of `old`. The old entry is emptied and flushed before the new one is written
  * (G5: a live entry never changes its frame), so that no CPU reads the old page after another wrote
@@ -184,9 +185,9 @@ static void replace(
 		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
 			pf_pte_pfn(old), 1, space->mm_id);
 	pf_ptep_clear_flush(m, idx);
-	set_mapping(f, copy, f->va);
+	pf_set_anon_mapping(f->area, copy, f->va);
 	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
-	pte = pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
+	pte = copied_pte(f, pfn, old);
 	pf_set_pte_at(m, idx, pte, pf_folio_extent(space->phys, copy));
 	if (pf_pte_special(old))
 		pf_add_relaxed(&space->rss_anon, 1);
@@ -253,7 +254,8 @@ static enum pf_fault_result fault_write_protected(
 			return copy_page(f, m, pte);
 		pf_folio_ae_set_range(folio, page, 1);
 	}
-	reuse(f, m, pte);
+	if (!f->unshare)
+		reuse(f, m, pte);
 	pf_pte_unmap_unlock(m);
 	return PF_FAULT_DONE;
 }
@@ -307,6 +309,7 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 		.area = area,
 		.va = pf_align_down(va, PF_PAGE_SIZE),
 		.write = flags & PF_FAULT_FLAG_WRITE,
+		.unshare = flags & PF_FAULT_FLAG_UNSHARE,
 		.orders = orders | 1,
 	};
 	struct pf_pte_map m;
@@ -332,7 +335,7 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	}
 	if (pf_pte_protnone(pte))
 		return fault_hint(&f, &m, pte);
-	if (f.write && !pf_pte_write(pte))
+	if ((f.write && !pf_pte_write(pte)) || (f.unshare && !pf_pte_special(pte)))
 		return fault_write_protected(&f, &m, pte);
 	return fault_access(&f, &m, pte);
 }

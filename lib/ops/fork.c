@@ -10,7 +10,58 @@ struct copy {
 	struct pf_pte_map d, s;
 	int64_t anon; /* pages that the child got under these locks */
 	bool *flush;  /* write permission was taken from the parent */
+	/*
+	 * For a page that may be pinned and is the parent's alone: it stays so, and the child gets a copy of it, here.
+	 */
+	struct pf_folio *copy;
 };
+
+/* copy_table: the next page has to be copied, and there is no folio to copy it to. */
+#define NEED_COPY 1
+
+/*
+ * Of nr pages from pfn on, how many may be shared: those before the first that a pin may keep (coremm 4.3). With the
+ * table lock held no pin can come to a page of them: one that was there before is seen, for its owner marked the space
+ * and took the lock.
+ */
+static unsigned may_share(const struct copy *c, pf_pfn_t pfn, unsigned nr)
+{
+	unsigned n = 0;
+
+	if (!pf_load_relaxed(&c->src->has_pinned) || PF_MUTANT("fork-shares-pinned"))
+		return nr;
+	while (n < nr) {
+		struct pf_folio *folio = pf_page_folio(c->src->phys, pfn + n);
+		unsigned idx = pf_folio_idx(folio, pfn + n);
+		unsigned max = (unsigned)pf_min(nr - n, pf_folio_nr(folio) - idx);
+		bool exclusive;
+		unsigned run = pf_folio_ae_run(folio, idx, max, &exclusive);
+
+		if (exclusive && pf_folio_maybe_pinned(folio))
+			break;
+		n += run;
+	}
+	return n;
+}
+
+/* The child gets a page of its own with the same contents, exclusive and writable if its area is. */
+static void copy_pinned(struct copy *c, unsigned didx, pf_pte_t pte)
+{
+	struct pf_phys *phys = c->dst->phys;
+	pf_pfn_t pfn = pf_folio_pfn(phys, c->copy);
+	uint64_t sd = PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
+	pf_pte_t copy =
+		pf_pte_mk(pfn, c->dst_area->prot | PF_PTE_D | sd | (pte.v & PF_PTE_UFFD_WP));
+
+	if (pte.v & PF_PTE_UFFD_WP)
+		copy = pf_pte_clear(copy, PF_PTE_W);
+	pf_port_copy_pages(pfn << PF_PAGE_SHIFT, pf_pte_pfn(pte) << PF_PAGE_SHIFT, PF_PAGE_SIZE);
+	pf_set_anon_mapping(c->dst_area, c->copy, pf_pte_va(&c->d, didx));
+	pf_folio_add_new_anon_rmap(c->copy, pfn, 1, c->dst->mm_id, true);
+	pf_set_pte_at(&c->d, didx, copy, pf_folio_extent(phys, c->copy));
+	c->anon++;
+	c->copy = NULL;
+}
 
 /*
  * Share the pages [pfn, pfn + nr) with dst: one more mapping each, AnonExclusive gone. Returns how
@@ -30,7 +81,7 @@ static unsigned dup_small(struct copy *c, pf_pfn_t pfn, unsigned nr, int *err)
 	return n;
 }
 
-static int copy_present(struct copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr)
+static int share_present(struct copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr)
 {
 	bool cow = pf_area_cow(c->dst_area);
 	int err = 0;
@@ -79,7 +130,28 @@ static int copy_present(struct copy *c, unsigned didx, unsigned sidx, pf_pte_t p
 	return err;
 }
 
-static int copy_table(struct copy *c, pf_va_t va, unsigned max)
+/* 0, NEED_COPY or an error; *done: pages dealt with. */
+static int copy_present(
+	struct copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr, unsigned *done)
+{
+	unsigned n = nr;
+
+	*done = 0;
+	if (pf_area_cow(c->src_area) && !pf_pte_special(pte))
+		n = may_share(c, pf_pte_pfn(pte), nr);
+	if (n) {
+		*done = n;
+		return share_present(c, didx, sidx, pte, n);
+	}
+	if (!c->copy)
+		return NEED_COPY;
+	copy_pinned(c, didx, pte);
+	*done = 1;
+	return 0;
+}
+
+/* 0, NEED_COPY or an error; *done: pages dealt with. */
+static int copy_table(struct copy *c, pf_va_t va, unsigned max, unsigned *done)
 {
 	unsigned didx = pf_pte_idx(&c->d, va), sidx = pf_pte_idx(&c->s, va);
 	unsigned flags = PF_FPB_MERGE_WRITE;
@@ -89,13 +161,13 @@ static int copy_table(struct copy *c, pf_va_t va, unsigned max)
 	if (!(c->src_area->flags & PF_VM_SHARED) && !PF_MUTANT("fork-merge-dirty"))
 		flags |= PF_FPB_RESPECT_DIRTY;
 	flags |= PF_FPB_RESPECT_SOFT_DIRTY;
-	for (unsigned i = 0; i < max;) {
+	for (unsigned i = 0; i < max; *done = i) {
 		pf_pte_t pte;
 		unsigned n = pf_pte_batch(&c->s, sidx + i, max - i, flags, &pte);
 		int err = 0;
 
 		if (pf_pte_present(pte)) {
-			err = copy_present(c, didx + i, sidx + i, pte, n);
+			err = copy_present(c, didx + i, sidx + i, pte, n, &n);
 		} else if (!pf_pte_none(pte)) {
 			if (!pf_softleaf_supported(pte))
 				return -PF_EOPNOTSUPP;
@@ -118,13 +190,13 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 {
 	struct copy c = {
 		.dst = dst, .src = src, .dst_area = dst_area, .src_area = src_area, .flush = flush};
+	int err = 0;
 
 	src->pt.cause = PF_CAUSE_FORK;
 	dst->pt.cause = PF_CAUSE_FORK;
 	while (nr) {
 		uint64_t hole = pf_pte_hole(&src->pt, va, nr);
-		unsigned n;
-		int err;
+		unsigned n, done = 0;
 
 		if (hole) {
 			va += hole << PF_PAGE_SHIFT;
@@ -133,7 +205,7 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 		}
 		err = pf_pte_alloc(&dst->pt, va);
 		if (err)
-			return err;
+			break;
 		n = pf_pages_in_table(va, nr);
 		/* dst before src: both mmap locks are held for writing, so no one takes them the
 		 * other way. */
@@ -141,15 +213,23 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 			continue;
 		if (pf_pte_offset_map_lock_nested(&src->pt, va, &c.s, &c.d)) {
 			c.anon = 0;
-			err = copy_table(&c, va, n);
+			err = copy_table(&c, va, n, &done);
 			pf_add_relaxed(&dst->rss_anon, c.anon);
 			pf_pte_unmap_unlock(&c.s);
 		}
 		pf_pte_unmap_unlock(&c.d);
+		if (err == NEED_COPY) {
+			/* Memory is asked for without locks; then this page is looked at again. */
+			c.copy = pf_folio_alloc(dst->phys, 0, PF_USE_ANON);
+			err = c.copy ? 0 : -PF_ENOMEM;
+		}
 		if (err)
-			return err;
-		va += (pf_va_t)n << PF_PAGE_SHIFT;
-		nr -= n;
+			break;
+		va += (pf_va_t)done << PF_PAGE_SHIFT;
+		nr -= done;
 	}
-	return 0;
+	/* Asked for in vain: its page was unpinned meanwhile. */
+	if (c.copy)
+		pf_folio_put(dst->phys, c.copy, 1);
+	return err;
 }

@@ -76,6 +76,7 @@ const struct pf_format pf_format_this = {
 	.move_prepare = pf_move_prepare,
 	.move_range = pf_move_range,
 	.free_tables = pf_free_tables,
+	.follow_pages = pf_follow_pages,
 	.page_info = page_info,
 	.present_run = present_run,
 };

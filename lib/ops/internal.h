@@ -18,6 +18,7 @@
 #define pf_move_prepare      PF_FN(move_prepare)
 #define pf_move_range        PF_FN(move_range)
 #define pf_free_tables       PF_FN(free_tables)
+#define pf_follow_pages      PF_FN(follow_pages)
 #define pf_format_this       PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -31,7 +32,19 @@ void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, u
 int pf_move_prepare(struct pf_space *space, pf_va_t from, pf_va_t to, uint64_t nr);
 void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 	const struct pf_area *new_area, pf_va_t to, uint64_t nr);
+int64_t pf_follow_pages(struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr,
+	unsigned foll, pf_pfn_t *pages, unsigned *want);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+
+/*
+ * What the page at va will be found by, before there is an entry that maps it; plain stores, for nobody else knows the
+ * folio, and who does later has taken the table lock or a reference after it.
+ */
+PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *folio, pf_va_t va)
+{
+	folio->head.index = area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT);
+	folio->head.mapping = pf_load_relaxed(&area->anon);
+}
 
 /* Softleaves of kinds that nothing creates yet; see README, what isn't built. */
 PF_INLINE bool pf_softleaf_supported(pf_pte_t pte)

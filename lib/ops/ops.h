@@ -58,6 +58,23 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 
 #define PF_FAULT_FLAG_WRITE 1u
 #define PF_FAULT_FLAG_EXEC  2u
+/*
+ * A page is about to be pinned for reading: an anonymous one must be this process's alone afterwards, but not
+ * writable. Linux's FAULT_FLAG_UNSHARE.
+ */
+#define PF_FAULT_FLAG_UNSHARE 4u
+
+/* How pages are followed, with Linux's values. */
+#define PF_FOLL_WRITE            PF_BIT(0)
+#define PF_FOLL_GET              PF_BIT(1)
+#define PF_FOLL_FORCE            PF_BIT(3)
+#define PF_FOLL_NOFAULT          PF_BIT(5)
+#define PF_FOLL_LONGTERM         PF_BIT(8)
+#define PF_FOLL_HONOR_NUMA_FAULT PF_BIT(12)
+#define PF_FOLL_PIN              PF_BIT(19)
+#define PF_FOLL_ALL                                                                                \
+	(PF_FOLL_WRITE | PF_FOLL_GET | PF_FOLL_FORCE | PF_FOLL_NOFAULT | PF_FOLL_LONGTERM |        \
+		PF_FOLL_HONOR_NUMA_FAULT | PF_FOLL_PIN)
 
 enum pf_fault_result {
 	PF_FAULT_DONE,    /* try the access again */
@@ -127,6 +144,14 @@ struct pf_format {
 	 */
 	void (*move_range)(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 		const struct pf_area *new_area, pf_va_t to, uint64_t nr);
+
+	/*
+	 * GUP: the pages that nr entries from va map, as far as the entries allow what `foll` asks for, each with a
+	 * reference or (PF_FOLL_PIN) a pin. How many; 0: the first needs a fault with the flags in *want first;
+	 * -PF_EFAULT: there is no page to hand out; -PF_ENOMEM: too many references. mmap lock, any way.
+	 */
+	int64_t (*follow_pages)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		uint64_t nr, unsigned foll, pf_pfn_t *pages, unsigned *want);
 
 	/* Free tables left empty by zap_range: those inside [floor, floor + floor_nr). See
 	 * pf_free_pgtables. */

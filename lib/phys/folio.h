@@ -126,6 +126,25 @@ PF_INLINE bool pf_folio_pin_ref(struct pf_folio *folio)
 }
 
 /*
+ * n references, or pins, of a folio whose pages are mapped by entries under the caller's table lock, which keep it
+ * alive. False beyond PF_REF_LIMIT: nothing has changed. Fully ordered, as pf_folio_pin_ref().
+ */
+PF_INLINE bool pf_folio_grab(struct pf_folio *folio, unsigned n, bool pin)
+{
+	uint64_t c = pf_folio_count(folio);
+	unsigned refs = pin && !pf_count_order(c) ? n * PF_PIN_BIAS : n;
+
+	do {
+		if (pf_count_ref(c) + refs > PF_REF_LIMIT)
+			return false;
+	} while (!pf_cas(&folio->head.count.word, &c, c + refs));
+	/* After the references, so that pins <= references always. */
+	if (pin && pf_count_order(c))
+		pf_add_return(&(&folio->head)[1].pins, n);
+	return true;
+}
+
+/*
  * Unpin n pins: returns how many plain references the caller must now put. A large folio's pin is
  * uncounted before its reference goes, so that pins <= references always.
  */

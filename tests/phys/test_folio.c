@@ -146,6 +146,36 @@ static void pins_of_a_large_folio(void **state)
 	}
 }
 
+/* Many at once, up to the limit and not beyond it. */
+static void grab(void **state)
+{
+	(void)state;
+	for (unsigned order = 0; order <= 4; order += 4) {
+		struct pf_folio *f = take(order);
+		const unsigned per_pin = order ? 1 : PF_PIN_BIAS, n = order ? 16 : 1;
+
+		assert_true(pf_folio_grab(f, n, false));
+		assert_int_equal(pf_folio_ref(f), 1 + n);
+		assert_false(pf_folio_maybe_pinned(f));
+		assert_true(pf_folio_grab(f, n, true));
+		assert_int_equal(pf_folio_ref(f), 1 + n + n * per_pin);
+		assert_true(pf_folio_maybe_pinned(f));
+		pf_folio_put(&phys, f, pf_folio_unpin_refs(f, n));
+		assert_false(pf_folio_maybe_pinned(f));
+		pf_folio_get(f, (unsigned)PF_REF_LIMIT - pf_folio_ref(f) - n * per_pin + 1);
+		assert_false(pf_folio_grab(f, n, true));
+		/* So many references of a small one pass for a pin. */
+		assert_int_equal(pf_folio_maybe_pinned(f), !order);
+		pf_folio_put(&phys, f, 1);
+		assert_true(pf_folio_grab(f, n, true));
+		assert_int_equal(pf_folio_ref(f), PF_REF_LIMIT);
+		assert_false(pf_folio_grab(f, 1, false));
+		pf_folio_put(&phys, f, pf_folio_unpin_refs(f, n));
+		pf_folio_put(&phys, f, pf_folio_ref(f));
+		check_all_free(&phys);
+	}
+}
+
 /* A pin keeps the folio when the last mapping goes. */
 static void pin_outlives_mappings(void **state)
 {
@@ -313,6 +343,7 @@ int main(void)
 		cmocka_unit_test_setup(reference_limit, begin),
 		cmocka_unit_test_setup(pins_of_a_small_folio, begin),
 		cmocka_unit_test_setup(pins_of_a_large_folio, begin),
+		cmocka_unit_test_setup(grab, begin),
 		cmocka_unit_test_setup(pin_outlives_mappings, begin),
 		cmocka_unit_test_setup(flags, begin),
 		cmocka_unit_test_setup(page_to_folio, begin),

@@ -124,7 +124,7 @@ def not_built():
     for text, line, name in (
             ("load(0)\nthreads\n 0: load(0)\n", 2, "threads"),
             ("$v = vm(tdp)\n", 1, "vm"),
-            ("$p = gup(0, 1)\n", 1, "gup"),
+            ("$p = gup_fast(0, 1)\n", 1, "gup_fast"),
             ("@swap 1M\n", 1, "@swap"),
             ("mlock(0, 4K)\n", 1, "mlock"),
             ("expect leaf(0, 4K, 4K)\n", 1, "leaf"),

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/* gup and unpin: pages that a driver keeps, as sets with a name. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/run.h"
+
+struct run_pins {
+	unsigned line;
+	bool pin; /* else plain references */
+	uint64_t nr;
+	pf_pfn_t *pages;
+	struct run_pins *next;
+};
+
+#define MAX_PAGES (UINT64_C(1) << 20)
+
+static uint64_t add_pins(struct run_world *w, struct run_pins *set)
+{
+	uint64_t n = 1;
+
+	for (struct run_pins *s = w->pins; s; s = s->next)
+		n++;
+	set->next = w->pins;
+	w->pins = set;
+	return n;
+}
+
+/* Handles count from 1 in the order of the calls; the list is newest first. */
+static struct run_pins *find_pins(struct run_world *w, uint64_t handle)
+{
+	uint64_t n = 0;
+
+	for (struct run_pins *s = w->pins; s; s = s->next)
+		n++;
+	for (struct run_pins *s = w->pins; s; s = s->next, n--)
+		if (n == handle)
+			return s;
+	return NULL;
+}
+
+static void give_back(struct run_world *w, struct run_pins *s)
+{
+	if (s->pin)
+		pf_unpin_user_pages(&w->sys, s->pages, s->nr);
+	else
+		pf_put_user_pages(&w->sys, s->pages, s->nr);
+	s->nr = 0;
+}
+
+static bool gup(
+	struct run_world *w, struct run_process *p, const uint64_t a[6], struct run_result *r)
+{
+	const uint64_t before = machine_counters.allocs;
+	struct run_pins *set = calloc(1, sizeof(*set));
+	unsigned foll = (unsigned)a[2];
+	int64_t n, model;
+
+	if (a[1] > MAX_PAGES || a[2] > UINT32_MAX) {
+		free(set);
+		return run_verdict(w, RUN_UNSUPPORTED, "gup of so many pages, or with such flags");
+	}
+	set->pages = calloc(a[1] + 1, sizeof(*set->pages));
+	if (!set->pages)
+		abort();
+	set->line = w->line;
+	set->pin = foll & PF_FOLL_PIN;
+	/* What is pinned for writing will be written, without a store of the CPU's. */
+	for (uint64_t i = 0; foll & PF_FOLL_WRITE && i < a[1]; i++)
+		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
+	n = pf_gup(&p->mm, a[0], a[1], foll, set->pages);
+	set->nr = n > 0 ? (uint64_t)n : 0;
+	r->handle = add_pins(w, set);
+	model = oracle_gup(w->oracle, p->pid, a[0], a[1], foll);
+	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)n, .handle = r->handle};
+	/* Without faults it depends on what is mapped, which the model does not know. */
+	if (model == ORACLE_UNKNOWN)
+		model = n;
+	/* Memory that runs out after some pages is told by their number: to the caller, the call is to be repeated. */
+	if (n != model && before < w->fail_at && machine_counters.allocs >= w->fail_at &&
+		(n == -PF_ENOMEM || (n >= 0 && n < model))) {
+		give_back(w, set);
+		*r = (struct run_result){.kind = SC_R_ERRNO, .err = PF_ENOMEM, .injected = true};
+		return true;
+	}
+	if (n != model)
+		return run_fail(w, "expected %lld, as Linux answers, found %lld", (long long)model,
+			(long long)n);
+	if (n < 0) {
+		r->kind = SC_R_ERRNO;
+		r->err = (int)-n;
+	}
+	return true;
+}
+
+static bool unpin(struct run_world *w, uint64_t handle, struct run_result *r)
+{
+	struct run_pins *s = find_pins(w, handle);
+
+	if (!s)
+		return run_verdict(w, RUN_BAD_INPUT,
+			"unpin of what is no set of pins, expected $name of a gup");
+	give_back(w, s);
+	*r = (struct run_result){.kind = SC_R_VALUE};
+	return true;
+}
+
+bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, const uint64_t a[6],
+	struct run_result *r)
+{
+	run_switch(w, p);
+	return id == SC_GUP ? gup(w, p, a, r) : unpin(w, a[0], r);
+}
+
+bool run_pins_end(struct run_world *w)
+{
+	unsigned line = 0;
+
+	for (struct run_pins *s = w->pins; s; s = s->next)
+		if (s->nr)
+			line = s->line;
+	run_pins_drop(w);
+	return !line ||
+	       run_fail(w, "expected all pins to be given back at the end, found those of line %u",
+		       line);
+}
+
+void run_pins_drop(struct run_world *w)
+{
+	while (w->pins) {
+		struct run_pins *s = w->pins;
+
+		w->pins = s->next;
+		free(s->pages);
+		free(s);
+	}
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * get_user_pages and pin_user_pages: pages of an address space for a driver to keep, faulted in where they must be.
+ */
+#include "mm/internal.h"
+
+/* Linux's check_vma_flags. */
+static bool vma_allows(const struct pf_vma *vma, unsigned foll)
+{
+	const uint32_t flags = vma->area.flags;
+
+	if (flags & PF_VM_PFNMAP)
+		return false;
+	if (foll & PF_FOLL_WRITE)
+		return (flags & PF_VM_WRITE) || ((foll & PF_FOLL_FORCE) && pf_area_cow(&vma->area));
+	return (flags & PF_VM_READ) || PF_MUTANT("gup-ignores-vma") ||
+	       ((foll & PF_FOLL_FORCE) && (flags & PF_VM_MAYREAD));
+}
+
+/* 0: look again. */
+static int fault_in(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned foll, unsigned want)
+{
+	if (foll & PF_FOLL_NOFAULT)
+		return -PF_EFAULT;
+	switch (pf_vma_fault(mm, vma, va, want)) {
+	case PF_FAULT_DONE:
+		return 0;
+	case PF_FAULT_OOM:
+		return -PF_ENOMEM;
+	default:
+		return -PF_EFAULT;
+	}
+}
+
+/*
+ * A fault that is done need not have done it: a copy may have lost a race, hardware may have taken a hint back. Each
+ * round decides anew, and faults make progress or fail.
+ */
+static int64_t gup_locked(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
+{
+	uint64_t done = 0;
+
+	while (done < nr) {
+		struct pf_vma *vma = pf_vma_lookup(mm, va);
+		unsigned want;
+		int64_t n;
+
+		if (!vma || !vma_allows(vma, foll))
+			return done ? (int64_t)done : -PF_EFAULT;
+		n = mm->sys->fmt->follow_pages(&mm->space, &vma->area, va,
+			pf_min(nr - done, pf_mm_pages(mm, va, vma->area.end)), foll, pages + done,
+			&want);
+		if (!n)
+			n = fault_in(mm, vma, va, foll, want);
+		if (n < 0)
+			return done ? (int64_t)done : n;
+		done += (uint64_t)n;
+		va += (pf_va_t)n << pf_mm_shift(mm);
+	}
+	return (int64_t)done;
+}
+
+int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
+{
+	int64_t n;
+
+	if ((foll & ~PF_FOLL_ALL) || ((foll & PF_FOLL_GET) && (foll & PF_FOLL_PIN)) ||
+		((foll & PF_FOLL_LONGTERM) && !(foll & PF_FOLL_PIN)))
+		return -PF_EINVAL;
+	pf_mmap_read_lock(mm);
+	/* Before the first pin, so that a fork that sees a pin sees this: both take the table lock. */
+	if ((foll & PF_FOLL_PIN) && !pf_load_relaxed(&mm->space.has_pinned))
+		pf_store_relaxed(&mm->space.has_pinned, 1);
+	n = gup_locked(mm, pf_align_down(va, pf_mm_page(mm)), nr, foll, pages);
+	pf_mmap_read_unlock(mm);
+	return n;
+}
+
+void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr)
+{
+	for (uint64_t i = 0; i < nr; i++) {
+		struct pf_folio *folio = pf_page_folio(sys->phys, pages[i]);
+
+		if (pages[i] != sys->zero_pfn)
+			pf_folio_put(sys->phys, folio, pf_folio_unpin_refs(folio, 1));
+	}
+}
+
+void pf_put_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr)
+{
+	for (uint64_t i = 0; i < nr; i++)
+		pf_folio_put(sys->phys, pf_page_folio(sys->phys, pages[i]), 1);
+}
