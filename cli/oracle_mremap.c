@@ -61,6 +61,8 @@ static int64_t expand(struct oracle *o, struct ov_process *p, uint64_t addr, uin
 		more.pgoff += (v->end - v->start) / o->cfg.page;
 		more.start = v->end;
 		more.end = end;
+		/* Nothing that comes of a fork: it may bring what is behind it along. */
+		more.inherited = false;
 		ov_insert(o, p, &more);
 		populate_grown(o, p, addr + old_len, end);
 		return (int64_t)addr;

@@ -110,6 +110,7 @@ struct pf_vma_desc {
 	uint32_t flags;
 	uint64_t pgoff;
 	const struct pf_vma *like; /* whose anonymous pages will be moved here; NULL: none */
+	bool grows;                /* it is added to `like`, which ends where it starts */
 };
 
 /*

@@ -119,6 +119,7 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 		.flags = vma->area.flags,
 		.pgoff = vma->area.pgoff + pf_mm_pages(m->mm, vma->area.start, vma->area.end),
 		.like = vma,
+		.grows = true,
 	};
 	struct pf_vma_reserve r;
 	/* Extends the VMA, for it continues it in everything: the reserve is for the tree's rule.

@@ -259,15 +259,26 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 	};
 	struct pf_anon_vma *root;
 	struct pf_vma *vma;
+	bool left, right;
 
 	pf_vm_stat(mm, d->flags, (int64_t)pf_mm_pages(mm, d->start, d->end));
-	if (prev && pf_vma_mergeable(mm, prev, &new)) {
+	left = prev && pf_vma_mergeable(mm, prev, &new);
+	/*
+	 * Both: as long as the two do not exclude each other. What is added to a VMA is no fork's, though
+	 * the VMA may be: what lies behind and has no anon_vma joins them, as in Linux.
+	 */
+	right = next &&
+		(pf_vma_mergeable(mm, &new, next) ||
+			(d->grows && !next->area.anon && pf_vma_continues(mm, &new, next) &&
+				same_flags(new.area.flags, next->area.flags))) &&
+		!(left && prev->area.anon && next->area.anon && prev->area.anon != next->area.anon);
+	if (left) {
 		extend(mm, r, prev, &new);
-		if (next && pf_vma_mergeable(mm, prev, next))
+		if (right)
 			join(mm, prev, next);
 		return prev;
 	}
-	if (next && pf_vma_mergeable(mm, &new, next)) {
+	if (right) {
 		extend(mm, r, next, &new);
 		return next;
 	}
