@@ -240,6 +240,8 @@ int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len,
 	/* mmap_region */
 	if (!ov_can_punch(o, p, v.start, v.end))
 		return -ENOMEM;
+	if (ov_sealed(p, v.start, v.end))
+		return -EPERM;
 	ov_remove(o, p, v.start, v.end);
 	if (type == M_SHARED) {
 		v.object = ov_grow(NULL, sizeof(*v.object));
@@ -266,6 +268,8 @@ int64_t oracle_munmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t le
 		return -EINVAL;
 	if (!ov_can_punch(o, p, addr, addr + len))
 		return -ENOMEM;
+	if (ov_sealed(p, addr, addr + len))
+		return -EPERM;
 	ov_remove(o, p, addr, addr + len);
 	return 0;
 }
@@ -298,7 +302,8 @@ static bool protect_one(struct oracle *o, struct ov_process *p, size_t i, uint64
 	return true;
 }
 
-int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot)
+int64_t oracle_pkey_mprotect(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot, int64_t pkey)
 {
 	struct ov_process *p = ov_process(o, pid);
 	uint64_t grows = prot & (P_GROWSDOWN | P_GROWSUP), end;
@@ -315,6 +320,9 @@ int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t 
 	if (end <= addr)
 		return -ENOMEM;
 	if (prot & ~(uint64_t)(P_READ | P_WRITE | P_EXEC | P_SEM))
+		return -EINVAL;
+	/* No key is allocated. */
+	if (pkey != -1)
 		return -EINVAL;
 	size_t i = ov_find(p, addr);
 
@@ -336,11 +344,18 @@ int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t 
 			return -ENOMEM;
 		uint64_t stop = p->vmas[i].end < end ? p->vmas[i].end : end;
 
+		if (p->vmas[i].flags & OV_SEALED)
+			return -EPERM;
 		if (!protect_one(o, p, i, addr, stop, (unsigned)prot & (P_READ | P_WRITE | P_EXEC)))
 			return -ENOMEM;
 		addr = stop;
 	}
 	return 0;
+}
+
+int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot)
+{
+	return oracle_pkey_mprotect(o, pid, addr, len, prot, -1);
 }
 
 /* ---- brk ---- */
@@ -366,7 +381,7 @@ uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk)
 
 		if (i == p->nr || p->vmas[i].start >= now)
 			return p->brk;
-		if (!ov_can_punch(o, p, to, now))
+		if (!ov_can_punch(o, p, to, now) || ov_sealed(p, to, now))
 			return p->brk;
 		ov_remove(o, p, to, now);
 		return p->brk = brk;

@@ -51,6 +51,13 @@ int64_t oracle_mlock(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len
 int64_t oracle_munlock(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
 int64_t oracle_mlockall(struct oracle *o, unsigned pid, uint64_t flags);
 int64_t oracle_munlockall(struct oracle *o, unsigned pid);
+int64_t oracle_pkey_mprotect(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot, int64_t pkey);
+/* Which pages are there is not in the model. */
+int64_t oracle_mincore(const struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
+int64_t oracle_msync(
+	const struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
+int64_t oracle_mseal(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
 uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk);
 void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start);
 /* 0, or -ENOMEM when pids run out. */

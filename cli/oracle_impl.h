@@ -21,6 +21,7 @@ enum {
 	OV_MERGEABLE = 1 << 10,
 	OV_DONTDUMP = 1 << 11,
 	OV_LOCKONFAULT = 1 << 12,
+	OV_SEALED = 1 << 13,
 };
 
 /* Contents by page number: of a process's private memory, or of an object by its offset. */
@@ -122,6 +123,8 @@ void ov_insert(struct oracle *o, struct ov_process *p, const struct ov_vma *v);
  */
 bool ov_modify(struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end, unsigned prot,
 	unsigned flags);
+/* Is anything in the range sealed? */
+bool ov_sealed(const struct ov_process *p, uint64_t start, uint64_t end);
 bool ov_can_punch(const struct oracle *o, const struct ov_process *p, uint64_t start, uint64_t end);
 /* The mapping is written to for the first time: Linux gives it an anon_vma, a neighbour's if it fits. */
 void ov_make_anon(struct oracle *o, struct ov_process *p, size_t i);

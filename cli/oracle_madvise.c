@@ -86,6 +86,12 @@ static bool new_flags(const struct ov_vma *v, uint64_t advice, unsigned *flags, 
 	return true;
 }
 
+static bool discards(uint64_t advice)
+{
+	return advice == A_DONTNEED || advice == A_FREE || advice == A_REMOVE ||
+	       advice == A_DONTFORK || advice == A_WIPEONFORK || advice == A_DONTNEED_LOCKED;
+}
+
 /* One mapping's part of the range. */
 static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t start,
 	uint64_t end, uint64_t advice)
@@ -95,6 +101,9 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 	unsigned flags;
 	int err;
 
+	/* can_madvise_modify: what could be written may be discarded. */
+	if (v->flags & OV_SEALED && !(v->prot & 2) && !v->object && discards(advice))
+		return -EPERM;
 	if (new_flags(v, advice, &flags, &err)) {
 		if (err)
 			return err;

@@ -87,6 +87,8 @@ static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, ui
 	if (flags & R_FIXED) {
 		if (!ov_can_punch(o, p, new_addr, new_addr + new_len))
 			return -ENOMEM;
+		if (ov_sealed(p, new_addr, new_addr + new_len))
+			return -EPERM;
 		ov_remove(o, p, new_addr, new_addr + new_len);
 	}
 	if (old_len > new_len) {
@@ -95,6 +97,8 @@ static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, ui
 			return -EINVAL;
 		if (!ov_can_punch(o, p, addr + new_len, addr + old_len))
 			return -ENOMEM;
+		if (ov_sealed(p, addr + new_len, addr + old_len))
+			return -EPERM;
 		ov_remove(o, p, addr + new_len, addr + old_len);
 		old_len = new_len;
 	}
@@ -116,6 +120,8 @@ static int check_source(
 
 	if (i == p->nr || p->vmas[i].start > addr)
 		return -EFAULT;
+	if (p->vmas[i].flags & OV_SEALED)
+		return -EPERM;
 	if (!to && new_len <= old_len)
 		return 0;
 	if (!old_len && !p->vmas[i].object)
@@ -143,6 +149,8 @@ static int64_t move_each(struct oracle *o, struct ov_process *p, uint64_t addr, 
 		/* No hole at the beginning; later ones stay holes. */
 		if (at == addr && from > addr)
 			return -EFAULT;
+		if (p->vmas[i].flags & OV_SEALED)
+			return -EPERM;
 		int64_t r = move_to(o, p, from, stop - from, stop - from, flags,
 			new_addr + (from - addr), told);
 

@@ -60,6 +60,14 @@ void ov_split(const struct oracle *o, struct ov_process *p, uint64_t va)
 		p->vmas[i].object->refs++;
 }
 
+bool ov_sealed(const struct ov_process *p, uint64_t start, uint64_t end)
+{
+	for (size_t i = ov_find(p, start); i < p->nr && p->vmas[i].start < end; i++)
+		if (p->vmas[i].flags & OV_SEALED)
+			return true;
+	return false;
+}
+
 /* A mapping in the middle of which a hole is made becomes two. */
 bool ov_can_punch(const struct oracle *o, const struct ov_process *p, uint64_t start, uint64_t end)
 {

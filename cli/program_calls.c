@@ -111,6 +111,22 @@ static bool draw_mlock2(struct program_drawing *d, struct op *op)
 	return true;
 }
 
+static bool draw_msync(struct program_drawing *d, struct op *op)
+{
+	draw_range(d, op);
+	op->a[2] = draw(d, 9);
+	return true;
+}
+
+static bool draw_pkey_mprotect(struct program_drawing *d, struct op *op)
+{
+	draw_range(d, op);
+	op->a[2] = a_protection(d);
+	/* As the host has no key to give. */
+	op->a[3] = draw(d, 4) ? UINT64_MAX : 1;
+	return true;
+}
+
 static bool draw_mmap(struct program_drawing *d, struct op *op)
 {
 	static const uint64_t how[] = {
@@ -219,6 +235,9 @@ static const char *const advice_names[] = {"MADV_RANDOM", "MADV_SEQUENTIAL", "MA
 	"MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", NULL};
 static const struct program_arg advice = {PROGRAM_ARG_ONE, advice_names, "MADV_NORMAL"};
 
+static const char *const sync_names[] = {"MS_ASYNC", "MS_INVALIDATE", "MS_SYNC", NULL};
+static const struct program_arg sync = {PROGRAM_ARG_FLAGS, sync_names, "0"};
+
 static const char *const lock_names[] = {"MLOCK_ONFAULT", NULL};
 static const struct program_arg lock = {PROGRAM_ARG_FLAGS, lock_names, "0"};
 
@@ -234,6 +253,8 @@ const struct program_call program_calls[] = {
 	{SC_MREMAP, "mremap", 9, {&hex, &hex, &hex, &remap, &hex}, draw_mremap},
 	{SC_MLOCK2, "mlock2", 1, {&hex, &hex, &lock}, draw_mlock2},
 	{SC_MUNLOCK, "munlock", 1, {&hex, &hex}, draw_range},
+	{SC_MSYNC, "msync", 1, {&hex, &hex, &sync}, draw_msync},
+	{SC_PKEY_MPROTECT, "pkey_mprotect", 1, {&hex, &hex, &prot, &hex}, draw_pkey_mprotect},
 	{SC_BRK, "brk", 2, {&hex}, draw_brk},
 	{SC_FORK, "fork", 4, {NULL}, draw_fork},
 	{SC_EXIT_GROUP, "exit_group", 2, {&hex}, draw_exit},

@@ -88,6 +88,7 @@ static void note_locked(struct syscall *c, enum sc_call_id id)
 		note_stores(c, 0, c->w->sys.task_size, false);
 		break;
 	case SC_MPROTECT:
+	case SC_PKEY_MPROTECT:
 		if (c->a[2] & PF_PROT_WRITE)
 			note_stores(c, c->a[0], c->a[1], true);
 		break;
@@ -188,6 +189,14 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_mlockall(o, pid, c->a[0]);
 	case SC_MUNLOCKALL:
 		return oracle_munlockall(o, pid);
+	case SC_PKEY_MPROTECT:
+		return oracle_pkey_mprotect(o, pid, c->a[0], c->a[1], c->a[2], (int64_t)c->a[3]);
+	case SC_MINCORE:
+		return oracle_mincore(o, pid, c->a[0], c->a[1]);
+	case SC_MSYNC:
+		return oracle_msync(o, pid, c->a[0], c->a[1], c->a[2]);
+	case SC_MSEAL:
+		return oracle_mseal(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_FORK:
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
 	default:
@@ -222,6 +231,20 @@ static bool was_injected(struct syscall *c, enum sc_call_id id, int64_t lib)
 	return !same;
 }
 
+/* What mincore filled in: as many bytes as a scenario would name. */
+static uint8_t resident[1 << 16];
+
+static int64_t mincore_into(struct syscall *c)
+{
+	const uint64_t task_size = c->w->sys.task_size, most = sizeof(resident) * c->w->env.page;
+	const uint64_t at = c->a[0], len = c->a[1];
+	int64_t r = pf_mincore(&c->p->mm, at, len < most ? len : most, resident);
+
+	if (r || len <= most)
+		return r;
+	return len > task_size || at > task_size - len ? -PF_ENOMEM : -PF_EOPNOTSUPP;
+}
+
 static int64_t call_library(struct syscall *c, enum sc_call_id id)
 {
 	struct pf_mm *mm = &c->p->mm;
@@ -250,6 +273,14 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_mlockall(mm, (unsigned)c->a[0]);
 	case SC_MUNLOCKALL:
 		return pf_munlockall(mm);
+	case SC_PKEY_MPROTECT:
+		return pf_pkey_mprotect(mm, c->a[0], c->a[1], (unsigned)c->a[2], (int)c->a[3]);
+	case SC_MINCORE:
+		return mincore_into(c);
+	case SC_MSYNC:
+		return pf_msync(mm, c->a[0], c->a[1], (unsigned)c->a[2]);
+	case SC_MSEAL:
+		return pf_mseal(mm, c->a[0], c->a[1], (unsigned)c->a[2]);
 	case SC_FORK:
 		r = run_fork(c->w, c->p, c->child);
 		return r ? r : (int64_t)c->child;
@@ -468,7 +499,7 @@ static bool evaluate(struct run_world *w, const struct sc_stmt *s, uint64_t a[6]
 
 	memset(a, 0, 6 * sizeof(*a));
 	for (const struct sc_value *v = s->args; v && i < 6; v = v->next, i++)
-		if (!run_eval(w, v, &a[i]))
+		if (!(s->call->id == SC_MINCORE && i == 2) && !run_eval(w, v, &a[i]))
 			return false;
 	if (s->call->id == SC_MMAP && a[5] & (w->env.page - 1))
 		return run_verdict(w, RUN_UNSUPPORTED, "mmap at an offset within a page");
@@ -523,6 +554,27 @@ static bool check_failed_call(struct run_world *w, const struct sc_stmt *s, stru
 	return ok && run_check_failed(w, p, s->call->id, a, before, r);
 }
 
+/*
+ * mincore(addr, len, [1, 0]): the bytes are as written, as far as they are. Which pages a fault brought depends on
+ * what could be allocated, so runs with a failure do not ask.
+ */
+static bool check_resident(struct run_world *w, const struct sc_stmt *s)
+{
+	const struct sc_value *vec = s->args->next->next;
+	uint64_t want, i = 0;
+
+	if (vec->kind != SC_V_GROUP || w->cfg->file->log || w->fail_at)
+		return true;
+	for (const struct sc_value *v = vec->items; v && i < sizeof(resident); v = v->next, i++) {
+		if (!run_eval(w, v, &want))
+			return false;
+		if (want != resident[i])
+			return run_fail(w, "expected byte %llu to be %llu, found %u",
+				(unsigned long long)i, (unsigned long long)want, resident[i]);
+	}
+	return true;
+}
+
 bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index)
 {
 	struct run_process *p = run_process(w, s->pid);
@@ -553,6 +605,8 @@ bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index)
 		w->vars[s->var] = r.handle ? r.handle : r.kind == SC_R_ERRNO ? UINT64_MAX : r.value;
 	/* A broken rule explains a wrong result better than the result does. */
 	if (!run_check_machine(w) || !check_result(w, s, run_process(w, s->pid), &r))
+		return false;
+	if (s->call->id == SC_MINCORE && r.kind == SC_R_VALUE && !check_resident(w, s))
 		return false;
 	/* Until the allocation fails, this is the run without a failure over again, where all was looked at. */
 	return machine_counters.allocs < w->fail_at || run_check(w);

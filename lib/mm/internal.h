@@ -155,7 +155,10 @@ bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
 /* A reserve for that, and for `nr` VMAs besides. */
 int pf_munmap_reserve(
 	struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end, uint64_t nr);
-/* May [start, end) be unmapped? 0, or -PF_ENOMEM: a VMA more, and there are too many already. */
+/*
+ * May [start, end) be unmapped? 0; -PF_ENOMEM: a VMA more, and there are too many already; -PF_EPERM:
+ * something in it is sealed.
+ */
 int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
 /*
  * Unmap [start, end): page aligned, below task_size. Cannot fail but for what pf_munmap_check() says;

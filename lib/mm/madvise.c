@@ -102,12 +102,37 @@ static int advise_flags(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vm
 	return pf_vma_modify_flags(mm, r, vma, start, end, flags) ? 0 : -PF_EAGAIN;
 }
 
+/* Does the advice take away what the memory holds, now or from a child? */
+static bool discards(int advice)
+{
+	switch (advice) {
+	case PF_MADV_DONTNEED:
+	case PF_MADV_DONTNEED_LOCKED:
+	case PF_MADV_FREE:
+	case PF_MADV_REMOVE:
+	case PF_MADV_DONTFORK:
+	case PF_MADV_WIPEONFORK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Of sealed memory only what may be written may be discarded: it could be overwritten as well. */
+static bool seal_forbids(uint32_t flags, int advice)
+{
+	return (flags & PF_VM_SEALED) && !(flags & (PF_VM_WRITE | PF_VM_SHARED)) &&
+	       discards(advice);
+}
+
 /* One VMA's part of the range. */
 static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g,
 	struct pf_vma *vma, pf_va_t start, pf_va_t end, int advice)
 {
 	uint32_t flags = vma->area.flags;
 
+	if (seal_forbids(flags, advice))
+		return -PF_EPERM;
 	if (advised_flags(advice, &flags))
 		return advise_flags(mm, r, vma, start, end, flags);
 	switch (advice) {

@@ -46,6 +46,10 @@
 #define PF_MCL_FUTURE  2u
 #define PF_MCL_ONFAULT 4u
 
+#define PF_MS_ASYNC      1u
+#define PF_MS_INVALIDATE 2u
+#define PF_MS_SYNC       4u
+
 #define PF_MADV_NORMAL          0
 #define PF_MADV_RANDOM          1
 #define PF_MADV_SEQUENTIAL      2
@@ -167,6 +171,13 @@ void pf_mm_exit(struct pf_mm *mm);
  *           locked, some pages are not there yet)
  * munlock   EINVAL, ENOMEM, as mlock
  * mlockall  EINVAL, EPERM, ENOMEM (limits.memlock). Pages that cannot be had are no error.
+ * mincore   EINVAL, ENOMEM (a hole, or outside user space)
+ * msync     EINVAL, ENOMEM (a hole), EBUSY (MS_INVALIDATE of locked memory)
+ * mseal     EINVAL, ENOMEM (a hole: nothing is sealed; too many mappings: what comes before is; no
+ *           memory: nothing is)
+ *
+ * Sealed memory: EPERM from munmap, mremap, mprotect (what comes before it is changed), mmap over it,
+ * and madvise that would discard what may not be written (what comes before it is done).
  */
 int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags);
 int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len);
@@ -179,6 +190,12 @@ int pf_mlock2(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned flags);
 int pf_munlock(struct pf_mm *mm, pf_va_t addr, uint64_t len);
 int pf_mlockall(struct pf_mm *mm, unsigned flags);
 int pf_munlockall(struct pf_mm *mm);
+/* pkey -1: as pf_mprotect. No key is handed out, so every other is -PF_EINVAL, as on hardware without. */
+int pf_pkey_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, int pkey);
+/* For each page of the range a byte: is it there? All of vec that is known by an error is filled. */
+int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec);
+int pf_msync(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned flags);
+int pf_mseal(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned flags);
 /* The new break, or the old one if it could not be moved: as the system call, no error. */
 pf_va_t pf_brk(struct pf_mm *mm, pf_va_t brk);
 void pf_set_brk_start(struct pf_mm *mm, pf_va_t start);

@@ -33,6 +33,8 @@ static int protect_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gat
 	/* MAY* lie four bits above what they allow. */
 	if (rights & ~(old >> 4))
 		return -PF_EACCES;
+	if (old & PF_VM_SEALED)
+		return -PF_EPERM;
 	if (flags == old)
 		return 0;
 	/* Memory that becomes data counts as such; that there is so much of it is no news. */
@@ -109,7 +111,7 @@ static int protect_locked(
 	return err;
 }
 
-int pf_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot)
+int pf_pkey_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, int pkey)
 {
 	const unsigned both = PF_PROT_GROWSDOWN | PF_PROT_GROWSUP;
 	const unsigned grows = prot & both;
@@ -126,9 +128,16 @@ int pf_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot)
 		return -PF_ENOMEM;
 	if (prot & ~(PF_PROT_READ | PF_PROT_WRITE | PF_PROT_EXEC | PROT_SEM))
 		return -PF_EINVAL;
+	if (pkey != -1)
+		return -PF_EINVAL;
 
 	pf_mmap_write_lock(mm);
 	err = protect_locked(mm, addr, end, pf_prot_flags(prot), grows);
 	pf_mmap_write_unlock(mm);
 	return err;
+}
+
+int pf_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot)
+{
+	return pf_pkey_mprotect(mm, addr, len, prot, -1);
 }

@@ -51,6 +51,8 @@ static int check_vma(const struct remap *m, const struct pf_vma *vma)
 
 	if (!vma)
 		return -PF_EFAULT;
+	if (vma->area.flags & PF_VM_SEALED)
+		return -PF_EPERM;
 	if (m->new_len <= m->old_len && !to_new_addr(m))
 		return 0;
 	if (!old_len && !(vma->area.flags & (PF_VM_SHARED | PF_VM_MAYSHARE)))

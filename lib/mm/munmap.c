@@ -13,8 +13,14 @@ bool pf_munmap_splits(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 
 int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 {
+	const struct pf_vma *vma;
+
 	if (pf_munmap_splits(mm, start, end) && mm->map_count >= mm->sys->max_map_count)
 		return -PF_ENOMEM;
+	for (vma = pf_find_vma(mm, start); vma && vma->area.start < end;
+		vma = pf_vma_tree_next(mm->vmas, vma))
+		if (vma->area.flags & PF_VM_SEALED)
+			return -PF_EPERM;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 /* VMA flags that no layer below knows, with Linux's values. */
 #define PF_VM_SEQ_READ  0x8000u
 #define PF_VM_RAND_READ 0x10000u
+#define PF_VM_SEALED    0x1000000u /* Linux's lies above 32 bits */
 #define PF_VM_DONTDUMP  0x4000000u
 
 #define PF_VM_ACCESS      (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
