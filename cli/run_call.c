@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "cli/run.h"
+#include "mm/migrate.h"
+#include "mm/sample.h"
 
 #define MAP_FIXED_ANY (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE)
 
@@ -199,6 +201,9 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_mseal(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_FORK:
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
+	case SC_AGE:
+	case SC_MIGRATE:
+		return 0;
 	default:
 		return ORACLE_UNKNOWN;
 	}
@@ -284,6 +289,11 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 	case SC_FORK:
 		r = run_fork(c->w, c->p, c->child);
 		return r ? r : (int64_t)c->child;
+	case SC_AGE:
+		pf_age_all(&c->w->sys);
+		return 0;
+	case SC_MIGRATE:
+		return pf_migrate(mm, c->a[0], c->a[1]);
 	default:
 		return -PF_EOPNOTSUPP;
 	}

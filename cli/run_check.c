@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/run.h"
+#include "mm/rmap.h"
 
 /* ---- present pages ---- */
 
@@ -230,11 +231,18 @@ static bool check_all(struct run_world *w)
 	return check_pages(w) && run_check_machine(w);
 }
 
+static bool check_rmap(struct run_world *w)
+{
+	const char *bad = pf_rmap_check(&w->sys);
+
+	return !bad || run_fail(w, "expected every page to be found by its folio, found %s", bad);
+}
+
 bool run_check(struct run_world *w)
 {
 	bool ok;
 
-	RUN_UNCOUNTED(ok = run_check_machine(w) && check_all(w));
+	RUN_UNCOUNTED(ok = run_check_machine(w) && check_all(w) && check_rmap(w));
 	return ok;
 }
 

@@ -79,6 +79,8 @@ enum sc_call_id {
 	SC_TOUCH,
 	SC_GUP,
 	SC_UNPIN,
+	SC_AGE,
+	SC_MIGRATE,
 	SC_OTHER, /* in the language, not built */
 };
 

@@ -43,10 +43,10 @@ static const struct sc_call_desc calls[] = {
 	{"unpin", SC_UNPIN, 1, 1, false, true},
 
 	{"reclaim", SC_OTHER, 1, 1, false, true},
-	{"age", SC_OTHER, 0, 0, false, true},
+	{"age", SC_AGE, 0, 0, false, true},
 	{"collapse", SC_OTHER, 2, 2, false, true},
 	{"split", SC_OTHER, 1, 1, false, true},
-	{"migrate", SC_OTHER, 2, 2, false, true},
+	{"migrate", SC_MIGRATE, 2, 2, false, true},
 	{"ksm", SC_OTHER, 2, 2, false, true},
 	{"numa_hint", SC_OTHER, 2, 2, false, true},
 	{"poison", SC_OTHER, 1, 1, false, true},

@@ -187,7 +187,7 @@ bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, b
 void machine_ev_relax(void)
 {
 	if (!mj.point) {
-		fprintf(stderr, "cpu %u waits for a folio lock that nobody will release\n", mj.cpu);
+		fprintf(stderr, "cpu %u waits for what nobody will do\n", mj.cpu);
 		abort();
 	}
 	mj.point(mj.point_ctx, true);

@@ -202,6 +202,21 @@ bool pf_mlock_future_ok(const struct pf_mm *mm, uint32_t flags, uint64_t bytes);
 /* The folio orders that a fault in a VMA with these flags may use: a bit each, order 0 always. */
 uint32_t pf_thp_orders(const struct pf_system *sys, uint32_t vm_flags);
 
+/* A folio whose mappings are migration entries, and where its pages will be. */
+struct pf_remap {
+	struct pf_anon_vma *anon;
+	uint64_t index, nr;
+	pf_pfn_t from, to;
+};
+
+/*
+ * Make migration entries of all mappings of a folio, which the caller has locked and has a reference on. 0: nobody else has
+ * a reference; `to` may be set before pf_folio_remap() ends it. Else mappings are as they were, and -PF_EBUSY or
+ * -PF_EAGAIN.
+ */
+int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r);
+void pf_folio_remap(struct pf_system *sys, struct pf_remap *r);
+
 PF_INLINE void pf_mmap_read_lock(struct pf_mm *mm)
 {
 	pf_port_rw_read_lock(&mm->mmap_lock, PF_LOCK_MMAP);

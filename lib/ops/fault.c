@@ -3,7 +3,7 @@
  * Page faults on anonymous private memory: demand-zero, copy on write, and entries that need
  * nothing but A or D, or nothing at all.
  */
-#include "ops/internal.h"
+#include "ops/softleaf.h"
 
 struct fault {
 	struct pf_space *space;
@@ -329,9 +329,8 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	if (pf_pte_none(pte))
 		return fault_anon(&f, &m);
 	if (!pf_pte_present(pte)) {
-		/* Of softleaves only markers are built, and a fault on one is an error. */
 		pf_pte_unmap_unlock(&m);
-		return pte.v & PF_MARKER_GUARD ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
+		return pf_softleaf_fault(pte);
 	}
 	if (pf_pte_protnone(pte))
 		return fault_hint(&f, &m, pte);

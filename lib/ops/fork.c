@@ -2,19 +2,7 @@
 /*
  * fork's copy of a range, run by run.
  */
-#include "ops/internal.h"
-
-struct copy {
-	struct pf_space *dst, *src;
-	const struct pf_area *dst_area, *src_area;
-	struct pf_pte_map d, s;
-	int64_t anon; /* pages that the child got under these locks */
-	bool *flush;  /* write permission was taken from the parent */
-	/*
-	 * For a page that may be pinned and is the parent's alone: it stays so, and the child gets a copy of it, here.
-	 */
-	struct pf_folio *copy;
-};
+#include "ops/softleaf.h"
 
 /* copy_table: the next page has to be copied, and there is no folio to copy it to. */
 #define NEED_COPY 1
@@ -24,7 +12,7 @@ struct copy {
  * table lock held no pin can come to a page of them: one that was there before is seen, for its owner marked the space
  * and took the lock.
  */
-static unsigned may_share(const struct copy *c, pf_pfn_t pfn, unsigned nr)
+static unsigned may_share(const struct pf_copy *c, pf_pfn_t pfn, unsigned nr)
 {
 	unsigned n = 0;
 
@@ -45,7 +33,7 @@ static unsigned may_share(const struct copy *c, pf_pfn_t pfn, unsigned nr)
 }
 
 /* The child gets a page of its own with the same contents, exclusive and writable if its area is. */
-static void copy_pinned(struct copy *c, unsigned didx, pf_pte_t pte)
+static void copy_pinned(struct pf_copy *c, unsigned didx, pf_pte_t pte)
 {
 	struct pf_phys *phys = c->dst->phys;
 	pf_pfn_t pfn = pf_folio_pfn(phys, c->copy);
@@ -67,7 +55,7 @@ static void copy_pinned(struct copy *c, unsigned didx, pf_pte_t pte)
  * Share the pages [pfn, pfn + nr) with dst: one more mapping each, AnonExclusive gone. Returns how
  * many were shared; fewer than nr only with *err set.
  */
-static unsigned dup_small(struct copy *c, pf_pfn_t pfn, unsigned nr, int *err)
+static unsigned dup_small(struct pf_copy *c, pf_pfn_t pfn, unsigned nr, int *err)
 {
 	unsigned n;
 
@@ -81,7 +69,7 @@ static unsigned dup_small(struct copy *c, pf_pfn_t pfn, unsigned nr, int *err)
 	return n;
 }
 
-static int share_present(struct copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr)
+static int share_present(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr)
 {
 	bool cow = pf_area_cow(c->dst_area);
 	int err = 0;
@@ -132,7 +120,7 @@ static int share_present(struct copy *c, unsigned didx, unsigned sidx, pf_pte_t 
 
 /* 0, NEED_COPY or an error; *done: pages dealt with. */
 static int copy_present(
-	struct copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr, unsigned *done)
+	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr, unsigned *done)
 {
 	unsigned n = nr;
 
@@ -151,7 +139,7 @@ static int copy_present(
 }
 
 /* 0, NEED_COPY or an error; *done: pages dealt with. */
-static int copy_table(struct copy *c, pf_va_t va, unsigned max, unsigned *done)
+static int copy_table(struct pf_copy *c, pf_va_t va, unsigned max, unsigned *done)
 {
 	unsigned didx = pf_pte_idx(&c->d, va), sidx = pf_pte_idx(&c->s, va);
 	unsigned flags = PF_FPB_MERGE_WRITE;
@@ -169,14 +157,7 @@ static int copy_table(struct copy *c, pf_va_t va, unsigned max, unsigned *done)
 		if (pf_pte_present(pte)) {
 			err = copy_present(c, didx + i, sidx + i, pte, n, &n);
 		} else if (!pf_pte_none(pte)) {
-			if (!pf_softleaf_supported(pte))
-				return -PF_EOPNOTSUPP;
-			/* Markers: poison and guard are copied, uffd-wp only to who has asked for
-			 * it. */
-			if (!(c->dst_area->flags & PF_VM_UFFD_WP))
-				pte = pf_pte_clear(pte, PF_MARKER_UFFD_WP);
-			if (!pf_pte_same(pte, pf_pte_marker(0)))
-				pf_set_pte_at(&c->d, didx + i, pte, PF_NO_EXTENT);
+			n = pf_softleaf_copy(c, didx + i, sidx + i, pte, max - i, &err);
 		}
 		if (err)
 			return err;
@@ -188,7 +169,7 @@ static int copy_table(struct copy *c, pf_va_t va, unsigned max, unsigned *done)
 int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
 	const struct pf_area *src_area, pf_va_t va, uint64_t nr, bool *flush)
 {
-	struct copy c = {
+	struct pf_copy c = {
 		.dst = dst, .src = src, .dst_area = dst_area, .src_area = src_area, .flush = flush};
 	int err = 0;
 

@@ -77,6 +77,12 @@ const struct pf_format pf_format_this = {
 	.move_range = pf_move_range,
 	.free_tables = pf_free_tables,
 	.follow_pages = pf_follow_pages,
+	.mapped_one = pf_mapped_one,
+	.referenced_one = pf_referenced_one,
+	.try_to_migrate_one = pf_try_to_migrate_one,
+	.remove_migration_one = pf_remove_migration_one,
+	.get_folio = pf_get_folio,
+	.age_range = pf_age_range,
 	.page_info = page_info,
 	.present_run = present_run,
 };

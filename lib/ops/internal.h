@@ -11,15 +11,21 @@
 #include "phys/rmap.h"
 #include "pt/pt.h"
 
-#define pf_fault             PF_FN(fault)
-#define pf_copy_range        PF_FN(copy_range)
-#define pf_change_protection PF_FN(change_protection)
-#define pf_zap_range         PF_FN(zap_range)
-#define pf_move_prepare      PF_FN(move_prepare)
-#define pf_move_range        PF_FN(move_range)
-#define pf_free_tables       PF_FN(free_tables)
-#define pf_follow_pages      PF_FN(follow_pages)
-#define pf_format_this       PF_CAT2(pf_format_, PF_FMT)
+#define pf_fault                PF_FN(fault)
+#define pf_copy_range           PF_FN(copy_range)
+#define pf_change_protection    PF_FN(change_protection)
+#define pf_zap_range            PF_FN(zap_range)
+#define pf_move_prepare         PF_FN(move_prepare)
+#define pf_move_range           PF_FN(move_range)
+#define pf_mapped_one           PF_FN(mapped_one)
+#define pf_referenced_one       PF_FN(referenced_one)
+#define pf_age_range            PF_FN(age_range)
+#define pf_try_to_migrate_one   PF_FN(try_to_migrate_one)
+#define pf_remove_migration_one PF_FN(remove_migration_one)
+#define pf_get_folio            PF_FN(get_folio)
+#define pf_free_tables          PF_FN(free_tables)
+#define pf_follow_pages         PF_FN(follow_pages)
+#define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
 enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
@@ -32,6 +38,13 @@ void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, u
 int pf_move_prepare(struct pf_space *space, pf_va_t from, pf_va_t to, uint64_t nr);
 void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 	const struct pf_area *new_area, pf_va_t to, uint64_t nr);
+uint64_t pf_mapped_one(struct pf_space *space, const struct pf_rmap_place *place);
+bool pf_referenced_one(struct pf_space *space, const struct pf_rmap_place *place, enum pf_age how);
+bool pf_try_to_migrate_one(struct pf_space *space, const struct pf_rmap_place *place);
+void pf_remove_migration_one(struct pf_space *space, const struct pf_area *area,
+	const struct pf_rmap_place *place, pf_pfn_t to);
+struct pf_folio *pf_get_folio(struct pf_space *space, pf_va_t *va, uint64_t *nr);
+uint64_t pf_age_range(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_age how);
 int64_t pf_follow_pages(struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr,
 	unsigned foll, pf_pfn_t *pages, unsigned *want);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
@@ -44,12 +57,6 @@ PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *
 {
 	folio->head.index = area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT);
 	folio->head.mapping = pf_load_relaxed(&area->anon);
-}
-
-/* Softleaves of kinds that nothing creates yet; see README, what isn't built. */
-PF_INLINE bool pf_softleaf_supported(pf_pte_t pte)
-{
-	return pf_pte_kind(pte) == PF_PTE_MARKER;
 }
 
 /*

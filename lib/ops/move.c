@@ -2,7 +2,7 @@
 /*
  * mremap's loop: entries move, pages stay.
  */
-#include "ops/internal.h"
+#include "ops/softleaf.h"
 
 /*
  * A batch that could become blocks where it goes: folio by folio. Single-page folios make none, and
@@ -53,7 +53,7 @@ static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct p
 				move_folios(space, from, to, fidx + i, tidx + i, pte, n, &flush);
 			} else if (!pf_pte_none(pte)) {
 				pf_clear_not_present_ptes(from, fidx + i, n);
-				pf_set_pte_at(to, tidx + i, pte, PF_NO_EXTENT);
+				pf_set_pte_at(to, tidx + i, pf_softleaf_moved(pte), PF_NO_EXTENT);
 			}
 		}
 		i += n;

@@ -89,6 +89,16 @@ enum pf_fault_result {
 #define PF_CP_UFFD_WP             4u
 #define PF_CP_UFFD_WP_RESOLVE     8u
 
+/* How to age: A is only read; cleared; cleared, and TLBs told, but not waited for. */
+enum pf_age { PF_AGE_LOOK, PF_AGE_CLEAR, PF_AGE_FLUSH };
+
+/* Where an area may map part of a folio: pages [pfn, pfn + nr) at va. Lies in the area. */
+struct pf_rmap_place {
+	pf_va_t va;
+	uint64_t nr;
+	pf_pfn_t pfn;
+};
+
 /* One page as the locked getter returns it. */
 struct pf_page_info {
 	pf_pte_t pte; /* A and D gathered over the block */
@@ -157,6 +167,40 @@ struct pf_format {
 	 * pf_free_pgtables. */
 	void (*free_tables)(
 		struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+
+	/*
+	 * What the reverse map does with one area. The lock under which the area was found is held (mm/rmap.h), which
+	 * keeps its tables; or the mmap lock. Entries that map other pages are left alone.
+	 *
+	 * How many pages of the place are mapped there.
+	 */
+	uint64_t (*mapped_one)(struct pf_space *space, const struct pf_rmap_place *place);
+	/* Was any of them used since A was last cleared? A is cleared of whole blocks, and none is unfolded. */
+	bool (*referenced_one)(
+		struct pf_space *space, const struct pf_rmap_place *place, enum pf_age how);
+
+	/*
+	 * Entries that map pages of the place become migration entries, flushed, and the folio loses those mappings. False: some
+	 * could not, for the folio may be pinned; they are as they were. Folio lock and a reference held.
+	 */
+	bool (*try_to_migrate_one)(struct pf_space *space, const struct pf_rmap_place *place);
+	/*
+	 * Migration entries of the place's frames map the pages [to, to + nr) instead, of one folio or of many, each locked
+	 * and with a reference. Rights are the area's; W, exclusivity and uffd-wp are what the entry says.
+	 */
+	void (*remove_migration_one)(struct pf_space *space, const struct pf_area *area,
+		const struct pf_rmap_place *place, pf_pfn_t to);
+	/*
+	 * The first folio mapped in the range, with a reference; NULL if none is. The range becomes what lies behind that
+	 * mapping. mmap lock, any way.
+	 */
+	struct pf_folio *(*get_folio)(struct pf_space *space, pf_va_t *va, uint64_t *nr);
+
+	/*
+	 * Pages of the range that have been used since A was last cleared; of a folded block all or none. Folios are
+	 * not told. mmap lock, any way.
+	 */
+	uint64_t (*age_range)(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_age how);
 
 	/* The entry of one page, without fault or effect. mmap lock, any way. */
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);

@@ -2,7 +2,7 @@
 /*
  * mprotect's loop: other rights for what is mapped, batch by batch.
  */
-#include "ops/internal.h"
+#include "ops/softleaf.h"
 
 struct protect {
 	struct pf_gather *g;
@@ -115,11 +115,11 @@ static int64_t change_table(struct protect *p, struct pf_pte_map *m, unsigned id
 		pf_pte_t pte;
 		unsigned n = pf_pte_batch(m, idx + i, max - i, flags, &pte);
 
-		/* Softleaves that mprotect would change (migration, device) are not built; markers
-		 * stay. */
 		if (pf_pte_present(pte)) {
 			change_present(p, m, idx + i, pte, n);
 			pages += n;
+		} else if (!pf_pte_none(pte)) {
+			pages += pf_softleaf_protect(m, idx + i, pte);
 		}
 		i += n;
 	}

@@ -2,7 +2,7 @@
 /*
  * Unmapping: entries go, pages are handed to the gather.
  */
-#include "ops/internal.h"
+#include "ops/softleaf.h"
 
 /*
  * Empty slots [idx, idx + max) of a locked table. Anonymous pages need nothing of their folios
@@ -30,7 +30,7 @@ static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned id
 				*left = pf_tlb_remove_pages(g, *pfn, n) ? 0 : n;
 			}
 		} else if (!pf_pte_none(pte)) {
-			pf_clear_not_present_ptes(m, idx + done, n);
+			n = pf_softleaf_zap(g->space, m, idx + done, pte, max - done);
 		}
 		done += n;
 	}

@@ -189,4 +189,21 @@ PF_INLINE void pf_folio_clear_flags(struct pf_folio *folio, uint32_t flags)
 	pf_and_relaxed(&folio->head.flags, ~flags);
 }
 
+/*
+ * The folio lock, a bit: who reads a folio in from swap, writes it out, unmaps it for that, moves it or splits it,
+ * or gives up its place in the swap cache holds it. Only tried, never waited for: there is nothing to sleep on, and
+ * who does not get it has something else to do (the access is run again; reclaim takes the next folio).
+ * A reference held. Fully ordered; unlocking is a release.
+ */
+PF_INLINE bool pf_folio_trylock(struct pf_folio *folio)
+{
+	return !(__atomic_fetch_or(&folio->head.flags, PF_FOLIO_LOCKED, __ATOMIC_SEQ_CST) &
+		 PF_FOLIO_LOCKED);
+}
+
+PF_INLINE void pf_folio_unlock(struct pf_folio *folio)
+{
+	__atomic_fetch_and(&folio->head.flags, ~PF_FOLIO_LOCKED, __ATOMIC_RELEASE);
+}
+
 #endif

@@ -203,21 +203,26 @@ PF_INLINE int pf_folio_try_dup_anon_rmap_ptes(
 
 /*
  * Before an entry that was exclusive becomes a swap or migration entry, or KSM's: clear
- * AnonExclusive of page pfn unless the folio may be pinned. The caller has emptied the entry and
- * flushed it. 0; -PF_EBUSY: unchanged, the caller restores the entry.
+ * AnonExclusive of pages [pfn, pfn + nr) unless the folio may be pinned. The caller has emptied the entries and
+ * flushed them. 0; -PF_EBUSY: unchanged, the caller restores the entries.
  *
  * Barriers (coremm 4.3): the first orders the emptied entry before the look at pins, against a
  * walker that pins before it reads the entry again; the second orders the clear before the entry
  * comes back read-only, against one that then finds the entry unchanged and checks AnonExclusive.
  */
-PF_INLINE int pf_folio_try_share_anon_rmap_pte(struct pf_folio *folio, pf_pfn_t pfn)
+PF_INLINE int pf_folio_try_share_anon_rmap_ptes(struct pf_folio *folio, pf_pfn_t pfn, unsigned nr)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (pf_folio_maybe_pinned(folio))
 		return -PF_EBUSY;
-	pf_folio_ae_clear_range(folio, pf_folio_idx(folio, pfn), 1);
+	pf_folio_ae_clear_range(folio, pf_folio_idx(folio, pfn), nr);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return 0;
+}
+
+PF_INLINE int pf_folio_try_share_anon_rmap_pte(struct pf_folio *folio, pf_pfn_t pfn)
+{
+	return pf_folio_try_share_anon_rmap_ptes(folio, pfn, 1);
 }
 
 /* ---- removing ---- */

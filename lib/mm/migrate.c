@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Migration.
+ *
+ * Locks: the folio's (tried), then the anon lock for reading, twice, with nothing held of it in between; the
+ * anon_vma is kept by a reference, for the folio is not mapped then. Neither the mmap lock nor VMAs need to
+ * stay as they are: an entry that is zapped meanwhile is just gone, one that is copied or moved is found where it went
+ * (fork: its VMA comes after its parent's in the walk; mremap: it waits for the walk, or is over before).
+ */
+#include "mm/migrate.h"
+
+#include "mm/internal.h"
+#include "mm/rmap.h"
+
+static bool unmap_visit(
+	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
+{
+	(void)ctx;
+	(void)vma;
+	return mm->sys->fmt->try_to_migrate_one(&mm->space, place);
+}
+
+static bool remap_visit(
+	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
+{
+	const struct pf_remap *r = ctx;
+
+	mm->sys->fmt->remove_migration_one(
+		&mm->space, &vma->area, place, r->to + (place->pfn - r->from));
+	return true;
+}
+
+int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r)
+{
+	if (pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE) ||
+		pf_folio_maybe_pinned(folio))
+		return -PF_EBUSY;
+	r->anon = pf_anon_get(sys, folio);
+	if (!r->anon)
+		return -PF_EAGAIN;
+	r->index = folio->head.index;
+	r->nr = pf_folio_nr(folio);
+	r->from = r->to = pf_folio_pfn(sys->phys, folio);
+	pf_rmap_walk_anon(sys, r->anon, r->index, r->nr, r->from, unmap_visit, NULL, 0);
+	/* Ours is the only reference, and nobody can come by another: there is no entry to come by. */
+	if (!pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == 1)
+		return 0;
+	pf_folio_remap(sys, r);
+	return pf_folio_maybe_pinned(folio) ? -PF_EBUSY : -PF_EAGAIN;
+}
+
+void pf_folio_remap(struct pf_system *sys, struct pf_remap *r)
+{
+	pf_rmap_walk_anon(sys, r->anon, r->index, r->nr, r->from, remap_visit, r, 0);
+	pf_anon_put(sys, r->anon);
+}
+
+/* What a folio says of its pages, for the one that takes its place. */
+static void copy_state(struct pf_folio *dst, const struct pf_folio *src)
+{
+	const uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_SWAPBACKED |
+			      PF_FOLIO_REFERENCED | PF_FOLIO_YOUNG | PF_FOLIO_IDLE;
+
+	dst->head.index = src->head.index;
+	dst->head.mapping = src->head.mapping;
+	pf_folio_set_flags(dst, pf_load_relaxed(&src->head.flags) & keep);
+}
+
+int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst)
+{
+	const unsigned shift = sys->fmt->pt->page_shift;
+	struct pf_remap r;
+	int err;
+
+	if (!pf_folio_mapcount(src))
+		return 0;
+	err = pf_folio_unmap(sys, src, &r);
+	if (!err) {
+		/* Locked before its first entry and until after its last: who forks from one counts with an
+		 * atomic (FRAME.md 4). */
+		pf_folio_trylock(dst);
+		copy_state(dst, src);
+		r.to = pf_folio_pfn(sys->phys, dst);
+		pf_port_copy_pages(r.to << shift, r.from << shift, (size_t)r.nr << shift);
+		pf_folio_remap(sys, &r);
+		pf_folio_unlock(dst);
+	}
+	return err;
+}
+
+/* ---- a range ---- */
+
+/* Folios to move, locked, and where to. */
+struct move {
+	struct move *next;
+	struct pf_folio *src, *dst;
+};
+
+static bool planned(const struct move *list, const struct pf_folio *src)
+{
+	while (list && list->src != src)
+		list = list->next;
+	return list;
+}
+
+/* Takes over the reference on src. */
+static int plan(struct pf_system *sys, struct pf_folio *src, struct move **list)
+{
+	struct move *m = NULL;
+	int err = -PF_ENOMEM;
+
+	if (!pf_folio_trylock(src)) {
+		/* By us, if it is mapped in two places. */
+		err = planned(*list, src) ? 0 : -PF_EAGAIN;
+		pf_folio_put(sys->phys, src, 1);
+		return err;
+	}
+	m = pf_port_meta_alloc(sizeof(*m));
+	if (!m)
+		goto nomem;
+	m->src = src;
+	m->dst = pf_folio_alloc(sys->phys, pf_folio_order(src), PF_USE_ANON);
+	if (!m->dst)
+		goto nomem;
+	m->next = *list;
+	*list = m;
+	return 0;
+
+nomem:
+	if (m)
+		pf_port_meta_free(m, sizeof(*m));
+	pf_folio_unlock(src);
+	pf_folio_put(sys->phys, src, 1);
+	return err;
+}
+
+/* mmap lock. 0; -PF_EAGAIN: not all could be planned; -PF_ENOMEM. */
+static int plan_range(struct pf_mm *mm, pf_va_t va, uint64_t nr, struct move **list)
+{
+	struct pf_folio *folio;
+	int result = 0;
+
+	while (result != -PF_ENOMEM && (folio = mm->sys->fmt->get_folio(&mm->space, &va, &nr))) {
+		int err = plan(mm->sys, folio, list);
+
+		result = err ? err : result;
+	}
+	return result;
+}
+
+int pf_migrate(struct pf_mm *mm, pf_va_t addr, uint64_t len)
+{
+	struct pf_system *sys = mm->sys;
+	struct move *list = NULL, *m;
+	int result;
+
+	if (!pf_mm_aligned(mm, addr) || addr > sys->task_size || len > sys->task_size - addr)
+		return -PF_EINVAL;
+	pf_mmap_read_lock(mm);
+	result = plan_range(mm, addr, pf_mm_align(mm, len) >> pf_mm_shift(mm), &list);
+	pf_mmap_read_unlock(mm);
+	/* Without the mmap lock: whoever changes VMAs meanwhile takes the entries along. */
+	while ((m = list)) {
+		int err = result == -PF_ENOMEM ? 0 : pf_migrate_folio(sys, m->src, m->dst);
+
+		result = err ? err : result;
+		list = m->next;
+		pf_folio_unlock(m->src);
+		pf_folio_put(sys->phys, m->src, 1);
+		pf_folio_put(sys->phys, m->dst, 1);
+		pf_port_meta_free(m, sizeof(*m));
+	}
+	return result;
+}

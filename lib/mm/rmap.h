@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a folio to the places that may map it.
+ */
+#ifndef PF_MM_RMAP_H
+#define PF_MM_RMAP_H
+
+#include "mm/anon_vma.h"
+#include "mm/mm.h"
+
+/*
+ * One place. `vma` and `mm` hold as long as the call lasts: the lock that the place was found under is held. False:
+ * the walk has seen enough.
+ */
+typedef bool (*pf_rmap_visit)(
+	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place);
+
+enum pf_rmap_result {
+	PF_RMAP_DONE,
+	PF_RMAP_STOPPED, /* `visit` said so */
+	PF_RMAP_BUSY,    /* PF_RMAP_TRY: somebody is changing VMAs */
+};
+
+#define PF_RMAP_TRY 1u /* rather give up than wait for the lock */
+
+/*
+ * Visit every place that may map a page of the folio, each VMA once. Those that came by fork are visited after those
+ * that they came of. The caller has a reference on the folio, and no lock inside the anon lock; holding the folio
+ * lock keeps mapping and index what they are. Whether something is mapped at a place is for the visitor to
+ * find, under table locks (struct pf_format's functions of one place). A page that is mapped throughout is found; what is
+ * mapped or unmapped meanwhile may be.
+ */
+enum pf_rmap_result pf_rmap_walk(struct pf_system *sys, struct pf_folio *folio, pf_rmap_visit visit,
+	void *ctx, unsigned flags);
+
+/*
+ * The same for nr pages from `pfn` on, with indexes from `index` on, that are found by an anon_vma which the caller
+ * keeps (pf_anon_get): they need not be mapped.
+ */
+enum pf_rmap_result pf_rmap_walk_anon(struct pf_system *sys, struct pf_anon_vma *anon,
+	uint64_t index, uint64_t nr, pf_pfn_t pfn, pf_rmap_visit visit, void *ctx, unsigned flags);
+
+/* Page-table entries that map a page of the folio, counted one by one. */
+uint64_t pf_folio_count_mapped(struct pf_system *sys, struct pf_folio *folio);
+
+/*
+ * Of every anonymous folio, all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
+ * anything: slow.
+ */
+const char *pf_rmap_check(struct pf_system *sys);
+
+/*
+ * How many VMAs have used the folio since it was last asked; A is cleared, blocks stay folded, flushes are issued and not
+ * waited for. VMAs that are told to be read once or at random do not count. -1: not known, for somebody is changing VMAs: to be
+ * taken for used. *vm_flags (if not NULL) are those of all VMAs that map it together. Reference held.
+ */
+int pf_folio_referenced(struct pf_system *sys, struct pf_folio *folio, uint32_t *vm_flags);
+
+#endif

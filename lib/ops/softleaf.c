@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Softleaves: migration entries and markers, in fork, unmapping, mprotect, mremap and faults.
+ *
+ * A migration entry stands for a page that is on its way to another frame, or into smaller folios. The folio is locked
+ * by who does that, and has no mapping of it; the entry is found again by a walk (mm/migrate.c), wherever these
+ * operations have moved or copied it meanwhile. It keeps what the page's entry said: might it be written
+ * without a fault, was it exclusive, A, D, soft-dirty, uffd-wp.
+ */
+#include "ops/softleaf.h"
+
+/*
+ * Two entries name the page: it is no longer exclusive, in neither of them. The child's is found because its VMA is
+ * visited after its parent's.
+ */
+static void copy_migration(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte)
+{
+	if (pf_pte_mig_kind(pte) != PF_MIG_READ && pf_area_cow(c->dst_area) &&
+		!PF_MUTANT("fork-keeps-migration-write")) {
+		pte = pf_pte(pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT));
+		pf_set_pte_at(&c->s, sidx, pte, PF_NO_EXTENT);
+	}
+	if (!(c->dst_area->flags & PF_VM_UFFD_WP))
+		pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
+	pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
+	c->anon++;
+}
+
+/* Poison and guard are copied, uffd-wp only to who has asked for it. */
+static void copy_marker(struct pf_copy *c, unsigned didx, pf_pte_t pte)
+{
+	if (!(c->dst_area->flags & PF_VM_UFFD_WP))
+		pte = pf_pte_clear(pte, PF_MARKER_UFFD_WP);
+	if (!pf_pte_same(pte, pf_pte_marker(0)))
+		pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
+}
+
+unsigned pf_softleaf_copy(
+	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err)
+{
+	(void)max;
+	switch (pf_pte_kind(pte)) {
+	case PF_PTE_MIGRATION:
+		copy_migration(c, didx, sidx, pte);
+		return 1;
+	case PF_PTE_MARKER:
+		copy_marker(c, didx, pte);
+		return 1;
+	default:
+		*err = -PF_EOPNOTSUPP;
+		return 0;
+	}
+}
+
+/* The page's mapping went when the migration entry was written; what is left is the count of pages. */
+unsigned pf_softleaf_zap(
+	struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned max)
+{
+	(void)max;
+	pf_clear_not_present_ptes(m, idx, 1);
+	if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
+		pf_add_relaxed(&space->rss_anon, -1);
+	return 1;
+}
+
+/*
+ * Whatever the new rights are, a page that comes back is not writable without the checks of a fault; that it is exclusive
+ * stays. Nothing is flushed: no TLB holds anything of it.
+ */
+bool pf_softleaf_protect(struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
+{
+	if (pf_pte_kind(pte) != PF_PTE_MIGRATION)
+		return false;
+	if (pf_pte_mig_kind(pte) == PF_MIG_WRITE && !PF_MUTANT("mprotect-keeps-migration-write"))
+		pf_set_pte_at(m, idx,
+			pf_pte((pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT)) |
+				(uint64_t)PF_MIG_READ_EXCLUSIVE << PF_MIG_SHIFT),
+			PF_NO_EXTENT);
+	return true;
+}
+
+/* The memory at the new address is new to who tracks it there (coremm B32). */
+pf_pte_t pf_softleaf_moved(pf_pte_t pte)
+{
+	if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
+		return pf_pte_set(pte, PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY);
+	return pte;
+}
+
+enum pf_fault_result pf_softleaf_fault(pf_pte_t pte)
+{
+	/* Who moves the page ends it soon; the access is tried again until then. */
+	if (pf_pte_kind(pte) == PF_PTE_MIGRATION) {
+		pf_port_relax();
+		return PF_FAULT_DONE;
+	}
+	/* Of the others only markers are built, and a fault on one is an error. */
+	return pte.v & PF_MARKER_GUARD ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Entries that are neither empty nor present: what each operation makes of each kind, in one place. Private
+ * to lib/ops. The lock of the table(s) is held, but for pf_softleaf_fault().
+ */
+#ifndef PF_OPS_SOFTLEAF_H
+#define PF_OPS_SOFTLEAF_H
+
+#include "ops/internal.h"
+
+/* A fork in progress: the two tables, and what the child got under their locks. */
+struct pf_copy {
+	struct pf_space *dst, *src;
+	const struct pf_area *dst_area, *src_area;
+	struct pf_pte_map d, s;
+	int64_t anon; /* pages */
+	bool *flush;  /* write permission was taken from the parent */
+	/*
+	 * For a page that may be pinned and is the parent's alone: it stays so, and the child gets a copy of it, here.
+	 */
+	struct pf_folio *copy;
+};
+
+#define pf_softleaf_copy    PF_FN(softleaf_copy)
+#define pf_softleaf_zap     PF_FN(softleaf_zap)
+#define pf_softleaf_protect PF_FN(softleaf_protect)
+#define pf_softleaf_moved   PF_FN(softleaf_moved)
+#define pf_softleaf_fault   PF_FN(softleaf_fault)
+
+/*
+ * fork: the entry at sidx, `pte`, and as many of the following as can be dealt with together, at most max. How
+ * many were; 0 only with *err set, nothing changed.
+ */
+unsigned pf_softleaf_copy(
+	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err);
+/* Unmapping: the same. Always at least one. */
+unsigned pf_softleaf_zap(
+	struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned max);
+/* mprotect: one entry. True if it is a page's, which counts as one processed. */
+bool pf_softleaf_protect(struct pf_pte_map *m, unsigned idx, pf_pte_t pte);
+/* mremap: what arrives at the new address. */
+pf_pte_t pf_softleaf_moved(pf_pte_t pte);
+/* What a fault on it is. No lock. */
+enum pf_fault_result pf_softleaf_fault(pf_pte_t pte);
+
+#endif
