@@ -77,6 +77,8 @@ bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area);
 /* A process 1 without mappings in the area. closely: flags of mappings after every call. */
 bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool closely);
 extern const uint32_t fuzz_host_flags;
+/* What is no system call of Linux's (a kernel's own, another's memory) the host is not asked. */
+bool fuzz_host_knows(enum sc_call_id id);
 /* At most FUZZ_BATCH calls. The answers, valid until the next call; NULL: the host's process died or hangs. */
 const struct fuzz_answer *fuzz_host_do(struct fuzz_host *h, const struct op *ops, unsigned nr);
 void fuzz_host_end(struct fuzz_host *h);

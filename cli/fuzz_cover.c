@@ -279,6 +279,38 @@ static void print_rare(const struct cell **list, size_t n)
 		putchar('\n');
 }
 
+/* Calls and flags of the table that were never drawn: `tell` for each. */
+static void never(const struct fuzz_cover *c, void (*tell)(void *ctx, const char *what), void *ctx)
+{
+	for (const struct program_call *call = program_calls; call->name; call++) {
+		for (unsigned i = 0; i < PROGRAM_ARGS && call->args[i]; i++) {
+			const char *const *name = call->args[i]->names;
+
+			for (; fuzz_host_knows(call->id) && name && *name; name++) {
+				uint64_t hits = 0;
+				char what[64];
+
+				for (unsigned kind = 0; kind < FUZZ_KINDS; kind++)
+					hits += cell_of(c, call->name, *name, kind, "")->hits;
+				snprintf(what, sizeof(what), "%s %s", call->name, *name);
+				if (!hits)
+					tell(ctx, what);
+			}
+		}
+	}
+}
+
+static void print_never(void *ctx, const char *what)
+{
+	(void)ctx;
+	printf("  never: %s\n", what);
+}
+
+static void add_never(void *ctx, const char *what)
+{
+	json_object_array_add(ctx, json_object_new_string(what));
+}
+
 void fuzz_cover_print(const struct fuzz_cover *c, bool all)
 {
 	const struct cell **list = calloc(CELLS, sizeof(const struct cell *));
@@ -300,13 +332,15 @@ void fuzz_cover_print(const struct fuzz_cover *c, bool all)
 		cells, rare, ENOUGH, all && rare ? ":" : "");
 	if (all)
 		print_rare(list, n);
+	never(c, print_never, NULL);
 	free(list);
 }
 
 void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to)
 {
 	const struct cell **list = calloc(CELLS, sizeof(const struct cell *));
-	struct json_object *cells = json_object_new_array(), *rare = json_object_new_array();
+	struct json_object *cells = json_object_new_array(), *rare = json_object_new_array(),
+			   *no = json_object_new_array();
 	size_t n;
 
 	if (!list)
@@ -334,5 +368,7 @@ void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to)
 	}
 	json_object_object_add(to, "cells", cells);
 	json_object_object_add(to, "below_100", rare);
+	never(c, add_never, no);
+	json_object_object_add(to, "never", no);
 	free(list);
 }

@@ -30,17 +30,24 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 {
 	const uint64_t *a = op->a;
 
+	if (!fuzz_host_knows(op->id))
+		return false;
 	switch (op->id) {
 	case SC_EXEC:
 		return a[0] >= area->low && a[0] < area->high;
 	case SC_LOAD:
 	case SC_STORE:
 	case SC_TOUCH:
+	case SC_PKEY_MPROTECT:
 	case SC_MPROTECT: /* ends at the first hole, and behind the window there is one */
 		return may_name(area, a[0]);
 	case SC_MADVISE: /* goes on behind holes */
 		return may_change(area, a[0], a[1]) &&
 		       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
+	case SC_MINCORE: /* there is room for the bytes of the window */
+		return may_change(area, a[0], a[1]) &&
+		       (a[1] <= FUZZ_PAGES * FUZZ_PAGE || a[1] >= HUGE_FROM);
+	case SC_MLOCK:
 	case SC_MLOCK2: /* the host has a limit, which comes before what is wrong with a length */
 		return may_change(area, a[0], a[1]) && a[1] < HUGE_FROM;
 	case SC_MREMAP:
@@ -78,6 +85,8 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 	for (unsigned i = 0; i < g->nthp; i++)
 		if (g->thp[i].order <= 5)
 			g->thp[nthp++] = g->thp[i];
+	g->locks = !source_draw(&d->src, 2);
+	g->seals = !source_draw(&d->src, 12);
 	g->nthp = source_draw(&d->src, 3) ? 0 : nthp;
 	g->ops[g->nr++] = (struct op){.id = SC_MMAP,
 		.pid = 1,

@@ -319,25 +319,58 @@ static const struct {
 	{"munlock", SYS_munlock},
 	{"mlockall", SYS_mlockall},
 	{"munlockall", SYS_munlockall},
+	{"mincore", SYS_mincore},
 	{"msync", SYS_msync},
 	{"mseal", 462},
 	{"pkey_mprotect", SYS_pkey_mprotect},
 };
 
+static long number_of(enum sc_call_id id)
+{
+	const char *name = program_call(id)->name;
+
+	for (size_t i = 0; i < PF_ARRAY_SIZE(numbers); i++)
+		if (!strcmp(numbers[i].name, name))
+			return numbers[i].nr;
+	return -1;
+}
+
+bool fuzz_host_knows(enum sc_call_id id)
+{
+	switch (id) {
+	case SC_LOAD:
+	case SC_STORE:
+	case SC_EXEC:
+	case SC_TOUCH:
+	case SC_FORK:
+	case SC_EXIT_GROUP:
+		return true;
+	default:
+		return number_of(id) >= 0;
+	}
+}
+
+/* A byte for each page, as if they had been loaded. */
+static int64_t do_mincore(const struct op *op, struct fuzz_answer *ans)
+{
+	static unsigned char vec[FUZZ_SHOWN];
+	uint64_t pages = op->a[1] / FUZZ_PAGE + 1;
+	long r = syscall(SYS_mincore, op->a[0], op->a[1], vec);
+
+	for (; !r && op->a[1] && ans->nloaded < pf_min(pages, (uint64_t)FUZZ_SHOWN) &&
+		ans->nloaded * FUZZ_PAGE < op->a[1];
+		ans->nloaded++)
+		ans->loaded[ans->nloaded] = vec[ans->nloaded] & 1;
+	return r ? -errno : 0;
+}
+
 static int64_t do_syscall(const struct op *op)
 {
-	const char *name = program_call(op->id)->name;
+	errno = 0;
+	long r = syscall(
+		number_of(op->id), op->a[0], op->a[1], op->a[2], op->a[3], op->a[4], op->a[5]);
 
-	for (size_t i = 0; i < PF_ARRAY_SIZE(numbers); i++) {
-		if (strcmp(numbers[i].name, name))
-			continue;
-		errno = 0;
-		long r = syscall(
-			numbers[i].nr, op->a[0], op->a[1], op->a[2], op->a[3], op->a[4], op->a[5]);
-
-		return r == -1 && errno ? -errno : r;
-	}
-	return -ENOSYS;
+	return r == -1 && errno ? -errno : r;
 }
 
 /* What the host places outside the area goes again: the library has its own idea of where that is. */
@@ -414,6 +447,9 @@ static void do_one(struct arena *a, unsigned pid)
 	case SC_EXIT_GROUP:
 		a->exiting = pid;
 		_exit(0);
+	case SC_MINCORE:
+		ans->result = do_mincore(op, ans);
+		break;
 	default:
 		ans->result = do_syscall(op);
 		take_away(&a->area, op, ans);

@@ -57,12 +57,27 @@ static bool do_access(
 	return run_access_pages(&y->w, p, op->id, va, (last - va) / page + 1, r);
 }
 
+/* Locked memory is faulted in by calls that say nothing of it, wherever it lies by then. */
+static void note_stores(struct fuzz_play *y, struct run_process *p, const struct op *op)
+{
+	const uint64_t pages[][2] = {{y->area.heap, FUZZ_HEAP_PAGES},
+		{y->area.base, 2 * FUZZ_PAGES}, {y->area.away, 2 * FUZZ_PAGES}};
+
+	if (!y->g->locks || op->id == SC_FORK)
+		return;
+	run_switch(&y->w, p);
+	for (size_t i = 0; i < PF_ARRAY_SIZE(pages); i++)
+		for (uint64_t k = 0; k < pages[i][1]; k++)
+			machine_note_store(pages[i][0] + k * FUZZ_PAGE);
+}
+
 static bool do_syscall(struct fuzz_play *y, struct run_process *p, const struct op *op,
 	const struct fuzz_answer *a, struct run_result *r)
 {
 	bool placed = (op->id == SC_MMAP || op->id == SC_MREMAP) && a->result >= 0;
 	struct run_result gone;
 
+	note_stores(y, p, op);
 	if (!run_syscall(
 		    &y->w, p, op->id, op->a, PROGRAM_ARGS, placed ? a->result : -1, op->child, r))
 		return false;

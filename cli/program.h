@@ -51,6 +51,8 @@ struct program {
 	enum sc_thp_mode thp_enabled;
 
 	uint64_t base, pages; /* the window that it works in */
+	bool locks; /* memory is locked and faulted in at once: whoever plays it tells the judge of all stores */
+	bool seals; /* mseal is drawn */
 	uint64_t brk_start;
 	uint64_t top; /* the end of user space, or beyond; addresses around it are drawn */
 	struct op *ops;

@@ -108,6 +108,8 @@ static bool draw_mlock2(struct program_drawing *d, struct op *op)
 {
 	draw_range(d, op);
 	op->a[2] = draw(d, 20) ? PF_MLOCK_ONFAULT : 2;
+	if (d->g->locks && draw(d, 2))
+		op->a[2] = 0;
 	return true;
 }
 
@@ -127,6 +129,38 @@ static bool draw_pkey_mprotect(struct program_drawing *d, struct op *op)
 	return true;
 }
 
+/* What is sealed stays: in few programs, and not much of it. */
+static bool draw_mseal(struct program_drawing *d, struct op *op)
+{
+	draw_range(d, op);
+	if (draw(d, 4) && op->a[1] < d->g->pages * d->page)
+		op->a[1] = d->page;
+	op->a[2] = !draw(d, 20);
+	return d->g->seals && !draw(d, 3);
+}
+
+static bool draw_mlock(struct program_drawing *d, struct op *op)
+{
+	return d->g->locks && draw_range(d, op);
+}
+
+/* Not often: what is locked from then on stays so for long. */
+static bool draw_mlockall(struct program_drawing *d, struct op *op)
+{
+	static const uint64_t how[] = {0, PF_MCL_CURRENT, PF_MCL_CURRENT, PF_MCL_FUTURE,
+		PF_MCL_CURRENT | PF_MCL_FUTURE, PF_MCL_CURRENT | PF_MCL_ONFAULT,
+		PF_MCL_FUTURE | PF_MCL_ONFAULT, PF_MCL_ONFAULT, 8};
+
+	op->a[0] = how[draw(d, PF_ARRAY_SIZE(how))];
+	return d->g->locks && !draw(d, 3);
+}
+
+static bool draw_munlockall(struct program_drawing *d, struct op *op)
+{
+	(void)op;
+	return d->g->locks && !draw(d, 2);
+}
+
 static bool draw_mmap(struct program_drawing *d, struct op *op)
 {
 	static const uint64_t how[] = {
@@ -138,6 +172,8 @@ static bool draw_mmap(struct program_drawing *d, struct op *op)
 		   (draw(d, 8) ? 0 : PF_MAP_NORESERVE) | (draw(d, 10) ? 0 : PF_MAP_POPULATE);
 	if (!draw(d, 24))
 		op->a[3] |= draw(d, 2) ? PF_MAP_STACK : PF_MAP_NONBLOCK;
+	if (d->g->locks && !draw(d, 10))
+		op->a[3] |= PF_MAP_LOCKED;
 	op->a[4] = UINT64_MAX;
 	/* The judge is told of the stores of a populate beforehand, so the address is known beforehand. */
 	if (!(op->a[3] & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE)))
@@ -238,6 +274,9 @@ static const struct program_arg advice = {PROGRAM_ARG_ONE, advice_names, "MADV_N
 static const char *const sync_names[] = {"MS_ASYNC", "MS_INVALIDATE", "MS_SYNC", NULL};
 static const struct program_arg sync = {PROGRAM_ARG_FLAGS, sync_names, "0"};
 
+static const char *const lock_all_names[] = {"MCL_CURRENT", "MCL_FUTURE", "MCL_ONFAULT", NULL};
+static const struct program_arg lock_all = {PROGRAM_ARG_FLAGS, lock_all_names, "0"};
+
 static const char *const lock_names[] = {"MLOCK_ONFAULT", NULL};
 static const struct program_arg lock = {PROGRAM_ARG_FLAGS, lock_names, "0"};
 
@@ -251,8 +290,13 @@ const struct program_call program_calls[] = {
 	{SC_MMAP, "mmap", 9, {&hex, &hex, &prot, &map, &fd, &hex}, draw_mmap},
 	{SC_MUNMAP, "munmap", 4, {&hex, &hex}, draw_range},
 	{SC_MREMAP, "mremap", 9, {&hex, &hex, &hex, &remap, &hex}, draw_mremap},
+	{SC_MLOCK, "mlock", 1, {&hex, &hex}, draw_mlock},
+	{SC_MLOCKALL, "mlockall", 1, {&lock_all}, draw_mlockall},
+	{SC_MUNLOCKALL, "munlockall", 1, {NULL}, draw_munlockall},
 	{SC_MLOCK2, "mlock2", 1, {&hex, &hex, &lock}, draw_mlock2},
 	{SC_MUNLOCK, "munlock", 1, {&hex, &hex}, draw_range},
+	{SC_MSEAL, "mseal", 1, {&hex, &hex, &hex}, draw_mseal},
+	{SC_MINCORE, "mincore", 1, {&hex, &hex, &hex}, draw_range},
 	{SC_MSYNC, "msync", 1, {&hex, &hex, &sync}, draw_msync},
 	{SC_PKEY_MPROTECT, "pkey_mprotect", 1, {&hex, &hex, &prot, &hex}, draw_pkey_mprotect},
 	{SC_BRK, "brk", 2, {&hex}, draw_brk},
