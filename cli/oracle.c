@@ -141,12 +141,27 @@ void oracle_exit(struct oracle *o, unsigned pid)
 
 /* ---- mmap, munmap ---- */
 
+/* vm_start_gap: free, and not too near below what grows down. */
+static bool clear_of_gap(
+	const struct oracle *o, const struct ov_process *p, uint64_t start, uint64_t end)
+{
+	size_t i = ov_find(p, start);
+	uint64_t gap;
+
+	if (i == p->nr)
+		return true;
+	gap = p->vmas[i].flags & OV_GROWSDOWN ? o->cfg.stack_gap : 0;
+	return end <= p->vmas[i].start &&
+	       (!gap || (p->vmas[i].start > gap && end <= p->vmas[i].start - gap));
+}
+
 static bool any_gap(const struct oracle *o, const struct ov_process *p, uint64_t len)
 {
 	uint64_t from = o->cfg.min_addr;
 
 	for (size_t i = 0; i < p->nr; i++) {
-		if (p->vmas[i].start >= from && p->vmas[i].start - from >= len)
+		if (p->vmas[i].start >= from && p->vmas[i].start - from >= len &&
+			clear_of_gap(o, p, from, from + len))
 			return true;
 		if (p->vmas[i].end > from)
 			from = p->vmas[i].end;
@@ -164,7 +179,7 @@ int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t l
 	uint64_t at = (uint64_t)told;
 
 	if (ov_in_page(o, at) || at < o->cfg.min_addr || at > o->cfg.task_size - len ||
-		!ov_free_range(p, at, at + len))
+		!clear_of_gap(o, p, at, at + len))
 		return ORACLE_BAD_CHOICE;
 	return told;
 }
@@ -187,7 +202,7 @@ int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t ad
 	if (addr && addr < o->cfg.min_addr)
 		addr = ov_page_align(o, o->cfg.min_addr);
 	/* A hint that fits is taken. */
-	if (addr && addr <= o->cfg.task_size - len && ov_free_range(p, addr, addr + len))
+	if (addr && addr <= o->cfg.task_size - len && clear_of_gap(o, p, addr, addr + len))
 		return (int64_t)addr;
 	return ov_chosen(o, p, len, told);
 }
@@ -387,7 +402,7 @@ uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk)
 		return p->brk = brk;
 	}
 	/* One page is kept free above the heap. */
-	if (!ov_free_range(p, now, to + o->cfg.page) || p->nr > o->cfg.max_maps)
+	if (!clear_of_gap(o, p, now, to + o->cfg.page) || p->nr > o->cfg.max_maps)
 		return p->brk;
 	struct ov_vma v = {.start = now,
 		.end = to,
@@ -410,12 +425,34 @@ static struct ov_vma *mapping_of(const struct ov_process *p, uint64_t va)
 	return i < p->nr && p->vmas[i].start <= va ? &p->vmas[i] : NULL;
 }
 
+/* expand_downwards: an access below what grows down extends it, whatever it then may do there. */
+static void expand_down(struct oracle *o, struct ov_process *p, uint64_t va)
+{
+	size_t i = ov_find(p, va);
+	uint64_t start = va & ~(o->cfg.page - 1);
+
+	if (i == p->nr || p->vmas[i].start <= va || !(p->vmas[i].flags & OV_GROWSDOWN))
+		return;
+	struct ov_vma *v = &p->vmas[i];
+	uint64_t grow = (v->start - start) / o->cfg.page;
+
+	if (start < o->cfg.min_addr || grow > v->pgoff)
+		return;
+	if (i && !(v[-1].flags & OV_GROWSDOWN) && v[-1].prot &&
+		start - v[-1].end < o->cfg.stack_gap)
+		return;
+	ov_make_anon(o, p, i);
+	v->start = start;
+	v->pgoff -= grow;
+}
+
 enum oracle_signal oracle_access(
 	struct oracle *o, unsigned pid, uint64_t va, enum oracle_access how)
 {
 	struct ov_process *p = ov_process(o, pid);
-	const struct ov_vma *v = mapping_of(p, va);
 
+	expand_down(o, p, va);
+	const struct ov_vma *v = mapping_of(p, va);
 	unsigned need = how == ORACLE_WRITE ? P_WRITE : how == ORACLE_EXEC ? P_EXEC : 0;
 
 	if (!v || !v->prot || (v->prot & need) != need)

@@ -22,6 +22,7 @@ struct oracle_config {
 	uint64_t task_size; /* first address above user space */
 	uint64_t min_addr;  /* mmap_min_addr; fixed mappings below are EPERM */
 	unsigned max_maps;  /* vm.max_map_count */
+	uint64_t stack_gap; /* bytes kept free below what grows down */
 	uint64_t brk_start; /* of the first process */
 };
 

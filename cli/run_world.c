@@ -322,6 +322,7 @@ bool run_world_start(struct run_world *w)
 	const struct oracle_config oc = {.page = w->env.page,
 		.task_size = w->sys.task_size,
 		.min_addr = w->sys.mmap_min_addr,
+		.stack_gap = w->sys.stack_guard_gap * w->env.page,
 		.max_maps = w->sys.max_map_count,
 		.brk_start = brk_start(w->cfg)};
 

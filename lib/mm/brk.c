@@ -39,6 +39,7 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 		.flags = flags,
 		.pgoff = from >> pf_mm_shift(mm),
 	};
+	const struct pf_vma *next;
 	struct pf_vma_reserve r;
 	int64_t at = pf_get_unmapped_area(mm, from, to - from, true);
 	int err;
@@ -47,8 +48,9 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 		return (int)at;
 	if (!pf_mlock_future_ok(mm, flags, to - from))
 		return -PF_EAGAIN;
-	/* A page stays free between the heap and what follows it. */
-	if (!pf_vma_none(mm, from, to + pf_mm_page(mm)))
+	/* A page stays free between the heap and what follows it, or the gap that that wants. */
+	next = pf_find_vma(mm, from);
+	if (next && to + pf_mm_page(mm) > pf_vma_start_gap(mm, next))
 		return -PF_ENOMEM;
 	if (mm->map_count > mm->sys->max_map_count ||
 		!pf_may_expand_vm(mm, flags, pf_mm_pages(mm, from, to)))

@@ -36,6 +36,17 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
 	struct pf_vma *vma;
 
 	pf_mmap_read_lock(mm);
+	vma = pf_find_vma(mm, va);
+	if (vma && va < vma->area.start && (vma->area.flags & PF_VM_GROWSDOWN)) {
+		int err;
+
+		/* Before anything is asked of its rights, as Linux: it is larger then all the same. */
+		pf_mmap_read_unlock(mm);
+		err = pf_expand_stack(mm, va);
+		if (err)
+			return err == -PF_ENOMEM ? PF_FAULT_OOM : PF_FAULT_SIGSEGV;
+		pf_mmap_read_lock(mm);
+	}
 	vma = pf_vma_lookup(mm, va);
 	if (vma && access_allowed(vma, flags))
 		result = pf_vma_fault(mm, vma, va, flags);

@@ -188,6 +188,16 @@ int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write)
  */
 int pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool ignore_errors);
 
+/* ---- what grows down (stack.c) ---- */
+
+/* Where the VMA begins, with the gap below it if it grows down. mmap lock, any way. */
+pf_va_t pf_vma_start_gap(const struct pf_mm *mm, const struct pf_vma *vma);
+/*
+ * Extend the VMA above va down to it, if it grows down and va is not mapped. 0, also if there is
+ * nothing to do; -PF_EFAULT: it may not; -PF_ENOMEM: no metadata. Takes the mmap lock for writing.
+ */
+int pf_expand_stack(struct pf_mm *mm, pf_va_t va);
+
 /* ---- limits (limits.c). mmap lock for writing. ---- */
 
 /* `pages` more, or fewer, with these flags. */

@@ -7,6 +7,8 @@
 /* Linux's vm.mmap_min_addr and vm.max_map_count, where they are left alone. */
 #define MMAP_MIN_ADDR UINT64_C(65536)
 #define MAX_MAP_COUNT 65530u
+/* Its stack_guard_gap, in pages. */
+#define STACK_GUARD_GAP 256u
 /* What Linux keeps free below the end of user space for the stack, at least. */
 #define STACK_GAP (UINT64_C(128) << 20)
 
@@ -69,6 +71,7 @@ int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf
 		.mmap_min_addr = MMAP_MIN_ADDR,
 		.task_size = PF_BIT(pt->va_bits),
 		.max_map_count = MAX_MAP_COUNT,
+		.stack_guard_gap = STACK_GUARD_GAP,
 		.next_mm_id = 1,
 	};
 	sys->mm_ids = pf_port_meta_alloc(MM_IDS_BYTES);
@@ -104,7 +107,7 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid)
 
 	*mm = (struct pf_mm){
 		.sys = sys,
-		.limits = {PF_RLIM_INFINITY, PF_RLIM_INFINITY, PF_RLIM_INFINITY},
+		.limits = {PF_RLIM_INFINITY, PF_RLIM_INFINITY, PF_RLIM_INFINITY, PF_RLIM_INFINITY},
 	};
 	mm->space.phys = sys->phys;
 	mm->space.zero_pfn = sys->zero_pfn;

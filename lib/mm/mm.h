@@ -92,11 +92,12 @@ struct pf_system {
 	enum pf_fold_policy policy;
 	struct pf_thp thp;
 	pf_pfn_t zero_pfn;
-	pf_va_t mmap_min_addr;  /* 64K, as Linux */
-	pf_va_t task_size;      /* first address above user space */
-	uint32_t max_map_count; /* VMAs of one address space; 65530, as Linux */
-	uint64_t *mm_ids;       /* a bit for each space.mm_id in use; atomic */
-	uint16_t next_mm_id;    /* where to look first; a hint */
+	pf_va_t mmap_min_addr;    /* 64K, as Linux */
+	pf_va_t task_size;        /* first address above user space */
+	uint32_t stack_guard_gap; /* pages kept free below what grows down; 256, as Linux */
+	uint32_t max_map_count;   /* VMAs of one address space; 65530, as Linux */
+	uint64_t *mm_ids;         /* a bit for each space.mm_id in use; atomic */
+	uint16_t next_mm_id;      /* where to look first; a hint */
 	struct pf_handle_pool anon_vmas;
 };
 
@@ -110,6 +111,7 @@ struct pf_limits {
 	uint64_t as;      /* mapped */
 	uint64_t data;    /* mapped private and writable, stacks aside; and the heap by itself */
 	uint64_t memlock; /* locked; 0: nothing may be locked */
+	uint64_t stack;   /* of a mapping that grows down */
 };
 
 struct pf_vma_tree;

@@ -13,16 +13,31 @@ static pf_va_t unmapped_base(const struct pf_mm *mm)
 	return pf_align_down(mm->sys->task_size / 4, pf_mm_page(mm));
 }
 
+/* Is [va, va + len), which is free, clear of the gap below what comes next? Else *next has that. */
+static bool clear_of_gap(
+	const struct pf_mm *mm, pf_va_t va, uint64_t len, const struct pf_vma **next)
+{
+	*next = pf_find_vma(mm, va);
+	return !*next || va + len <= pf_vma_start_gap(mm, *next);
+}
+
 /* A free place for len bytes; 0 if there is none (never an address: mmap_min_addr). */
 static pf_va_t find_hole(const struct pf_mm *mm, uint64_t len)
 {
-	const pf_va_t low = pf_max(mm->sys->mmap_min_addr, pf_mm_page(mm));
-	pf_va_t va;
+	const pf_va_t min = pf_max(mm->sys->mmap_min_addr, pf_mm_page(mm));
+	pf_va_t high = mm->mmap_base, low = unmapped_base(mm), va;
+	const struct pf_vma *next;
 
-	if (pf_vma_tree_gap_down(mm->vmas, low, mm->mmap_base, len, &va))
-		return va;
-	if (pf_vma_tree_gap_up(mm->vmas, unmapped_base(mm), mm->sys->task_size, len, &va))
-		return va;
+	while (pf_vma_tree_gap_down(mm->vmas, min, high, len, &va)) {
+		if (clear_of_gap(mm, va, len, &next))
+			return va;
+		high = pf_vma_start_gap(mm, next);
+	}
+	while (pf_vma_tree_gap_up(mm->vmas, low, mm->sys->task_size, len, &va)) {
+		if (clear_of_gap(mm, va, len, &next))
+			return va;
+		low = next->area.end;
+	}
 	return 0;
 }
 
@@ -42,6 +57,7 @@ int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool 
 {
 	const struct pf_system *sys = mm->sys;
 	const pf_va_t min = sys->mmap_min_addr;
+	const struct pf_vma *next;
 	pf_va_t va = 0;
 
 	if (len > sys->task_size || len > sys->task_size - min)
@@ -55,7 +71,7 @@ int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool 
 	}
 	if (addr) {
 		if (addr >= min && addr <= sys->task_size - len &&
-			pf_vma_none(mm, addr, addr + len))
+			pf_vma_none(mm, addr, addr + len) && clear_of_gap(mm, addr, len, &next))
 			return (int64_t)addr;
 	} else if (pf_aligned(len, pf_mm_pmd_size(mm))) {
 		va = find_aligned_hole(mm, len, pf_mm_pmd_size(mm));
@@ -73,6 +89,8 @@ static uint32_t mmap_flags(const struct pf_mm *mm, unsigned prot, unsigned flags
 
 	if (flags & PF_MAP_LOCKED)
 		vm |= PF_VM_LOCKED;
+	if (flags & PF_MAP_GROWSDOWN)
+		vm |= PF_VM_GROWSDOWN;
 	/* Stacks are small and grow: no large folios. */
 	if (flags & PF_MAP_STACK)
 		vm |= PF_VM_NOHUGEPAGE;
@@ -88,8 +106,7 @@ static int check_type(unsigned flags)
 {
 	switch (flags & PF_MAP_TYPE) {
 	case PF_MAP_PRIVATE:
-		/* Growing down takes expansion in the fault, which isn't built. */
-		return flags & PF_MAP_GROWSDOWN ? -PF_EOPNOTSUPP : 0;
+		return 0;
 	case PF_MAP_SHARED:
 		/* Needs shmem, which isn't built. */
 		return flags & PF_MAP_GROWSDOWN ? -PF_EINVAL : -PF_EOPNOTSUPP;

@@ -156,7 +156,6 @@ static const struct row mmap_errors[] = {
 	{MMAP, -PF_EPERM, P, P, RW, PF_MAP_ANONYMOUS | PF_MAP_FIXED},
 	{MMAP, -PF_EOPNOTSUPP, A, P, RW, PF_MAP_ANONYMOUS | PF_MAP_SHARED},
 	{MMAP, -PF_EINVAL, A, P, RW, PF_MAP_ANONYMOUS | PF_MAP_SHARED | PF_MAP_GROWSDOWN},
-	{MMAP, -PF_EOPNOTSUPP, A, P, RW, PRIV | PF_MAP_GROWSDOWN},
 	{MMAP, -PF_EBADF, A, P, RW, PF_MAP_PRIVATE},
 	{MAPS, 0, .maps = ""},
 	/* what is there stays */

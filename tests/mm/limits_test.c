@@ -157,6 +157,77 @@ static void data(void **state)
 	world_stop();
 }
 
+static enum pf_fault_result touch(pf_va_t va)
+{
+	world_note(va & ~(P - 1), 1);
+	return pf_handle_mm_fault(&mm, va, PF_FAULT_FLAG_WRITE);
+}
+
+/* What grows down grows as far as each limit lets it, and no page less. */
+static void stack(void **state)
+{
+	const pf_va_t top = A + 4096 * P;
+
+	world_start(*state, 0);
+	GIVES(pf_mmap(&mm, top, P, RW, FIXED | PF_MAP_GROWSDOWN), top);
+	assert_int_equal(mm.data_vm, 0);
+	mm.limits.stack = 4 * P;
+	GIVES(touch(top - 4 * P), PF_FAULT_SIGSEGV);
+	GIVES(touch(top - 3 * P), PF_FAULT_DONE);
+	assert_int_equal(mm.total_vm, 4);
+	mm.limits.stack = PF_RLIM_INFINITY;
+	mm.limits.as = 6 * P;
+	GIVES(touch(top - 6 * P), PF_FAULT_SIGSEGV);
+	GIVES(touch(top - 5 * P + 7), PF_FAULT_DONE);
+	mm.limits.as = PF_RLIM_INFINITY;
+	/* stacks are not data */
+	mm.limits.data = 0;
+	GIVES(touch(top - 6 * P), PF_FAULT_DONE);
+	world_note(top - 6 * P, 7);
+	GIVES(pf_mlock(&mm, top - P, P), 0);
+	GIVES(pf_mlock2(&mm, top - 6 * P, 7 * P, PF_MLOCK_ONFAULT), 0);
+	mm.limits.memlock = 8 * P;
+	GIVES(touch(top - 8 * P), PF_FAULT_SIGSEGV);
+	GIVES(touch(top - 7 * P), PF_FAULT_DONE);
+	assert_int_equal(mm.locked_vm, 8);
+	GIVES(pf_munlockall(&mm), 0);
+	/* the gap is the system's to choose, and is kept below */
+	GIVES(map(top - 40 * P, 1, PF_PROT_READ, 0), top - 40 * P);
+	sys.stack_guard_gap = 20;
+	GIVES(touch(top - 20 * P), PF_FAULT_SIGSEGV);
+	GIVES(touch(top - 19 * P), PF_FAULT_DONE);
+	sys.stack_guard_gap = 0;
+	GIVES(touch(top - 39 * P), PF_FAULT_DONE);
+	/* nothing is mapped below mmap_min_addr */
+	GIVES(pf_mmap(&mm, sys.mmap_min_addr, P, RW, FIXED | PF_MAP_GROWSDOWN), sys.mmap_min_addr);
+	GIVES(touch(sys.mmap_min_addr - P), PF_FAULT_SIGSEGV);
+	world_stop();
+}
+
+/* Placed from the top down, and above what is full: neither may come into a gap. */
+static void gaps(void **state)
+{
+	const uint64_t gap = 256 * P;
+	pf_va_t base, low;
+
+	world_start(*state, 0);
+	base = mm.mmap_base;
+	GIVES(pf_mmap(&mm, base - P, P, RW, FIXED | PF_MAP_GROWSDOWN), base - P);
+	GIVES(pf_mmap(&mm, 0, P, RW, PRIV), base - P - gap - P);
+	GIVES(pf_mmap(&mm, base - gap, P, RW, PRIV), base - P - gap - 2 * P);
+	/* The hint's end may touch the gap. */
+	GIVES(pf_mmap(&mm, base - 8 * gap, P, RW, FIXED | PF_MAP_GROWSDOWN), base - 8 * gap);
+	GIVES(pf_mmap(&mm, base - 9 * gap - P, P, RW, PRIV), base - 9 * gap - P);
+	GIVES(pf_munmap(&mm, 0, sys.task_size), 0);
+	/* All is full below. */
+	low = sys.mmap_min_addr;
+	GIVES(pf_mmap(&mm, low, base - low, 0, FIXED), low);
+	GIVES(pf_mmap(&mm, base + gap, P, RW, FIXED | PF_MAP_GROWSDOWN), base + gap);
+	GIVES(pf_mmap(&mm, 0, P, RW, PRIV), base + gap + P);
+	GIVES(pf_mmap(&mm, base, P, RW, FIXED), base);
+	world_stop();
+}
+
 /* Limits are a process's, locks are not. */
 static void forked(void **state)
 {
@@ -208,6 +279,8 @@ int main(void)
 			cmocka_unit_test_prestate(memlock, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(address_space, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(data, (void *)pf_formats[i]),
+			cmocka_unit_test_prestate(stack, (void *)pf_formats[i]),
+			cmocka_unit_test_prestate(gaps, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(forked, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(too_many, (void *)pf_formats[i]),
 		};

@@ -218,6 +218,9 @@ static void do_mmap(void)
 		flags |= MAP_POPULATE;
 	if (!draw(20))
 		flags |= MAP_LOCKED;
+	/* Placed where the kernel likes, it would keep others away. */
+	if (flags & MAP_FIXED && !draw(16))
+		flags |= MAP_GROWSDOWN;
 	if (flags & MAP_FIXED && len <= NR * PAGE && !inside(addr, len))
 		return;
 	note("mmap(0x%" PRIx64 ", 0x%" PRIx64 ", %u, 0x%x)", addr, len, (unsigned)prot,
@@ -465,6 +468,7 @@ static int program(uint64_t seed)
 	const struct oracle_config cfg = {.page = PAGE,
 		.task_size = (UINT64_C(1) << 47) - PAGE,
 		.min_addr = 0x10000,
+		.stack_gap = 256 * PAGE,
 		.max_maps = 65530};
 	int status;
 	pid_t child;
