@@ -50,6 +50,7 @@ struct fuzz_map {
 #define FUZZ_PM_PRESENT    (UINT64_C(1) << 63)
 #define FUZZ_PM_SWAP       (UINT64_C(1) << 62)
 #define FUZZ_PM_FILE       (UINT64_C(1) << 61)
+#define FUZZ_PM_GUARD      (UINT64_C(1) << 58)
 #define FUZZ_PM_UFFD_WP    (UINT64_C(1) << 57)
 #define FUZZ_PM_EXCLUSIVE  (UINT64_C(1) << 56)
 #define FUZZ_PM_SOFT_DIRTY (UINT64_C(1) << 55)

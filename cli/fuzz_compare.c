@@ -229,15 +229,18 @@ static uint64_t pagemap_of(struct fuzz_play *y, struct run_process *p, uint64_t 
 			if (pf_folio_mapcount(folio) == 1)
 				bits |= FUZZ_PM_EXCLUSIVE;
 		}
-	} else if (pf_pte_kind(info.pte) == PF_PTE_SWAP) {
+	} else if (!pf_pte_none(info.pte)) {
 		bits |= FUZZ_PM_SWAP;
+		if (pf_pte_kind(info.pte) == PF_PTE_MARKER && (info.pte.v & PF_MARKER_GUARD))
+			bits |= FUZZ_PM_GUARD;
 	}
 	return bits;
 }
 
 static bool compare_pages(struct fuzz_play *y, struct run_process *p, const struct fuzz_answer *a)
 {
-	uint64_t mask = FUZZ_PM_PRESENT | FUZZ_PM_SWAP | FUZZ_PM_UFFD_WP | FUZZ_PM_EXCLUSIVE;
+	uint64_t mask = FUZZ_PM_PRESENT | FUZZ_PM_SWAP | FUZZ_PM_UFFD_WP | FUZZ_PM_EXCLUSIVE |
+			FUZZ_PM_GUARD;
 	bool folios = y->g->nthp;
 
 	for (unsigned i = 0; i < FUZZ_SHOWN; i++) {
@@ -259,10 +262,11 @@ static bool compare_pages(struct fuzz_play *y, struct run_process *p, const stru
 		}
 #define SHOW(w)                                                                                    \
 	(w) & FUZZ_PM_PRESENT ? " present" : "", (w)&FUZZ_PM_SWAP ? " swap" : "",                  \
-		(w)&FUZZ_PM_EXCLUSIVE ? " exclusive" : "", (w)&FUZZ_PM_UFFD_WP ? " uffd-wp" : ""
+		(w)&FUZZ_PM_EXCLUSIVE ? " exclusive" : "", (w)&FUZZ_PM_UFFD_WP ? " uffd-wp" : "",  \
+		(w)&FUZZ_PM_GUARD ? " guard" : ""
 		return fuzz_differ(y,
 			"pagemap of process %u at 0x%" PRIx64
-			": Linux has%s%s%s%s, the library%s%s%s%s",
+			": Linux has%s%s%s%s%s, the library%s%s%s%s%s",
 			p->pid, va, SHOW(theirs), SHOW(ours));
 #undef SHOW
 	}

@@ -53,6 +53,7 @@ static void free_process(struct ov_process *p)
 		ov_drop(p->vmas[i].object);
 	free(p->vmas);
 	free(p->pages.cells);
+	free(p->guards.cells);
 	free(p);
 }
 
@@ -67,6 +68,7 @@ struct oracle *oracle_clone(const struct oracle *o)
 
 		*p = *from;
 		ov_copy(&p->pages, &from->pages);
+		ov_copy(&p->guards, &from->guards);
 		p->vmas = ov_grow(NULL, from->nr * sizeof(*p->vmas));
 		p->room = from->nr;
 		if (from->nr)
@@ -102,6 +104,7 @@ int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
 	p->start_brk = from->start_brk;
 	p->brk = from->brk;
 	ov_copy(&p->pages, &from->pages);
+	ov_copy(&p->guards, &from->guards);
 	p->vmas = ov_grow(NULL, from->nr * sizeof(*p->vmas));
 	p->room = from->nr;
 	for (size_t i = 0; i < from->nr; i++) {
@@ -110,6 +113,8 @@ int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
 
 		if (v.flags & OV_DONTFORK || v.flags & OV_WIPEONFORK)
 			ov_discard(&p->pages, first, nr, false);
+		if (v.flags & OV_DONTFORK || v.flags & OV_WIPEONFORK)
+			ov_discard(&p->guards, first, nr, false);
 		if (v.flags & OV_DONTFORK)
 			continue;
 		if (v.flags & OV_WIPEONFORK)
@@ -459,6 +464,8 @@ enum oracle_signal oracle_access(
 		return ORACLE_SEGV;
 	if (how == ORACLE_READ && v->prot == P_EXEC)
 		return ORACLE_EITHER;
+	if (ov_guarded(o, p, va, va + 1))
+		return ORACLE_SEGV;
 	if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
 		return ORACLE_BUS;
 	return ORACLE_OK;

@@ -59,6 +59,7 @@ struct ov_process {
 	struct ov_vma *vmas;
 	size_t nr, room;
 	struct ov_table pages;
+	struct ov_table guards; /* a value of 1: a guard stands there */
 	uint64_t start_brk, brk;
 	unsigned def_flags; /* what new mappings get: OV_LOCKED, OV_LOCKONFAULT, of MCL_FUTURE */
 	struct ov_process *next;
@@ -96,6 +97,9 @@ int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t l
  */
 int ov_populate(
 	struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end, bool ignore_errors);
+
+/* oracle_madvise.c: is there a guard in the range? */
+bool ov_guarded(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end);
 
 /* oracle_pages.c */
 struct ov_cell *ov_get(struct ov_table *t, uint64_t page);

@@ -28,7 +28,20 @@ enum {
 	A_POPULATE_WRITE,
 	A_DONTNEED_LOCKED,
 	A_COLLAPSE,
+	A_GUARD_INSTALL = 102,
+	A_GUARD_REMOVE,
 };
+
+bool ov_guarded(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end)
+{
+	for (uint64_t i = 0; p->guards.used && start + i * o->cfg.page < end; i++) {
+		const struct ov_cell *c = ov_get(&p->guards, start / o->cfg.page + i);
+
+		if (c && c->value)
+			return true;
+	}
+	return false;
+}
 
 /* What the advice makes of a mapping's flags; or 0 with *err, or with neither if flags are not its matter. */
 static bool new_flags(const struct ov_vma *v, uint64_t advice, unsigned *flags, int *err)
@@ -89,7 +102,8 @@ static bool new_flags(const struct ov_vma *v, uint64_t advice, unsigned *flags, 
 static bool discards(uint64_t advice)
 {
 	return advice == A_DONTNEED || advice == A_FREE || advice == A_REMOVE ||
-	       advice == A_DONTFORK || advice == A_WIPEONFORK || advice == A_DONTNEED_LOCKED;
+	       advice == A_DONTFORK || advice == A_WIPEONFORK || advice == A_DONTNEED_LOCKED ||
+	       advice == A_GUARD_INSTALL;
 }
 
 /* One mapping's part of the range. */
@@ -117,6 +131,20 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 		/* Shared pages are unmapped here and stay in their object. */
 		if (!v->object)
 			ov_discard(&p->pages, first, nr, false);
+		return 0;
+	case A_GUARD_INSTALL:
+		if (v->flags & OV_LOCKED)
+			return -EINVAL;
+		/* On what is shared it is another matter. */
+		if (v->object)
+			return ORACLE_UNKNOWN;
+		ov_make_anon(o, p, i);
+		ov_discard(&p->pages, first, nr, false);
+		for (uint64_t k = 0; k < nr; k++)
+			ov_put(&p->guards, first + k, 1, false);
+		return 0;
+	case A_GUARD_REMOVE:
+		ov_discard(&p->guards, first, nr, false);
 		return 0;
 	case A_FREE:
 		if (v->object || v->flags & OV_LOCKED)
@@ -157,6 +185,8 @@ static int populate(
 
 		if (v->object && v->pgoff + (stop - v->start) / o->cfg.page > v->object->size)
 			return -EFAULT;
+		if (ov_guarded(o, p, start, stop))
+			return -EFAULT;
 		start = stop;
 	}
 	return 0;
@@ -169,10 +199,9 @@ int64_t oracle_madvise(struct oracle *o, unsigned pid, uint64_t addr, uint64_t l
 	bool hole = false;
 
 	/* do_madvise */
-	if (advice > A_COLLAPSE || (advice > A_DONTNEED && advice < A_FREE))
-		return advice == 100 || advice == 101 || advice == 102 || advice == 103
-			       ? ORACLE_UNKNOWN
-			       : -EINVAL;
+	if ((advice > A_COLLAPSE && advice != A_GUARD_INSTALL && advice != A_GUARD_REMOVE) ||
+		(advice > A_DONTNEED && advice < A_FREE))
+		return advice == 100 || advice == 101 ? ORACLE_UNKNOWN : -EINVAL;
 	if (addr & (page - 1) || (len && !round) || end < addr)
 		return -EINVAL;
 	if (end == addr)

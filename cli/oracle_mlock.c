@@ -13,8 +13,9 @@ int ov_populate(
 		i++) {
 		const struct ov_vma *v = &p->vmas[i];
 		uint64_t stop = v->end < end ? v->end : end;
-		bool bad = !v->prot || (v->object && v->pgoff + (stop - v->start) / o->cfg.page >
-							     v->object->size);
+		bool bad =
+			!v->prot || ov_guarded(o, p, v->start > start ? v->start : start, stop) ||
+			(v->object && v->pgoff + (stop - v->start) / o->cfg.page > v->object->size);
 
 		if (v->flags & OV_LOCKONFAULT)
 			continue;

@@ -26,6 +26,7 @@ static void move(struct oracle *o, struct ov_process *p, uint64_t from, uint64_t
 	v.start = to;
 	v.end = to + new_len;
 	ov_insert(o, p, &v);
+	ov_move(&p->guards, from / page, to / page, carried / page);
 	if (!v.object)
 		ov_move(&p->pages, from / page, to / page, carried / page);
 	if (!keep) {

@@ -84,6 +84,8 @@ void ov_remove(const struct oracle *o, struct ov_process *p, uint64_t start, uin
 	for (size_t i = ov_find(p, start); i < p->nr && p->vmas[i].start < end;) {
 		struct ov_vma *v = &p->vmas[i];
 
+		ov_discard(&p->guards, v->start / o->cfg.page, (v->end - v->start) / o->cfg.page,
+			false);
 		if (!v->object)
 			ov_discard(&p->pages, v->start / o->cfg.page,
 				(v->end - v->start) / o->cfg.page, false);

@@ -5,10 +5,8 @@
 #include "mm/internal.h"
 
 /* Advice that Linux knows and this does not act on. */
-#define MADV_HWPOISON      100
-#define MADV_SOFT_OFFLINE  101
-#define MADV_GUARD_INSTALL 102
-#define MADV_GUARD_REMOVE  103
+#define MADV_HWPOISON     100
+#define MADV_SOFT_OFFLINE 101
 
 /* 0: built; -PF_EOPNOTSUPP: Linux has it, this does not; -PF_EINVAL: nobody has. */
 static int advice_known(int advice)
@@ -31,6 +29,8 @@ static int advice_known(int advice)
 	case PF_MADV_KEEPONFORK:
 	case PF_MADV_POPULATE_READ:
 	case PF_MADV_POPULATE_WRITE:
+	case PF_MADV_GUARD_INSTALL:
+	case PF_MADV_GUARD_REMOVE:
 		return 0;
 	case PF_MADV_FREE:
 	case PF_MADV_MERGEABLE:
@@ -40,8 +40,6 @@ static int advice_known(int advice)
 	case PF_MADV_COLLAPSE:
 	case MADV_HWPOISON:
 	case MADV_SOFT_OFFLINE:
-	case MADV_GUARD_INSTALL:
-	case MADV_GUARD_REMOVE:
 		return -PF_EOPNOTSUPP;
 	default:
 		return -PF_EINVAL;
@@ -112,6 +110,7 @@ static bool discards(int advice)
 	case PF_MADV_REMOVE:
 	case PF_MADV_DONTFORK:
 	case PF_MADV_WIPEONFORK:
+	case PF_MADV_GUARD_INSTALL:
 		return true;
 	default:
 		return false;
@@ -123,6 +122,38 @@ static bool seal_forbids(uint32_t flags, int advice)
 {
 	return (flags & PF_VM_SEALED) && !(flags & (PF_VM_WRITE | PF_VM_SHARED)) &&
 	       discards(advice);
+}
+
+/* Guards stand among pages that are memory and may be given up. */
+static bool guardable(uint32_t flags, int advice)
+{
+	if (flags & (PF_VM_DONTEXPAND | PF_VM_PFNMAP))
+		return false;
+	return advice == PF_MADV_GUARD_REMOVE || !(flags & PF_VM_LOCKED);
+}
+
+/*
+ * What guards will need, of all VMAs that get any: tables, and families, without which fork would not
+ * copy them. The call cannot fail for memory after that.
+ */
+static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
+{
+	struct pf_vma *vma = pf_find_vma(mm, start);
+	int err = 0;
+
+	for (; !err && vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		const pf_va_t from = pf_max(vma->area.start, start);
+		const pf_va_t to = pf_min(vma->area.end, end);
+
+		if (seal_forbids(vma->area.flags, PF_MADV_GUARD_INSTALL) ||
+			!guardable(vma->area.flags, PF_MADV_GUARD_INSTALL))
+			break;
+		err = pf_anon_prepare(mm, vma);
+		if (!err)
+			err = mm->sys->fmt->alloc_tables(
+				&mm->space, from, pf_mm_pages(mm, from, to));
+	}
+	return err;
 }
 
 /* One VMA's part of the range. */
@@ -141,7 +172,17 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		if ((flags & PF_VM_PFNMAP) ||
 			((flags & PF_VM_LOCKED) && advice == PF_MADV_DONTNEED))
 			return -PF_EINVAL;
-		mm->sys->fmt->zap_range(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		mm->sys->fmt->discard_range(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		return 0;
+	case PF_MADV_GUARD_INSTALL:
+		if (!guardable(flags, advice))
+			return -PF_EINVAL;
+		mm->sys->fmt->guard_install(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		return 0;
+	case PF_MADV_GUARD_REMOVE:
+		if (!guardable(flags, advice))
+			return -PF_EINVAL;
+		mm->sys->fmt->guard_remove(&mm->space, start, pf_mm_pages(mm, start, end));
 		return 0;
 	case PF_MADV_REMOVE:
 		/* A hole in a file: there is none. */
@@ -205,6 +246,11 @@ static int advise_pages(struct pf_mm *mm, pf_va_t start, pf_va_t end, int advice
 	if (advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE) {
 		err = pf_populate_locked(mm, start, end, advice == PF_MADV_POPULATE_WRITE);
 	} else {
+		err = advice == PF_MADV_GUARD_INSTALL ? guard_reserve(mm, start, end) : 0;
+		if (err) {
+			pf_mmap_read_unlock(mm);
+			return err;
+		}
 		pf_tlb_gather_mmu(&g, &mm->space);
 		err = walk(mm, NULL, &g, start, end, advice);
 		pf_tlb_finish_mmu(&g);

@@ -73,6 +73,8 @@
 #define PF_MADV_POPULATE_WRITE  23
 #define PF_MADV_DONTNEED_LOCKED 24
 #define PF_MADV_COLLAPSE        25
+#define PF_MADV_GUARD_INSTALL   102
+#define PF_MADV_GUARD_REMOVE    103
 
 /* transparent_hugepage/enabled and hugepages-<size>/enabled */
 enum pf_thp_mode { PF_THP_NEVER, PF_THP_MADVISE, PF_THP_ALWAYS, PF_THP_INHERIT };

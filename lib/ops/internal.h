@@ -15,6 +15,10 @@
 #define pf_copy_range           PF_FN(copy_range)
 #define pf_change_protection    PF_FN(change_protection)
 #define pf_zap_range            PF_FN(zap_range)
+#define pf_discard_range        PF_FN(discard_range)
+#define pf_alloc_tables         PF_FN(alloc_tables)
+#define pf_guard_install        PF_FN(guard_install)
+#define pf_guard_remove         PF_FN(guard_remove)
 #define pf_move_prepare         PF_FN(move_prepare)
 #define pf_move_range           PF_FN(move_range)
 #define pf_mapped_one           PF_FN(mapped_one)
@@ -35,6 +39,10 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 	uint64_t nr, uint64_t prot, unsigned cp_flags);
 void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+void pf_discard_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+int pf_alloc_tables(struct pf_space *space, pf_va_t va, uint64_t nr);
+void pf_guard_install(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+void pf_guard_remove(struct pf_space *space, pf_va_t va, uint64_t nr);
 int pf_move_prepare(struct pf_space *space, pf_va_t from, pf_va_t to, uint64_t nr);
 void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va_t from,
 	const struct pf_area *new_area, pf_va_t to, uint64_t nr);
@@ -57,6 +65,11 @@ PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *
 {
 	folio->head.index = area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT);
 	folio->head.mapping = pf_load_relaxed(&area->anon);
+}
+
+PF_INLINE bool pf_pte_guard(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
 }
 
 /*

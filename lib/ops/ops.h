@@ -141,6 +141,20 @@ struct pf_format {
 	/* Unmap: entries of any kind become empty, pages are queued on the gather. mmap lock, any
 	 * way. */
 	void (*zap_range)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+	/* MADV_DONTNEED: the same, but guard markers stay. */
+	void (*discard_range)(
+		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+
+	/*
+	 * MADV_GUARD_INSTALL: what is mapped goes as by zap_range, and every slot gets a guard
+	 * marker: faults there are PF_FAULT_SIGSEGV. Needs its tables, which alloc_tables makes
+	 * beforehand (0, or -PF_ENOMEM with some of them made, empty), and does not fail.
+	 * MADV_GUARD_REMOVE: markers become empty. mmap lock, any way.
+	 */
+	int (*alloc_tables)(struct pf_space *space, pf_va_t va, uint64_t nr);
+	void (*guard_install)(
+		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+	void (*guard_remove)(struct pf_space *space, pf_va_t va, uint64_t nr);
 
 	/*
 	 * mremap: tables for what move_range will move. 0, or -PF_ENOMEM; tables made stay, empty. mmap lock for

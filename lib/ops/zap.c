@@ -8,10 +8,10 @@
  * Empty slots [idx, idx + max) of a locked table. Anonymous pages need nothing of their folios
  * here: A and D die with them, and the gather drops their mappings after the flush. Returns how
  * many slots are done; fewer than max when the gather is full, with the pages that no longer fit in
- * *pfn and *left.
+ * *pfn and *left. guards: markers of guard regions go, too.
  */
 static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned idx, unsigned max,
-	pf_pfn_t *pfn, uint32_t *left)
+	bool guards, pf_pfn_t *pfn, uint32_t *left)
 {
 	unsigned done = 0;
 
@@ -29,7 +29,7 @@ static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned id
 				*pfn = pf_pte_pfn(pte);
 				*left = pf_tlb_remove_pages(g, *pfn, n) ? 0 : n;
 			}
-		} else if (!pf_pte_none(pte)) {
+		} else if (!pf_pte_none(pte) && (guards || !pf_pte_guard(pte))) {
 			n = pf_softleaf_zap(g->space, m, idx + done, pte, max - done);
 		}
 		done += n;
@@ -37,11 +37,10 @@ static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned id
 	return done;
 }
 
-void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
+static void zap(struct pf_gather *g, pf_va_t va, uint64_t nr, bool guards)
 {
 	struct pf_pte_map m;
 
-	(void)area;
 	g->space->pt.cause = PF_CAUSE_ZAP;
 	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &m)) {
@@ -49,7 +48,7 @@ void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, u
 		pf_pfn_t pfn;
 		uint32_t left;
 
-		n = zap_table(g, &m, pf_pte_idx(&m, va), n, &pfn, &left);
+		n = zap_table(g, &m, pf_pte_idx(&m, va), n, guards, &pfn, &left);
 		pf_pte_unmap_unlock(&m);
 		if (left) {
 			/* Their entries are gone, and covered by the flush that comes, now or
@@ -61,6 +60,18 @@ void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, u
 		va += (pf_va_t)n << PF_PAGE_SHIFT;
 		nr -= n;
 	}
+}
+
+void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
+{
+	(void)area;
+	zap(g, va, nr, true);
+}
+
+void pf_discard_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
+{
+	(void)area;
+	zap(g, va, nr, false);
 }
 
 static void table_unlinked(void *ctx, struct pf_table *table, pf_va_t va)

@@ -289,12 +289,18 @@ static void do_mremap(void)
 static void do_madvise(void)
 {
 	static const unsigned advice[] = {0, 1, 2, 3, 4, 4, 4, 4, 5, 8, 9, 10, 11, 14, 15, 16, 17,
-		18, 19, 20, 22, 22, 23, 23, 23, 24, 26};
+		18, 19, 20, 22, 22, 23, 23, 23, 24, 26, 102, 102, 103};
 	uint64_t addr = an_address(), len = a_length(),
 		 a = advice[draw(sizeof(advice) / sizeof(advice[0]))];
+	struct oracle_map m;
 
 	if (!inside(addr, len) && len && len < UINT64_C(1) << 48)
 		return;
+	/* Guards in shared memory are not in the model. */
+	for (uint64_t at = addr; a == 102 && at < addr + len && oracle_find(model, pid, at, &m);
+		at = m.end)
+		if (m.shared && m.start < addr + len)
+			return;
 	note("madvise(0x%" PRIx64 ", 0x%" PRIx64 ", %u)", addr, len, (unsigned)a);
 	int64_t r = madvise((void *)addr, len, (int)a) ? -errno : 0;
 

@@ -310,12 +310,11 @@ static void not_built(void **state)
 		{"mmap(0, 1, 0, MAP_SHARED|MAP_ANONYMOUS, -1, 0)", "MAP_SHARED", 1},
 		{"mmap(0, 1, 0, MAP_PRIVATE, 3, 0)", "mmap of a file", 1},
 		{"madvise(0, 1, MADV_FREE)", "MADV_FREE", 1},
-		{"madvise(0, 1, MADV_GUARD_INSTALL)", "MADV_GUARD_INSTALL", 1},
+		{"madvise(0, 1, MADV_HWPOISON)", "MADV_HWPOISON", 1},
 		{"threads\n 0: load(0)\nexplore preemptions=1", "threads", 1},
 		{"expect guest_mapped(1, 2, 3)", "guest_mapped", 1},
 		{"expect notifier_start == 0", "notifier_start", 1},
 		{"$v = vm(tdp)", "vm", 1},
-		{"$p = gup(0, 1)", "gup", 1},
 	};
 	static const char *const built[] = {
 		"madvise(0, 1, MADV_DONTNEED)",
