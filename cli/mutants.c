@@ -52,6 +52,8 @@ const struct mutant mutants[] = {
 		"a walk takes an entry that is not present for the page its field names"},
 	{"rmap-past-vma", "coremm-06", "mm/rmap.c place_of",
 		"a walk goes on past the end of the VMA"},
+	{"free-keeps-queued", "coremm-38", "phys/buddy.c pf_folios_free",
+		"a folio is freed while it waits to be split"},
 	{"migrate-no-flush", "", "ops/rmap.c migrate_run",
 		"a page is copied while TLBs still hold it writable"},
 	{"migrate-ignore-write", "coremm-04", "ops/rmap.c pf_try_to_migrate_one",

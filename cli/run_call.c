@@ -203,6 +203,7 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
 	case SC_AGE:
 	case SC_MIGRATE:
+	case SC_SPLIT:
 		return 0;
 	default:
 		return ORACLE_UNKNOWN;
@@ -294,6 +295,8 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return 0;
 	case SC_MIGRATE:
 		return pf_migrate(mm, c->a[0], c->a[1]);
+	case SC_SPLIT:
+		return pf_split(mm, c->a[0]);
 	default:
 		return -PF_EOPNOTSUPP;
 	}

@@ -81,6 +81,7 @@ enum sc_call_id {
 	SC_UNPIN,
 	SC_AGE,
 	SC_MIGRATE,
+	SC_SPLIT,
 	SC_OTHER, /* in the language, not built */
 };
 
@@ -147,10 +148,10 @@ enum sc_counter_id {
 	SC_C_WALK_LOAD,
 	SC_C_WALK_AD,
 	SC_C_TLB_MISS,
+	SC_C_SPLIT,
 	SC_C_BUILT, /* those below have nothing that counts them yet */
 	SC_C_NOTIFIER_START = SC_C_BUILT,
 	SC_C_NOTIFIER_END,
-	SC_C_SPLIT,
 	SC_C_LEAF_SPLIT,
 	SC_C_COLLAPSE,
 	SC_C_NR,

@@ -3,6 +3,7 @@
  * Faults, and faults made in advance.
  */
 #include "mm/internal.h"
+#include "mm/migrate.h"
 
 /*
  * Does the VMA allow it? A write implies that reading is possible (vm_page_prot gives R with W), so
@@ -26,8 +27,14 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 	if ((flags & PF_FAULT_FLAG_WRITE) && !(vma->area.flags & PF_VM_SHARED) &&
 		pf_anon_prepare(mm, vma))
 		return PF_FAULT_OOM;
-	return mm->sys->fmt->fault(
-		&mm->space, &vma->area, va, flags, pf_thp_orders(mm->sys, vma->area.flags));
+	for (;;) {
+		enum pf_fault_result result = mm->sys->fmt->fault(
+			&mm->space, &vma->area, va, flags, pf_thp_orders(mm->sys, vma->area.flags));
+
+		/* There may be memory in what is left of large folios. */
+		if (result != PF_FAULT_OOM || !pf_split_deferred(mm->sys))
+			return result;
+	}
 }
 
 enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags)

@@ -88,6 +88,83 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 	return err;
 }
 
+/* ---- splitting ---- */
+
+int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
+{
+	const unsigned nr = pf_folio_nr(folio);
+	struct pf_remap r;
+	int err;
+
+	if (nr == 1)
+		return 0;
+	if (!pf_folio_trylock(folio))
+		return -PF_EAGAIN;
+	err = pf_folio_unmap(sys, folio, &r);
+	if (err) {
+		pf_folio_unlock(folio);
+		return err;
+	}
+	if (!pf_folio_freeze(folio)) {
+		pf_folio_remap(sys, &r);
+		pf_folio_unlock(folio);
+		return -PF_EAGAIN;
+	}
+	pf_folio_split_frozen(sys->phys, folio, 0);
+	pf_folio_remap(sys, &r);
+	/* The caller's reference is on the first; pages that nobody maps are free with ours. */
+	pf_folio_unlock(folio);
+	for (unsigned i = 1; i < nr; i++) {
+		struct pf_folio *page = pf_page_folio(sys->phys, r.from + i);
+
+		pf_folio_unlock(page);
+		pf_folio_put(sys->phys, page, 1);
+	}
+	pf_add_relaxed(&sys->splits, 1);
+	return 0;
+}
+
+int pf_split(struct pf_mm *mm, pf_va_t va)
+{
+	struct pf_folio *folio;
+	uint64_t nr = 1;
+	int err;
+
+	va = pf_align_down(va, pf_mm_page(mm));
+	if (va >= mm->sys->task_size)
+		return -PF_EINVAL;
+	pf_mmap_read_lock(mm);
+	folio = mm->sys->fmt->get_folio(&mm->space, &va, &nr);
+	pf_mmap_read_unlock(mm);
+	if (!folio)
+		return -PF_EINVAL;
+	err = pf_split_folio(mm->sys, folio);
+	pf_folio_put(mm->sys->phys, folio, 1);
+	return err;
+}
+
+uint64_t pf_split_deferred(struct pf_system *sys)
+{
+	struct pf_folio *folio, *again = NULL;
+	uint64_t done = 0;
+
+	while ((folio = pf_folio_next_split(sys->phys)) && folio != again) {
+		if (!pf_split_folio(sys, folio)) {
+			done++;
+		} else {
+			/* Waits again, behind the others; when it comes by a second time, all have been tried. */
+			pf_folio_queue_split(sys->phys, folio);
+			again = again ? again : folio;
+		}
+		pf_folio_put(sys->phys, folio, 1);
+	}
+	if (folio) {
+		pf_folio_queue_split(sys->phys, folio);
+		pf_folio_put(sys->phys, folio, 1);
+	}
+	return done;
+}
+
 /* ---- a range ---- */
 
 /* Folios to move, locked, and where to. */

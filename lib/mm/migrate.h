@@ -24,4 +24,19 @@ int pf_migrate(struct pf_mm *mm, pf_va_t addr, uint64_t len);
  */
 int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst);
 
+/*
+ * A large folio becomes single-page folios. The caller has a reference on it, which is on its first page afterwards. A, D, soft-dirty,
+ * uffd-wp, rights and exclusivity stay what they are, page by page; pages that nobody maps are free. 0; -PF_EBUSY: pinned;
+ * -PF_EAGAIN: locked, or somebody else has a reference, or nobody maps it. It is as it was then.
+ */
+int pf_split_folio(struct pf_system *sys, struct pf_folio *folio);
+/* The folio mapped at va. -PF_EINVAL: there is none. Takes the mmap lock for reading. */
+int pf_split(struct pf_mm *mm, pf_va_t va);
+
+/*
+ * Split the folios that wait for it because part of them is not mapped any more; how many were. Those that cannot be
+ * split now wait on. The mmap lock may be held, no other.
+ */
+uint64_t pf_split_deferred(struct pf_system *sys);
+
 #endif

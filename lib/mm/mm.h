@@ -101,6 +101,7 @@ struct pf_system {
 	uint64_t *mm_ids;         /* a bit for each space.mm_id in use; atomic */
 	uint16_t next_mm_id;      /* where to look first; a hint */
 	struct pf_handle_pool anon_vmas;
+	uint64_t splits; /* folios split; atomic */
 };
 
 /*

@@ -167,6 +167,14 @@ static pf_pte_t copied_pte(const struct fault *f, pf_pfn_t pfn, pf_pte_t old)
 	return pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
 }
 
+static void drop_old(struct pf_space *space, pf_pfn_t pfn)
+{
+	struct pf_folio *folio = pf_page_folio(space->phys, pfn);
+
+	pf_folio_note_partly_mapped(space->phys, folio, 1);
+	pf_folio_drop_rmap_ptes(space->phys, folio, pfn, 1, space->mm_id);
+}
+
 /*
  * Put a copy in place of `old`. The old entry is emptied and flushed before the new one is written
  * (G5: a live entry never changes its frame), so that no CPU reads the old page after another wrote
@@ -192,8 +200,7 @@ static void replace(
 	if (pf_pte_special(old))
 		pf_add_relaxed(&space->rss_anon, 1);
 	else if (!PF_MUTANT("cow-drop-first"))
-		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
-			pf_pte_pfn(old), 1, space->mm_id);
+		drop_old(space, pf_pte_pfn(old));
 	space->stats.cow++;
 }
 

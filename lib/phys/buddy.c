@@ -202,9 +202,12 @@ void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsign
 	for (unsigned i = 0; i < n; i++)
 		folio_note_free(phys, folios[i]);
 	zone_lock(phys);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		if (!PF_MUTANT("free-keeps-queued"))
+			pf_folio_unqueue_split_locked(phys, folios[i]);
 		block_give(phys, pf_folio_pfn(phys, folios[i]) - phys->first,
 			pf_folio_order(folios[i]));
+	}
 	zone_unlock(phys);
 }
 

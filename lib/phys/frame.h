@@ -107,7 +107,7 @@ struct pf_frame {
 		};
 		struct {                     /* second tail and on */
 			uint64_t ae_more[2]; /* AnonExclusive of 128 more pages */
-			uint32_t aux[2];     /* not used yet (FRAME.md 1) */
+			uint32_t aux[2];     /* second tail: links of those to be split (split.c) */
 		};
 		struct pf_table table;
 	};

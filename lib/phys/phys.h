@@ -37,6 +37,7 @@ struct pf_phys {
 	uint32_t free[PF_MAX_ORDER + 1];    /* first block: frame index + 1, 0 none */
 	uint32_t free_nr[PF_MAX_ORDER + 1]; /* blocks */
 	uint64_t free_pages;
+	uint32_t split_first, split_last; /* folios that should be split: frame index + 1, 0 none */
 };
 
 /* A consistent picture, in pages, of the free lists. */
@@ -74,6 +75,25 @@ struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_me
  */
 void pf_folio_free(struct pf_phys *phys, struct pf_folio *folio);
 void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsigned n);
+
+/*
+ * Splitting (split.c). A folio that the caller has locked, with one reference, its own, and no mapping: freeze makes nobody able to
+ * get another (false: somebody has one); then it becomes folios of a lower order, each with one reference of the caller's,
+ * locked, with the pages' index and mapping, and no page exclusive.
+ */
+bool pf_folio_freeze(struct pf_folio *folio);
+void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigned order);
+
+/*
+ * Large anonymous folios of which only a part is mapped wait to be split, so that the rest is free again. queue: a
+ * reference or mapping is held; nothing if the folio is too small, or waits already. next: the one that has waited longest, off the
+ * list and with a reference; NULL: none waits. Freeing and splitting take a folio off by themselves. Take
+ * PF_LOCK_ZONE.
+ */
+void pf_folio_queue_split(struct pf_phys *phys, struct pf_folio *folio);
+void pf_folio_unqueue_split(struct pf_phys *phys, struct pf_folio *folio);
+void pf_folio_unqueue_split_locked(struct pf_phys *phys, struct pf_folio *folio);
+struct pf_folio *pf_folio_next_split(struct pf_phys *phys);
 
 /*
  * Where lib/pt takes tables from: whole frames (a table smaller than a page gets one), a larger one
@@ -145,6 +165,19 @@ PF_INLINE void pf_folio_put(struct pf_phys *phys, struct pf_folio *folio, unsign
 {
 	if (pf_folio_put_testzero(folio, n))
 		pf_folio_free(phys, folio);
+}
+
+/*
+ * Before nr mappings of an anonymous folio go: will only part of it be mapped then? A hint: the split looks by itself
+ * (FRAME.md 5).
+ */
+PF_INLINE void pf_folio_note_partly_mapped(
+	struct pf_phys *phys, struct pf_folio *folio, unsigned nr)
+{
+	const unsigned map = pf_folio_mapcount(folio);
+
+	if (PF_UNLIKELY(map > nr && map - nr < pf_folio_nr(folio)))
+		pf_folio_queue_split(phys, folio);
 }
 
 /* pf_folio_remove_rmap_ptes() and pf_folio_put() of the same nr in one, after the flush. */

@@ -139,7 +139,7 @@ void pf_rcu_done(struct pf_rcu_head *head);
  * void pf_port_note_alloc(enum pf_mem_use, pf_pa_t pa, size_t bytes)
  * void pf_port_note_free(enum pf_mem_use, pf_pa_t pa, size_t bytes)
  *	Memory changes hands: an extent of frames becomes one table or one folio, or is returned.
- *The judge checks lifetimes by it; a real port leaves them empty. bool pf_port_fail_alloc(enum
+ *Part of a folio that is noted as allocated becomes a folio of its own, and so does the rest. The judge checks lifetimes by it; a real port leaves them empty. bool pf_port_fail_alloc(enum
  *pf_mem_use) Failure injection: true makes this allocation fail. A real port returns false.
  *
  * Only with PF_JUDGE, where every access to an entry is the machine's to see:

@@ -143,6 +143,7 @@ static void dying_flush(struct dying *d)
 
 static void drop(struct dying *d, struct pf_folio *folio, pf_pfn_t pfn, uint32_t nr, uint32_t mm_id)
 {
+	pf_folio_note_partly_mapped(d->phys, folio, nr);
 	if (!pf_folio_drop_rmap_testzero(folio, pfn, nr, mm_id))
 		return;
 	d->folio[d->nr++] = folio;

@@ -200,6 +200,78 @@ static void locked(void)
 	assert_int_equal(pf_migrate(&mm, B, 32 * P), 0);
 }
 
+/* Split and put back together as it was seen: page by page, with the same frames. */
+static void split(void)
+{
+	const pf_pfn_t pfn = pf_folio_pfn(&phys, folio);
+
+	assert_int_equal(pf_mprotect(&mm, A + 5 * P, 3 * P, PF_PROT_READ), 0);
+	assert_int_equal(pf_madvise(&mm, A + 9 * P, 2 * P, PF_MADV_DONTNEED), 0);
+	assert_true(pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED));
+	/* Kept by a reference of somebody's: nothing happens. */
+	pf_folio_get(folio, 1);
+	assert_int_equal(pf_split_folio(&sys, folio), -PF_EAGAIN);
+	assert_int_equal(pf_split_deferred(&sys), 0);
+	assert_true(pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED));
+	pf_folio_put(&phys, folio, 1);
+	assert_int_equal(pf_folio_order(folio), 4);
+	world_check("not split");
+	assert_int_equal(pf_split(&mm, A + 9 * P), -PF_EINVAL);
+	/* By any of its pages; one reference, the test's, is too many. */
+	assert_int_equal(pf_split(&mm, A + 3 * P), -PF_EAGAIN);
+	pf_folio_put(&phys, folio, 1);
+	assert_int_equal(pf_split_deferred(&sys), 1);
+	pf_folio_get(folio, 1);
+	world_check("split");
+	assert_null(pf_rmap_check(&sys));
+	for (unsigned i = 0; i < 16; i++) {
+		struct pf_page_info info = at(&mm, A + i * P);
+
+		if (i == 9 || i == 10) {
+			assert_true(pf_pte_none(info.pte));
+			assert_null(pf_folio_try_get_page(&phys, pfn + i));
+			continue;
+		}
+		assert_int_equal(pf_pte_pfn(info.pte), pfn + i);
+		assert_int_equal(info.order, 0);
+		assert_true(info.exclusive && !info.folded && pf_pte_dirty(info.pte));
+		assert_int_equal(pf_pte_write(info.pte), i < 5 || i > 7);
+	}
+	assert_int_equal(pf_split_folio(&sys, folio), 0);
+	assert_int_equal(sys.splits, 1);
+}
+
+/* A folio that waits to be split, and is freed, is not found any more. */
+static void freed_while_waiting(void)
+{
+	assert_true(write_page(&mm, A + 16 * P));
+	assert_int_equal(pf_madvise(&mm, A + 17 * P, P, PF_MADV_DONTNEED), 0);
+	assert_int_equal(pf_madvise(&mm, A + 3 * P, P, PF_MADV_DONTNEED), 0);
+	assert_int_equal(pf_madvise(&mm, A + 16 * P, 16 * P, PF_MADV_DONTNEED), 0);
+	/* Its memory is another folio's by now. */
+	assert_true(write_page(&mm, A + 16 * P));
+	assert_ptr_equal(pf_folio_next_split(&phys), folio);
+	assert_null(pf_folio_next_split(&phys));
+	pf_folio_queue_split(&phys, folio);
+	pf_folio_put(&phys, folio, 2);
+	assert_int_equal(pf_split_deferred(&sys), 1);
+	assert_int_equal(pf_split_deferred(&sys), 0);
+	pf_folio_get(folio, 1);
+	world_check("split");
+}
+
+static void test_split(void **state)
+{
+	(void)state;
+	all_formats(split);
+}
+
+static void test_freed_while_waiting(void **state)
+{
+	(void)state;
+	all_formats(freed_while_waiting);
+}
+
 static void test_there_and_back(void **state)
 {
 	(void)state;
@@ -245,6 +317,8 @@ int main(void)
 		cmocka_unit_test(test_moved_and_unmapped),
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_locked),
+		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_freed_while_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

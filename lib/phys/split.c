@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A folio becomes smaller ones, and the list of those that should.
+ *
+ * The list is under the zone lock, which freeing takes anyway: a folio leaves it before its memory can be
+ * anything else (B38). Its links are in the second tail, so order-1 folios are not on it.
+ */
+#include "phys/phys.h"
+
+static void zone_lock(struct pf_phys *phys)
+{
+	pf_port_spin_lock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+}
+
+static void zone_unlock(struct pf_phys *phys)
+{
+	pf_port_spin_unlock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+}
+
+/* ---- splitting ---- */
+
+bool pf_folio_freeze(struct pf_folio *folio)
+{
+	const unsigned order = pf_folio_order(folio);
+	uint64_t c = pf_count_make(PF_FRAME_FOLIO, order, 0, 1);
+
+	return pf_cas(&folio->head.count.word, &c, pf_count_make(PF_FRAME_FOLIO, order, 0, 0));
+}
+
+void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigned order)
+{
+	const unsigned nr = pf_folio_nr(folio);
+	const uint64_t index = folio->head.index;
+	const uint32_t mapping = folio->head.mapping;
+	/* What was on a list of its own is on none now; whose `young` it was is not known any more. */
+	const uint32_t flags = pf_load_relaxed(&folio->head.flags) &
+			       ~(PF_FOLIO_PARTLY_MAPPED | PF_FOLIO_FLAG(17) * 7);
+	const uint32_t use = (flags & PF_FOLIO_USE(3)) / PF_FOLIO_USE(1);
+	struct pf_frame *f = &folio->head;
+
+	pf_folio_unqueue_split(phys, folio);
+	for (unsigned i = 0; i < nr; i++) {
+		const bool head = !(i & ((1u << order) - 1));
+
+		__builtin_memset(f + i, 0, offsetof(struct pf_frame, count));
+		if (head) {
+			f[i].index = index + i;
+			f[i].mapping = mapping;
+			f[i].flags = order ? flags : flags & ~(uint32_t)PF_FOLIO_HAS_HWPOISON;
+			/* Each is taken out of the extent that there was; the last is what is left. */
+			if (i + (1u << order) < nr)
+				pf_port_note_alloc((enum pf_mem_use)use,
+					pf_folio_pfn(phys, (struct pf_folio *)(f + i))
+						<< phys->page_shift,
+					PF_BIT(order) << phys->page_shift);
+		} else {
+			pf_store_relaxed(
+				&f[i].count.word, pf_count_make(PF_FRAME_TAIL, order, 0, 0));
+		}
+	}
+	/*
+	 * From the last on: until the first one's count says otherwise, who was led to it by a stale tail finds nobody there.
+	 * Release: who gets a reference sees the rest.
+	 */
+	for (unsigned i = nr; i; i -= 1u << order)
+		pf_store_release(&f[i - (1u << order)].count.word,
+			pf_count_make(PF_FRAME_FOLIO, order, 0, 1));
+}
+
+/* ---- folios that should be split ---- */
+
+void pf_folio_queue_split(struct pf_phys *phys, struct pf_folio *folio)
+{
+	const uint32_t at = (uint32_t)(&folio->head - phys->frames) + 1;
+	struct pf_frame *second = &(&folio->head)[2];
+
+	if (pf_folio_order(folio) < 2 || pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED))
+		return;
+	zone_lock(phys);
+	if (!pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED)) {
+		pf_folio_set_flags(folio, PF_FOLIO_PARTLY_MAPPED);
+		second->aux[0] = 0;
+		second->aux[1] = phys->split_last;
+		*(phys->split_last ? &phys->frames[phys->split_last - 1 + 2].aux[0]
+				   : &phys->split_first) = at;
+		phys->split_last = at;
+	}
+	zone_unlock(phys);
+}
+
+/* Lock held. */
+void pf_folio_unqueue_split_locked(struct pf_phys *phys, struct pf_folio *folio)
+{
+	struct pf_frame *second = &(&folio->head)[2];
+
+	if (!pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED))
+		return;
+	*(second->aux[1] ? &phys->frames[second->aux[1] - 1 + 2].aux[0] : &phys->split_first) =
+		second->aux[0];
+	*(second->aux[0] ? &phys->frames[second->aux[0] - 1 + 2].aux[1] : &phys->split_last) =
+		second->aux[1];
+	pf_folio_clear_flags(folio, PF_FOLIO_PARTLY_MAPPED);
+}
+
+void pf_folio_unqueue_split(struct pf_phys *phys, struct pf_folio *folio)
+{
+	if (!pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED))
+		return;
+	zone_lock(phys);
+	pf_folio_unqueue_split_locked(phys, folio);
+	zone_unlock(phys);
+}
+
+struct pf_folio *pf_folio_next_split(struct pf_phys *phys)
+{
+	struct pf_folio *folio = NULL;
+
+	zone_lock(phys);
+	while (phys->split_first && !folio) {
+		folio = (struct pf_folio *)&phys->frames[phys->split_first - 1];
+		pf_folio_unqueue_split_locked(phys, folio);
+		/* One that is being freed has no references left; who frees it finds it on no list. */
+		if (!pf_folio_try_get(folio))
+			folio = NULL;
+	}
+	zone_unlock(phys);
+	return folio;
+}
