@@ -41,6 +41,7 @@ struct arena {
 	uint64_t nstamps;
 	bool alive[PID_END];
 	pid_t real[PID_END];
+	pid_t server_pid;
 	unsigned exiting; /* who is about to; 0: nobody */
 	bool end;         /* of the program: all exit */
 	bool stop;        /* of the server */
@@ -460,6 +461,10 @@ static void do_one(struct arena *a, unsigned pid)
 
 static _Noreturn void run_process_of(struct arena *a, unsigned pid, uint32_t seen)
 {
+	/* Nobody is left behind when the judge is killed, and the server with it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != a->server_pid)
+		_exit(0);
 	for (;;) {
 		wait_for(&a->turn[pid], &seen, 0);
 		if (a->end)
@@ -562,6 +567,7 @@ static void serve(struct arena *a, pid_t judge)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != judge)
 		_exit(0);
+	a->server_pid = getpid();
 	for (;;) {
 		wait_for(&a->server, &seen, 0);
 		if (a->stop)
