@@ -7,9 +7,13 @@
 
 #include <ucontext.h>
 
+#include "mm/migrate.h"
+#include "mm/rmap.h"
+
 #define A     UINT64_C(0x10000000)
 #define PAGES 16u
 #define CHILD 2
+#define FAR   UINT64_C(0x20003000)
 
 static ucontext_t first, second;
 static char stack[256 << 10];
@@ -107,6 +111,7 @@ static void drop_all(void)
 
 static struct pf_mm child;
 static bool have_child;
+static pf_pfn_t counted;
 
 /* The tables are there: how they are made by two is tests/pt's. */
 static void nothing(void)
@@ -134,6 +139,75 @@ static void shared(void)
 	have_child = true;
 }
 
+static void fork_it(void)
+{
+	if (pf_fork(&child, &mm, CHILD))
+		result[in_other] = PF_FAULT_OOM;
+	else
+		have_child = true;
+}
+
+/* The page is there and was written, so that nothing but the folio's way is asked for. */
+static void migrate_all(void)
+{
+	int err = pf_migrate(&mm, A, PAGES * P);
+
+	if (err && err != -PF_EAGAIN)
+		result[in_other] = PF_FAULT_OOM;
+}
+
+static void split_first(void)
+{
+	int err = pf_split(&mm, A);
+
+	if (err && err != -PF_EAGAIN && err != -PF_EINVAL)
+		result[in_other] = PF_FAULT_OOM;
+}
+
+static void protect_and_back(void)
+{
+	if (pf_mprotect(&mm, A + P, 3 * P, PF_PROT_READ) || pf_mprotect(&mm, A + P, 3 * P, RW))
+		result[in_other] = PF_FAULT_OOM;
+}
+
+static void move_and_back(void)
+{
+	const unsigned to = PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED;
+
+	if (pf_mremap(&mm, A, PAGES * P, PAGES * P, to, FAR) < 0 ||
+		pf_mremap(&mm, FAR, PAGES * P, PAGES * P, to, A) < 0)
+		result[in_other] = PF_FAULT_OOM;
+}
+
+/* The range stays, empty. */
+static void move_away(void)
+{
+	const unsigned how = PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED | PF_MREMAP_DONTUNMAP;
+
+	if (pf_mremap(&mm, A, PAGES * P, PAGES * P, how, FAR) < 0)
+		result[in_other] = PF_FAULT_OOM;
+}
+
+/* A walk finds every mapping once, wherever it goes meanwhile. */
+static void count(void)
+{
+	struct pf_folio *folio = pf_folio_try_get_page(&phys, counted);
+
+	if (!folio || pf_folio_count_mapped(&sys, folio) != PAGES)
+		result[in_other] = PF_FAULT_SIGBUS;
+	if (folio)
+		pf_folio_put(&phys, folio, 1);
+}
+
+static void to_count(void)
+{
+	struct pf_page_info info;
+
+	pages();
+	pf_page_info(&mm, A, &info);
+	counted = pf_pte_pfn(info.pte);
+}
+
 static void used(pf_va_t va)
 {
 	for (unsigned cpu = 0; cpu < 2; cpu++) {
@@ -144,7 +218,9 @@ static void used(pf_va_t va)
 	machine_run_on(0);
 }
 
-static void any_moment(void (*before)(void), void (*a)(void), void (*b)(void), unsigned order)
+/* From every `stride`-th moment on: 1, but for calls that have thousands. */
+static void any_moment(
+	void (*before)(void), void (*a)(void), void (*b)(void), unsigned order, unsigned stride)
 {
 	static const char *const features[] = {"", "no-haf"};
 	unsigned moments = 0;
@@ -152,7 +228,7 @@ static void any_moment(void (*before)(void), void (*a)(void), void (*b)(void), u
 
 	for (unsigned f = 0; pf_formats[f]; f++) {
 		/* Where an entry is two words there are more moments, and they differ less. */
-		const unsigned step = strcmp(pf_formats[f]->pt->name, "fake-2w") ? 1 : 3;
+		const unsigned step = stride * (strcmp(pf_formats[f]->pt->name, "fake-2w") ? 1 : 3);
 
 		for (unsigned k = 0;; k += step) {
 			struct world w = {.bytes = UINT64_C(8) << 20,
@@ -188,12 +264,13 @@ static void any_moment(void (*before)(void), void (*a)(void), void (*b)(void), u
 	assert_true(moments > 40);
 }
 
-#define PAIR(name, before, a, b, order)                                                            \
+#define EVERY(stride, name, before, a, b, order)                                                   \
 	static void name(void **state)                                                             \
 	{                                                                                          \
 		(void)state;                                                                       \
-		any_moment(before, a, b, order);                                                   \
+		any_moment(before, a, b, order, stride);                                           \
 	}
+#define PAIR(...) EVERY(1, __VA_ARGS__)
 
 PAIR(both_bring_a_page, nothing, write_first_page, write_first_page, 0)
 PAIR(both_bring_a_folio, nothing, write_first_page, write_last_page, 4)
@@ -205,6 +282,15 @@ PAIR(brought_and_dropped, nothing, write_first_page, drop_all, 4)
 PAIR(dropped_and_brought, pages, drop_all, write_first_page, 4)
 PAIR(dropped_and_read, pages, drop_all, read_first_page, 4)
 PAIR(both_drop, pages, drop_all, drop_all, 4)
+EVERY(7, migrated_and_written, pages, migrate_all, write_first_page, 4)
+EVERY(7, migrated_and_dropped, pages, migrate_all, drop_all, 4)
+EVERY(7, migrated_and_forked, pages, migrate_all, fork_it, 4)
+EVERY(7, migrated_and_protected, pages, migrate_all, protect_and_back, 4)
+EVERY(7, migrated_and_moved, pages, migrate_all, move_and_back, 4)
+PAIR(copied_and_migrated, shared, write_first_page, migrate_all, 4)
+EVERY(7, split_and_written, pages, split_first, write_first_page, 4)
+EVERY(7, split_and_forked, pages, split_first, fork_it, 4)
+PAIR(looked_for_and_moved, to_count, count, move_away, 4)
 
 /*
  * Another CPU has made a page writable, and this one's TLB does not know: it faults, finds nothing to do, forgets, and then
@@ -255,6 +341,15 @@ int main(void)
 		cmocka_unit_test(dropped_and_brought),
 		cmocka_unit_test(dropped_and_read),
 		cmocka_unit_test(both_drop),
+		cmocka_unit_test(migrated_and_written),
+		cmocka_unit_test(migrated_and_dropped),
+		cmocka_unit_test(migrated_and_forked),
+		cmocka_unit_test(migrated_and_protected),
+		cmocka_unit_test(migrated_and_moved),
+		cmocka_unit_test(copied_and_migrated),
+		cmocka_unit_test(split_and_written),
+		cmocka_unit_test(split_and_forked),
+		cmocka_unit_test(looked_for_and_moved),
 		cmocka_unit_test(spurious_once),
 	};
 
