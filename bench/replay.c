@@ -241,9 +241,9 @@ bool replay_rows(json_object *rows)
 	record_ordinary(&ordinary);
 	record_gups(&gups);
 	ok = row(rows, &ordinary, "x=thp=none,fold=off", "4K fold=off ordinary") &&
-	     row(rows, &ordinary, "x=thp=64K,fold=on", "64K fold=on ordinary") &&
+	     row(rows, &ordinary, "x=thp=64K,fold=linux", "64K fold=on ordinary") &&
 	     row(rows, &gups, "x=thp=none,fold=off", "4K fold=off GUPS 256M") &&
-	     row(rows, &gups, "x=thp=64K,fold=on", "64K fold=on GUPS 256M");
+	     row(rows, &gups, "x=thp=64K,fold=linux", "64K fold=on GUPS 256M");
 	close(ordinary.fd);
 	close(gups.fd);
 	return ok;

@@ -139,9 +139,9 @@ static bool set(struct replay_config *c, const char *key, char *value, const cha
 	if (!strcmp(key, "fold")) {
 		if (!strcmp(value, "off"))
 			c->policy = PF_FOLD_OFF;
-		else if (!strcmp(value, "on") || !strcmp(value, "linux"))
+		else if (!strcmp(value, "linux"))
 			c->policy = PF_FOLD_LINUX;
-		else if (!strcmp(value, "watch"))
+		else if (!strcmp(value, "on") || !strcmp(value, "watch"))
 			c->policy = PF_FOLD_WATCH;
 		else
 			return wrong(
@@ -186,7 +186,7 @@ void replay_config_init(struct replay_config *c)
 	const char *why;
 
 	*c = (struct replay_config){
-		.policy = PF_FOLD_LINUX, .memory = DEFAULT_MEMORY, .thp.enabled = PF_THP_MADVISE};
+		.policy = PF_FOLD_WATCH, .memory = DEFAULT_MEMORY, .thp.enabled = PF_THP_MADVISE};
 	set_format(c, "arm64-4k", &why);
 	set_preset(c, DEFAULT_PRESET, &why);
 	if (c->fmt)
@@ -240,7 +240,9 @@ void replay_config_help(FILE *out)
 {
 	fputs("A configuration is NAME=KEY=VALUE,KEY=VALUE...; keys:\n"
 	      "  format=F            page tables (arm64-4k)\n"
-	      "  fold=on|off         contiguous entries, when Linux would make them (on)\n"
+	      "  fold=off|linux|watch  contiguous entries: none, when Linux would make them, or "
+	      "whenever\n"
+	      "                      a block is complete or restored (watch, or on)\n"
 	      "  thp=SIZE[:MODE]+... folio sizes, MODE always, madvise or inherit (64K:always); "
 	      "none: 4K only\n"
 	      "  enabled=MODE        what `inherit` follows (madvise)\n"

@@ -278,7 +278,9 @@ static bool start_library(struct run_world *w)
 	for (unsigned tries = 0;; tries++) {
 		before = machine_counters.allocs;
 		err = pf_system_init(&w->sys, w->cfg->fmt, &w->phys, w->features,
-			w->cfg->fold ? PF_FOLD_LINUX : PF_FOLD_OFF);
+			!w->cfg->fold                         ? PF_FOLD_OFF
+			: w->cfg->file->settings.linux_policy ? PF_FOLD_LINUX
+							      : PF_FOLD_WATCH);
 		if (!err)
 			break;
 		if (err != -PF_ENOMEM || !injected(w, before) || tries)

@@ -277,6 +277,7 @@ struct sc_settings {
 	unsigned memory_line;
 	unsigned cpus;
 	enum sc_fold fold;
+	bool linux_policy; /* when to fold: as Linux does, else policy `watch` */
 	struct sc_thp *thp;
 	const char *features; /* names joined by spaces, or NULL */
 	unsigned features_line;

@@ -70,9 +70,8 @@ static void read_policy(struct sc_parser *ps)
 {
 	const char *w = word_of(ps, "linux or watch");
 
-	if (!strcmp(w, "watch"))
-		sc_unsupported(&ps->l, "@policy watch");
-	else if (strcmp(w, "linux"))
+	ps->file->settings.linux_policy = !strcmp(w, "linux");
+	if (strcmp(w, "linux") && strcmp(w, "watch"))
 		sc_fail(&ps->l, "unknown policy '%s', expected linux or watch", w);
 }
 

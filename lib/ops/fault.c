@@ -149,12 +149,16 @@ static bool same_but_ad(pf_pte_t a, pf_pte_t b)
 	return !((a.v ^ b.v) & ~(PF_PTE_A | PF_PTE_D));
 }
 
-/* The page is ours alone: write it where it is. Unfolds, for W changes in one slot. */
-static void reuse(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+/*
+ * The page is ours alone: write it where it is. Unfolds, for W changes in one slot; where the others have
+ * it already, folds.
+ */
+static void reuse(
+	const struct fault *f, struct pf_pte_map *m, pf_pte_t pte, struct pf_extent extent)
 {
 	pte = pf_pte_set(pte, fresh_prot(f, true) & PF_PTE_W);
 	pte = pf_pte_set(pte, PF_PTE_A | PF_PTE_D | sd());
-	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true);
+	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true, extent);
 }
 
 /* What the entry of a copy says besides its frame. Made for a reader, it is as the old one was. */
@@ -262,7 +266,7 @@ static enum pf_fault_result fault_write_protected(
 		pf_folio_ae_set_range(folio, page, 1);
 	}
 	if (!f->unshare)
-		reuse(f, m, pte);
+		reuse(f, m, pte, pf_folio_extent(phys, folio));
 	pf_pte_unmap_unlock(m);
 	return PF_FAULT_DONE;
 }
@@ -274,7 +278,8 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D | sd() : 0));
 
 	f->space->pt.cause = PF_CAUSE_ACCESS;
-	if (!pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), want, f->write)) {
+	/* A and D do not keep a block from folding, so no extent is asked for. */
+	if (!pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), want, f->write, PF_NO_EXTENT)) {
 		/*
 		 * Nothing to do: this CPU faulted on a translation that another has since relaxed.
 		 * Forget it here; every other CPU will come by the same way.
@@ -298,12 +303,17 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 /* PROT_NONE where the area allows access: a NUMA hint. Nothing to migrate to; take it back. */
 static enum pf_fault_result fault_hint(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
 {
-	struct pf_folio *folio = pf_page_folio(f->space->phys, pf_pte_pfn(pte));
-	bool exclusive = !pf_pte_special(pte) &&
-			 pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
+	struct pf_extent extent = PF_NO_EXTENT;
+	bool exclusive = false;
 
+	if (!pf_pte_special(pte)) {
+		struct pf_folio *folio = pf_page_folio(f->space->phys, pf_pte_pfn(pte));
+
+		exclusive = pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
+		extent = pf_folio_extent(f->space->phys, folio);
+	}
 	/* Invalid to valid: nothing is cached, nothing is flushed. */
-	pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, fresh_prot(f, exclusive), 0, 0, PF_NO_EXTENT);
+	pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, fresh_prot(f, exclusive), 0, 0, extent);
 	pf_pte_unmap_unlock(m);
 	return PF_FAULT_DONE;
 }

@@ -69,6 +69,23 @@ static unsigned dup_small(struct pf_copy *c, pf_pfn_t pfn, unsigned nr, int *err
 	return n;
 }
 
+/* Folio by folio only where a block may fold: elsewhere nothing need be known of them. */
+static void wrprotect(struct pf_copy *c, unsigned idx, pf_pte_t pte, unsigned nr)
+{
+	if (pf_pte_special(pte) || !pf_may_fold(&c->s, idx, nr)) {
+		pf_wrprotect_ptes(&c->s, idx, nr, PF_NO_EXTENT);
+		return;
+	}
+	while (nr) {
+		struct pf_piece p = pf_piece(c->src->phys, pf_pte_pfn(pte), nr);
+
+		pf_wrprotect_ptes(&c->s, idx, p.nr, p.extent);
+		pte = pf_pte_advance(pte, p.nr);
+		idx += p.nr;
+		nr -= p.nr;
+	}
+}
+
 static int share_present(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned nr)
 {
 	bool cow = pf_area_cow(c->dst_area);
@@ -80,7 +97,7 @@ static int share_present(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte
 	 * the parent's, made before fork returned, and the child may see it or not.
 	 */
 	if (cow && pf_pte_write(pte)) {
-		pf_wrprotect_ptes(&c->s, sidx, nr);
+		wrprotect(c, sidx, pte, nr);
 		*c->flush = true;
 	}
 	if (cow)

@@ -39,7 +39,7 @@ static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct p
 	if (!PF_MUTANT("mremap-ignore-write"))
 		flags |= PF_FPB_RESPECT_WRITE;
 	for (unsigned i = 0; i < max;) {
-		bool fold = pf_move_may_fold(from, fidx + i, tidx + i, max - i);
+		bool fold = pf_move_may_fold(from, fidx + i, to, tidx + i, max - i);
 		unsigned n = 0;
 		pf_pte_t pte;
 

@@ -84,8 +84,9 @@ static void change_present(
 {
 	bool writable = may_become_writable(p, pte);
 
-	/* Folios matter only for W, and for blocks that may come back from PROT_NONE. */
-	if (pf_pte_special(pte) || (!writable && !pf_pte_protnone(pte))) {
+	/* Folios matter only for W, and for blocks that may fold. */
+	if (pf_pte_special(pte) ||
+		(!writable && !pf_pte_protnone(pte) && !pf_may_fold(m, idx, nr))) {
 		change(p, m, idx, nr, p->prot, PF_NO_EXTENT);
 		return;
 	}

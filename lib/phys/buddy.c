@@ -254,7 +254,17 @@ static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 	zone_unlock(phys);
 }
 
+static void *meta_alloc(size_t bytes)
+{
+	return pf_port_meta_alloc(bytes);
+}
+
+static void meta_free(void *p, size_t bytes)
+{
+	pf_port_meta_free(p, bytes);
+}
+
 struct pf_table_mem pf_phys_table_mem(struct pf_phys *phys)
 {
-	return (struct pf_table_mem){table_alloc, table_free, phys};
+	return (struct pf_table_mem){table_alloc, table_free, phys, meta_alloc, meta_free};
 }

@@ -97,7 +97,8 @@ struct pf_folio *pf_folio_next_split(struct pf_phys *phys);
 
 /*
  * Where lib/pt takes tables from: whole frames (a table smaller than a page gets one), a larger one
- * naturally aligned. The first 24 bytes of metadata are zero. Reported as PF_USE_TABLE.
+ * naturally aligned. The first 24 bytes of metadata are zero. Reported as PF_USE_TABLE. And where it takes
+ * what it keeps of a table's blocks from: the port.
  */
 struct pf_table_mem pf_phys_table_mem(struct pf_phys *phys);
 

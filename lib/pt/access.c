@@ -103,7 +103,7 @@ out:
  * the new permission of any member (RJQQTC: one of the programmed values), after it only the new. A
  * block of which only a part is meant is unfolded first, because there the difference would last.
  */
-void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
+void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, struct pf_extent extent)
 {
 	struct pf_leaves t = pf_leaves(m);
 
@@ -136,11 +136,19 @@ void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr)
 			w = pf_hw_next(w, 0);
 		} while (i < end && pf_hw_same(pf_hw_load(&m->base[i]), hw));
 	}
+	pf_leaves_changed(&t, idx, nr, extent);
 }
 
-void pf_ptep_set_wrprotect(struct pf_pte_map *m, unsigned idx)
+void pf_ptep_set_wrprotect(struct pf_pte_map *m, unsigned idx, struct pf_extent extent)
 {
-	pf_wrprotect_ptes(m, idx, 1);
+	pf_wrprotect_ptes(m, idx, 1, extent);
+}
+
+bool pf_may_fold(const struct pf_pte_map *m, unsigned idx, unsigned nr)
+{
+	struct pf_leaves t = pf_leaves(m);
+
+	return pf_watch_hit_ends(&t, idx, nr);
 }
 
 /* Widen [*idx, *end) to whole blocks where its ends lie in folded ones. */
@@ -173,8 +181,16 @@ static bool clear_young(const struct pf_leaves *t, unsigned idx, unsigned end)
 {
 	bool young = false;
 
-	for (unsigned i = idx; i < end; i++)
-		young |= pf_slot_clear_young(t, i);
+	while (idx < end) {
+		unsigned stop = (unsigned)pf_min(pf_block_first(0, idx) + PF_CONT_NR(0), end);
+		bool block = false;
+
+		while (idx < stop)
+			block |= pf_slot_clear_young(t, idx++);
+		if (!block)
+			pf_contpte_quiet(t, stop - 1);
+		young |= block;
+	}
 	return young;
 }
 
@@ -265,7 +281,8 @@ static bool slot_set_access(struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
 	return true;
 }
 
-bool pf_ptep_set_access_flags(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, bool flush)
+bool pf_ptep_set_access_flags(
+	struct pf_pte_map *m, unsigned idx, pf_pte_t pte, bool flush, struct pf_extent extent)
 {
 	struct pf_leaves t = pf_leaves(m);
 	pf_hw_t hw = pf_hw_load(&m->base[idx]);
@@ -305,6 +322,8 @@ bool pf_ptep_set_access_flags(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, 
 		pf_hw_tlb_issue(m->pt->features, &req);
 		pf_hw_tlb_wait(true);
 	}
+	if (changed && n == 1)
+		pf_leaves_changed(&t, idx, 1, extent);
 	return changed;
 }
 

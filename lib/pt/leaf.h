@@ -93,8 +93,46 @@ PF_INLINE pf_hw_t pf_block_gather(const struct pf_leaves *t, unsigned idx, pf_hw
 
 /* contig.c */
 void pf_contpte_convert(const struct pf_leaves *t, unsigned first, bool cont);
-void pf_contpte_try_fold(
-	const struct pf_leaves *t, unsigned idx, pf_pte_t pte, struct pf_extent extent);
+/*
+ * Slots [idx, idx + nr), all in one block and not all of it, have been written: pte and what continues it.
+ * Fold the block if by the policy it is to be looked at now, and qualifies.
+ */
+void pf_contpte_try_fold(const struct pf_leaves *t, unsigned idx, unsigned nr, pf_pte_t pte,
+	struct pf_extent extent);
+/* The same for the blocks that a run of any length covers in part. */
+void pf_contpte_try_fold_ends(const struct pf_leaves *t, unsigned idx, unsigned nr, pf_pte_t pte,
+	struct pf_extent extent);
+/* Aging found A clear in what it saw of the block that holds idx. */
+void pf_contpte_quiet(const struct pf_leaves *t, unsigned idx);
+
+/* NULL: there is none for this table. */
+PF_INLINE struct pf_watch *pf_watch_of(const struct pf_leaves *t, unsigned idx)
+{
+	return t->table->watch ? &t->table->watch[idx >> PF_CONT_SHIFT(t->level)] : NULL;
+}
+
+/* Is a change of [idx, idx + nr), part of one block, to be looked at? */
+PF_INLINE bool pf_watch_hit(const struct pf_watch *w, unsigned level, unsigned idx, unsigned nr)
+{
+	if (w->unfolds >= PF_WATCH_UNFOLDS && !PF_MUTANT("watch-unbounded"))
+		return false;
+	if (PF_MUTANT("watch-one-side"))
+		nr--;
+	return w->slot == PF_WATCH_ANY || ((w->slot - idx) & (PF_CONT_NR(level) - 1)) <= nr;
+}
+
+/* Of a run of any length: of the blocks that it covers in part. */
+PF_INLINE bool pf_watch_hit_ends(const struct pf_leaves *t, unsigned idx, unsigned nr)
+{
+	const unsigned n = PF_CONT_NR(t->level);
+	unsigned head = (unsigned)pf_min(nr, n - (idx & (n - 1))), tail = (idx + nr) & (n - 1);
+
+	if (!t->table->watch)
+		return false;
+	return (head < n && pf_watch_hit(pf_watch_of(t, idx), t->level, idx, head)) ||
+	       (head < nr && tail &&
+		       pf_watch_hit(pf_watch_of(t, idx + nr - tail), t->level, 0, tail));
+}
 
 /* modify.c: pf_modify_ptes at any level. */
 bool pf_leaves_modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint64_t prot,
@@ -212,6 +250,20 @@ PF_INLINE pf_hw_t pf_leaves_clear(const struct pf_leaves *t, unsigned idx, unsig
 		} while (idx < end && pf_hw_same(pf_hw_load(&t->base[idx]), hw));
 	}
 	return pf_hw_add_ad(first, young, dirty);
+}
+
+/*
+ * Policy `watch`: slots [idx, idx + nr) of present entries have changed in place. What they now hold is read back;
+ * the caller's changes leave them a run.
+ */
+PF_INLINE void pf_leaves_changed(
+	const struct pf_leaves *t, unsigned idx, unsigned nr, struct pf_extent extent)
+{
+	if (!extent.nr || !pf_watch_hit_ends(t, idx, nr))
+		return;
+	t->pt->stats.fold_loads++;
+	pf_contpte_try_fold_ends(
+		t, idx, nr, pf_hw_decode(pf_hw_load(&t->base[idx]), t->level, idx), extent);
 }
 
 /* Replace one live word by f(word): plainly if it is settled, else by compare-and-exchange. */

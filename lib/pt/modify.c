@@ -228,6 +228,8 @@ bool pf_modify_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, uint64_t pr
 	uint64_t clear, struct pf_extent extent)
 {
 	struct pf_leaves t = pf_leaves(m);
+	bool flush = modify(&t, idx, nr, prot, set, clear, extent);
 
-	return modify(&t, idx, nr, prot, set, clear, extent);
+	pf_leaves_changed(&t, idx, nr, extent);
+	return flush;
 }

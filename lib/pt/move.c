@@ -62,14 +62,21 @@ static bool fits(const struct pf_pt *pt, pf_hw_t hw, unsigned fidx, unsigned tid
 	       !((tidx - pf_hw_pfn(hw, 0, fidx)) & (PF_CONT_NR(0) - 1));
 }
 
-bool pf_move_may_fold(const struct pf_pte_map *from, unsigned fidx, unsigned tidx, unsigned max)
+bool pf_move_may_fold(const struct pf_pte_map *from, unsigned fidx, const struct pf_pte_map *to,
+	unsigned tidx, unsigned max)
 {
 	const unsigned n = PF_CONT_NR(0);
 	pf_hw_t hw = pf_hw_load(&from->base[fidx]);
 
-	return pf_hw_present(hw, 0) && !pf_hw_cont(hw) &&
-	       (tidx / n != (tidx + max) / n || PF_MUTANT("fold-any-slot")) &&
-	       fits(from->pt, hw, fidx, tidx);
+	if (!pf_hw_present(hw, 0) || !fits(from->pt, hw, fidx, tidx))
+		return false;
+	/* A whole folded block stays one. Part of it becomes entries, which may be what another lacks. */
+	if (pf_hw_cont(hw) && !(fidx & (n - 1)) && max >= n)
+		return false;
+	/* Up to the end of a block, if the source is not folded: one may come whole. */
+	if (!pf_hw_cont(hw) && (tidx / n != (tidx + max) / n || PF_MUTANT("fold-any-slot")))
+		return true;
+	return pf_may_fold(to, tidx, (unsigned)pf_min(max, n - (tidx & (n - 1))));
 }
 
 /* Whole folded blocks; returns how many slots. What fits one of them fits all. */
@@ -127,8 +134,11 @@ unsigned pf_move_run(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *
 
 	if (!pf_hw_present(hw, 0))
 		return 0;
-	if ((fidx & (n - 1)) || max < n)
+	if (((fidx & (n - 1)) || max < n) && pf_slot_cont(&f, fidx)) {
+		/* No further than this block: pf_move_may_fold() has not looked beyond. */
+		max = (unsigned)pf_min(max, n - (fidx & (n - 1)));
 		pf_contpte_unfold(&f, fidx);
+	}
 	if (pf_slot_cont(&f, fidx)) {
 		*flush = true;
 		done = move_blocks(&f, fidx, target, max, fits(f.pt, hw, fidx, tidx));

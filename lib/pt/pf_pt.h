@@ -28,8 +28,9 @@
 
 /*
  * An empty tree. mem outlives the tree. features: enum pf_feature of all CPUs that will walk it.
- * asid tags its translations; flags: PF_PT_*. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_FOLD_WATCH, or
- * PF_PT_KERNEL where the format has no kernel pages.
+ * asid tags its translations; flags: PF_PT_*. Calls here fold whole pieces only, so that PF_FOLD_LINUX and
+ * PF_FOLD_WATCH are the same. 0, -PF_ENOMEM, or -PF_EOPNOTSUPP for PF_PT_KERNEL where the format has no
+ * kernel pages.
  */
 PF_INLINE int pf_pt_init(struct pf_pt *pt, const struct pf_pt_format *fmt,
 	const struct pf_table_mem *mem, uint32_t features, uint16_t asid, unsigned flags,

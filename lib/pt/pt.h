@@ -103,12 +103,19 @@ unsigned pf_pte_batch(
  * Write nr present entries: slot i gets `pte` advanced by i. nr > 1: all slots are empty, and no
  * TLB holds anything of them (their flush has completed). nr == 1: any old value, any new one; the
  * caller flushes if it must. Naturally aligned blocks that lie inside the run and inside `extent`,
- * with the frame congruent, accessible and not special, are written contiguous; a single store may
- * fold its block by the tree's policy, and unfolds it if it was folded. No TLB operation beyond
- * those of that.
+ * with the frame congruent, accessible and not special, are written contiguous; by the tree's policy
+ * a single store (watch: part of a batch, too) may fold its block, and a single store unfolds it if it
+ * was folded. No TLB operation beyond those of that.
  */
 void pf_set_ptes(
 	struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr, struct pf_extent extent);
+/*
+ * Policy `watch`: would a change of [idx, idx + nr) be looked at, as one that may complete or restore a block which it
+ * covers in part? Then the verbs below that take an extent want the one that the run lies in, and a run of several
+ * goes extent by extent; otherwise PF_NO_EXTENT does. A run with an extent is uniform when the verb has changed it,
+ * A and D aside. Never with the other policies.
+ */
+bool pf_may_fold(const struct pf_pte_map *m, unsigned idx, unsigned nr);
 /* Any entry into one slot: set_ptes of one; also softleaves and none. */
 void pf_set_pte_at(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, struct pf_extent extent);
 /* Empty one slot, A and D dropped: pte_clear. Unfolds. */
@@ -128,18 +135,19 @@ pf_pte_t pf_ptep_get_and_clear(struct pf_pte_map *m, unsigned idx);
  * locked), and mark them soft-dirty: those whose frames follow the first's, and which are folded if
  * it is; returns how many, 0 if slot fidx is not present. Each keeps its own A and D, rights and
  * software bits. Whole folded blocks stay folded where frame and slot are congruent; nothing else
- * is folded, and a folded block of which only a part is meant is unfolded first. Source as
- * get_and_clear: *flush is set if TLBs may hold any of it, and the caller then flushes its range.
+ * is folded, and a folded block of which only a part is meant is unfolded first and moves alone. Source
+ * as get_and_clear: *flush is set if TLBs may hold any of it, and the caller then flushes its range.
  */
 unsigned pf_move_run(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
 	unsigned max, bool *flush);
 /*
  * Could a block come of moving a run of up to max entries that begins with the one at fidx to slot
- * tidx, where none is now? Then the extent decides, and pf_move_ptes() moves them: nr present entries
+ * tidx, where none is now, or be completed? Then the extent decides, and pf_move_ptes() moves them: nr present entries
  * of a batch uniform in W and soft-dirty, all in one folio. Their A and D are merged, and whole aligned
  * blocks of the target inside `extent` are folded. All else as in pf_move_run.
  */
-bool pf_move_may_fold(const struct pf_pte_map *from, unsigned fidx, unsigned tidx, unsigned max);
+bool pf_move_may_fold(const struct pf_pte_map *from, unsigned fidx, const struct pf_pte_map *to,
+	unsigned tidx, unsigned max);
 void pf_move_ptes(struct pf_pte_map *from, unsigned fidx, struct pf_pte_map *to, unsigned tidx,
 	unsigned nr, struct pf_extent extent);
 /* Empty one slot and wait until no TLB holds it. */
@@ -150,10 +158,10 @@ void pf_clear_not_present_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
 /*
  * Remove write permission from nr present slots, A and D kept. Partly covered blocks are unfolded;
  * whole blocks stay folded and differ in W until the last slot is written. The caller flushes the
- * run before it relies on it.
+ * run before it relies on it. With an extent, as pf_may_fold() says, blocks that are whole again are folded.
  */
-void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr);
-void pf_ptep_set_wrprotect(struct pf_pte_map *m, unsigned idx);
+void pf_wrprotect_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, struct pf_extent extent);
+void pf_ptep_set_wrprotect(struct pf_pte_map *m, unsigned idx, struct pf_extent extent);
 
 /*
  * Clear A; true if any was set. Never unfolds: the run is widened to whole blocks at both ends (A
@@ -178,16 +186,19 @@ void pf_clear_young_dirty_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, 
  * hardware A/D looks at the addressed entry alone and would fault for ever. If W does not change,
  * all entries of a block are updated and it stays folded; else it is unfolded and one slot changes.
  * Returns whether anything changed. With `flush`, this CPU's translation of the run is invalidated
- * (locally, waited for); other CPUs may fault once more on what they still hold (spurious fault).
+ * (locally, waited for); other CPUs may fault once more on what they still hold (spurious fault). Where
+ * W is added and the page's extent is given, the block is folded if it is whole again (policy `watch`).
  */
-bool pf_ptep_set_access_flags(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, bool flush);
+bool pf_ptep_set_access_flags(
+	struct pf_pte_map *m, unsigned idx, pf_pte_t pte, bool flush, struct pf_extent extent);
 
 /*
  * mprotect's transaction on nr present slots that differ in nothing but A and D: permissions, key
  * and memory type become those of `prot`, then bits of `set` are added and of `clear` removed
  * (UFFD_WP, SOFT_DIRTY only). All else is kept, A and D exactly. Partly covered blocks are unfolded
  * first. Whole folded blocks stay folded (or become PROT_NONE, not contiguous); whole blocks that
- * come back from PROT_NONE inside `extent` are folded. Another memory type goes through PROT_NONE and
+ * come back from PROT_NONE inside `extent` are folded, and, as pf_may_fold() says, blocks that are whole
+ * again. Another memory type goes through PROT_NONE and
  * a flush, issued and waited for here (RWHZWS). Returns true if TLBs must forget the run.
  */
 bool pf_modify_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, uint64_t prot, uint64_t set,

@@ -16,6 +16,10 @@ static void count_free(struct pf_pt *pt, struct pf_table *table)
 {
 	size_t bytes = table_bytes(pt->fmt);
 
+	/* No lockless walker looks at it, and who takes the lock late finds the table dead. */
+	if (table->watch)
+		pt->mem->meta_free(table->watch,
+			sizeof(struct pf_watch) << (pt->fmt->level_bits - pt->fmt->cont_shift[0]));
 	pt->stats.table_free++;
 	pt->stats.tables -= bytes;
 	table->level = (uint8_t)pf_log2(bytes);

@@ -14,7 +14,7 @@ void pf_set_pte_at(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, struct pf_e
 	old = pf_hw_load(p);
 	m->table->live += !pf_pte_none(pte) - !pf_hw_none(old);
 	pf_hw_store(p, pf_pte_none(pte) ? pf_hw_empty() : pf_hw_encode(pte, 0, false));
-	pf_contpte_try_fold(&t, idx, pte, extent);
+	pf_contpte_try_fold(&t, idx, 1, pte, extent);
 }
 
 void pf_set_ptes(
@@ -22,10 +22,13 @@ void pf_set_ptes(
 {
 	struct pf_leaves t = pf_leaves(m);
 
-	if (nr == 1)
+	if (nr == 1) {
 		pf_set_pte_at(m, idx, pte, extent);
-	else
-		pf_leaves_set(&t, idx, pte, nr, extent);
+		return;
+	}
+	pf_leaves_set(&t, idx, pte, nr, extent);
+	if (m->table->watch)
+		pf_contpte_try_fold_ends(&t, idx, nr, pte, extent);
 }
 
 void pf_pte_clear_at(struct pf_pte_map *m, unsigned idx)

@@ -15,6 +15,16 @@ struct pf_pt;
 struct pf_pt_format;
 
 /*
+ * What policy `watch` keeps of a block of a leaf table; changes under the table's lock. See contig.c.
+ */
+struct pf_watch {
+	uint8_t slot;    /* within the block: a change of it, or of the one before, is looked at */
+	uint8_t unfolds; /* since aging last found the block quiet, up to PF_WATCH_UNFOLDS */
+};
+#define PF_WATCH_ANY     0xff /* a slot: look at any change */
+#define PF_WATCH_UNFOLDS 2    /* from then on only batches into empty slots fold */
+
+/*
  * One table's metadata: 24 of the 32 bytes of its first frame in the port's memmap.
  * lock orders all changes to the table's entries; it is the page-table lock (PTL) of its table.
  * live counts entries that are not empty, so that a table can be found empty without a scan; it
@@ -27,8 +37,8 @@ struct pf_table {
 	uint8_t flags;
 	union {
 		struct {
-			uint8_t *watch; /* policy watch: per block, watched slot and unfold count */
-			struct pf_table *next; /* once unlinked, on the list of who will free it */
+			struct pf_watch *watch; /* one a block; NULL: folds as policy `linux` */
+			struct pf_table *next;  /* once unlinked, on the list of who will free it */
 		};
 		struct pf_rcu_head rcu; /* then, until lockless walkers are gone */
 	};
@@ -52,13 +62,19 @@ struct pf_table_mem {
 	pf_pa_t (*alloc)(void *ctx, size_t bytes);
 	void (*free)(void *ctx, pf_pa_t pa, size_t bytes);
 	void *ctx;
+	/*
+	 * Where struct pf_watch comes from, two bytes a block of a leaf table; NULL: from nowhere. A table
+	 * for which there is none folds as under policy `linux`. Called with no spinlock held.
+	 */
+	void *(*meta_alloc)(size_t bytes);
+	void (*meta_free)(void *p, size_t bytes);
 };
 
 /* When blocks fold (DESIGN 4.5). */
 enum pf_fold_policy {
 	PF_FOLD_OFF,
 	PF_FOLD_LINUX, /* batches, and a single store to a block's last slot */
-	PF_FOLD_WATCH, /* not built yet */
+	PF_FOLD_WATCH, /* batches, and whatever change completes or restores a block */
 };
 
 /* A tree whose owner cannot take a translation fault (A10). */
@@ -69,11 +85,10 @@ enum pf_fold_policy {
 /* Software's counters, for the whole tree. Not atomic: statistics, changed under some table's lock.
  */
 struct pf_pt_stats {
-	uint64_t fold;        /* blocks that became contiguous, by batch or repaint */
-	uint64_t unfold;      /* blocks repainted without */
-	uint64_t fold_failed; /* single stores to the slot that decides, whose block did not qualify
-			       */
-	uint64_t fold_loads;  /* entries read to decide */
+	uint64_t fold;            /* blocks that became contiguous, by batch or repaint */
+	uint64_t unfold;          /* blocks repainted without */
+	uint64_t fold_failed;     /* times that a block was looked at and did not qualify */
+	uint64_t fold_loads;      /* entries read to decide */
 	uint64_t unfold_cause[8]; /* by enum pf_cause */
 	uint64_t table_alloc, table_free;
 	uint64_t tables; /* bytes of tables now */

@@ -8,8 +8,7 @@
 static int tables_init(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_t features,
 	uint16_t asid, unsigned flags, enum pf_fold_policy policy)
 {
-	if (policy == PF_FOLD_WATCH ||
-		((flags & PF_PT_KERNEL) && !(PF_PTE_SUPPORTED & PF_PTE_KERNEL)))
+	if ((flags & PF_PT_KERNEL) && !(PF_PTE_SUPPORTED & PF_PTE_KERNEL))
 		return -PF_EOPNOTSUPP;
 	*pt = (struct pf_pt){
 		.fmt = &pf_pt_format_this,

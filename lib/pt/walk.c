@@ -25,6 +25,24 @@ static void table_fill_empty(pf_hw_t *base)
 	}
 }
 
+/*
+ * At first the watch is on the last slot, as if pages came in ascending order. Without memory there is
+ * none: that a table can be had must not depend on it.
+ */
+static struct pf_watch *watch_new(const struct pf_pt *pt, unsigned level)
+{
+	const unsigned blocks = PF_TABLE_ENTRIES >> PF_CONT_SHIFT(0);
+	struct pf_watch *w;
+
+	if (level || !PF_CONT_SHIFT(0) || pt->policy != PF_FOLD_WATCH ||
+		(pt->flags & PF_PT_NOFAULT) || !pt->mem->meta_alloc)
+		return NULL;
+	w = pt->mem->meta_alloc(blocks * sizeof(*w));
+	for (unsigned b = 0; w && b < blocks; b++)
+		w[b] = (struct pf_watch){.slot = PF_CONT_NR(0) - 1};
+	return w;
+}
+
 pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)
 {
 	pf_pa_t pa = pt->mem->alloc(pt->mem->ctx, PF_TABLE_MEM_BYTES);
@@ -33,7 +51,7 @@ pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)
 	if (!pa)
 		return 0;
 	table = pf_table_of(pa);
-	*table = (struct pf_table){.level = (uint8_t)level};
+	*table = (struct pf_table){.level = (uint8_t)level, .watch = watch_new(pt, level)};
 	pf_port_spin_init(&table->lock, PF_LOCK_TABLE, pa);
 	table_fill_empty(pf_port_virt(pa));
 	pt->stats.table_alloc++;

@@ -371,7 +371,7 @@ static void every_beginning(void **state)
 		cfg.fail_at = k;
 		assert_int_equal(machine_start(&cfg), 0);
 		assert_int_equal(pf_phys_init(&phys, MACHINE_RAM_BASE, WORLD_BYTES, 12, 10), 0);
-		r = pf_system_init(&sys, fmt, &phys, 0, PF_FOLD_LINUX);
+		r = pf_system_init(&sys, fmt, &phys, 0, PF_FOLD_WATCH);
 		if (!r) {
 			r = pf_mm_init(&mm, &sys, WORLD_ASID);
 			if (!r)

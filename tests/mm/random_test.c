@@ -433,7 +433,7 @@ static void programs(void **state)
 	const struct pf_format *fmt = format_named(*state);
 
 	run(fmt, PF_FOLD_LINUX, seed, steps);
-	run(fmt, PF_FOLD_LINUX, seed + 1, steps);
+	run(fmt, PF_FOLD_WATCH, seed + 1, steps);
 	run(fmt, PF_FOLD_OFF, seed + 2, steps);
 }
 

@@ -41,7 +41,7 @@ static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 	assert_int_equal(machine_start(&cfg), 0);
 	assert_int_equal(
 		pf_phys_init(&phys, MACHINE_RAM_BASE, WORLD_BYTES, fmt->pt->page_shift, 10), 0);
-	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_LINUX), 0);
+	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_WATCH), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;
 	assert_int_equal(pf_mm_init(&mm, &sys, WORLD_ASID), 0);

@@ -50,7 +50,7 @@ static inline void world_start(const struct pf_format *fmt, const struct world *
 	assert_int_equal(machine_start(&cfg), 0);
 	assert_int_equal(
 		pf_phys_init(&phys, MACHINE_RAM_BASE, w->bytes, fmt->pt->page_shift, 10), 0);
-	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_LINUX), 0);
+	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_WATCH), 0);
 	if (w->order)
 		sys.thp.order[w->order] = PF_THP_ALWAYS;
 	assert_int_equal(pf_mm_init(&mm, &sys, ASID), 0);

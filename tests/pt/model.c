@@ -4,6 +4,7 @@
 #define AD (PF_PTE_A | PF_PTE_D)
 
 struct slot model[E];
+uint8_t model_unfolds[E];
 struct want want;
 
 void want_nothing(void)
@@ -110,6 +111,8 @@ static void convert(unsigned first, bool cont)
 		model[i].hw_dirty = false;
 	}
 	*(cont ? &want.fold : &want.unfold) += 1;
+	if (!cont && model_unfolds[first / N] < 2)
+		model_unfolds[first / N]++;
 }
 
 static void unfold(unsigned idx)
@@ -152,15 +155,37 @@ bool model_eligible(pf_pte_t first, struct pf_extent x)
 	       pfn + N <= x.first + x.nr;
 }
 
-/* Slot idx was just written alone. */
+bool model_watches(void)
+{
+	return N > 1 && tree.pt.policy == PF_FOLD_WATCH && !(tree.pt.flags & PF_PT_NOFAULT);
+}
+
+bool model_alike(unsigned a, unsigned b)
+{
+	pf_pte_t x = model[a].e, y = model[b].e;
+
+	for (unsigned k = 0; k < 2; k++) {
+		unsigned idx = k ? b : a;
+		pf_pte_t e = model[idx].e;
+
+		if (!pf_pte_present(e) || !pf_pte_accessible(e) || pf_pte_special(e) ||
+			pf_pte_pfn(e) % N != idx % N)
+			return false;
+	}
+	return pf_pte_clear(pf_pte_advance(x, (uint64_t)b - a), AD).v == pf_pte_clear(y, AD).v;
+}
+
+/* Part of a block was just written: slot idx, and perhaps others. Fold if that made it one. */
 static void try_fold(unsigned idx, struct pf_extent x)
 {
 	unsigned first = block_of(idx);
 	pf_pte_t e = model[idx].e, base;
 
-	if (idx != first + N - 1 || !pf_pte_present(e) || pf_pte_pfn(e) % N != N - 1)
+	if (model_watches() ? model_unfolds[first / N] >= 2 : idx != first + N - 1)
 		return;
-	base = pf_pte_advance(pf_pte_clear(e, AD), -(uint64_t)(N - 1));
+	if (!pf_pte_present(e) || pf_pte_pfn(e) % N != idx % N)
+		return;
+	base = pf_pte_advance(pf_pte_clear(e, AD), -(uint64_t)(idx - first));
 	if (!model_eligible(base, x))
 		return;
 	for (unsigned i = 0; i < N; i++)
@@ -168,6 +193,19 @@ static void try_fold(unsigned idx, struct pf_extent x)
 			pf_pte_clear(model[first + i].e, AD).v != pf_pte_advance(base, i).v)
 			return;
 	convert(first, true);
+}
+
+/* [idx, idx + nr) has changed, other than by a single store. */
+static void changed_run(unsigned idx, unsigned nr, struct pf_extent x)
+{
+	unsigned end = idx + nr;
+
+	if (!model_watches())
+		return;
+	if (idx % N || nr < N)
+		try_fold(idx, x);
+	if (end % N && block_of(end - 1) > idx)
+		try_fold(end - 1, x);
 }
 
 void model_set_pte_at(unsigned idx, pf_pte_t e, struct pf_extent x)
@@ -197,6 +235,8 @@ void model_set_ptes(unsigned idx, pf_pte_t e, unsigned nr, struct pf_extent x)
 		model_set_pte_at(idx, e, x);
 	else
 		set_batch(idx, e, nr, x);
+	if (nr > 1)
+		changed_run(idx, nr, x);
 }
 
 pf_pte_t model_get_and_clear(unsigned idx, unsigned nr)
@@ -220,7 +260,7 @@ void model_clear_not_present(unsigned idx, unsigned nr)
 	}
 }
 
-void model_wrprotect(unsigned idx, unsigned nr)
+void model_wrprotect(unsigned idx, unsigned nr, struct pf_extent x)
 {
 	unfold_partial(idx, nr);
 	for (unsigned i = idx; i < idx + nr; i++) {
@@ -230,6 +270,7 @@ void model_wrprotect(unsigned idx, unsigned nr)
 			costs_update(i, true);
 		model[i].e = pf_pte_clear(model[i].e, PF_PTE_W);
 	}
+	changed_run(idx, nr, x);
 }
 
 /* To whole blocks where an end lies in one. */
@@ -244,9 +285,18 @@ static void widen(unsigned *idx, unsigned *nr)
 	*nr = end - *idx;
 }
 
+/* Nothing of the block was young, in the run or outside. */
+static void note_quiet(unsigned first, bool was_young)
+{
+	for (unsigned i = first; i < first + N; i++)
+		was_young |= pf_pte_present(model[i].e) && pf_pte_young(model[i].e);
+	if (!was_young)
+		model_unfolds[first / N] = 0;
+}
+
 bool model_clear_young(unsigned idx, unsigned nr, bool flush)
 {
-	bool young = false;
+	bool young = false, was_young[E] = {false};
 
 	widen(&idx, &nr);
 	for (unsigned i = idx; i < idx + nr; i++) {
@@ -254,9 +304,12 @@ bool model_clear_young(unsigned idx, unsigned nr, bool flush)
 
 		costs_update(i, y);
 		young |= y;
+		was_young[i / N] |= y;
 		if (y)
 			model[i].e = pf_pte_clear(model[i].e, PF_PTE_A);
 	}
+	for (unsigned b = block_of(idx); b < idx + nr; b += N)
+		note_quiet(b, was_young[b / N]);
 	if (young && flush)
 		costs_flush(FLUSH_NO_WAIT, idx, nr);
 	return young;
@@ -276,7 +329,7 @@ void model_clear_young_dirty(unsigned idx, unsigned nr, unsigned flags)
 	}
 }
 
-bool model_set_access(unsigned idx, pf_pte_t e, bool flush)
+bool model_set_access(unsigned idx, pf_pte_t e, bool flush, struct pf_extent x)
 {
 	uint64_t add = e.v & (AD | PF_PTE_W);
 	unsigned nr = 1;
@@ -297,6 +350,8 @@ bool model_set_access(unsigned idx, pf_pte_t e, bool flush)
 	}
 	if (changed && flush)
 		costs_flush(FLUSH_LOCAL, idx, nr);
+	if (changed && nr == 1)
+		changed_run(idx, nr, x);
 	return changed;
 }
 
@@ -350,7 +405,7 @@ static void modify_block(unsigned first, uint64_t prot, uint64_t set, uint64_t c
 void model_modify(
 	unsigned idx, unsigned nr, uint64_t prot, uint64_t set, uint64_t clear, struct pf_extent x)
 {
-	unsigned end = idx + nr;
+	unsigned start = idx, end = idx + nr;
 
 	if (pf_pte_accessible(model[idx].e) && (prot & PF_PTE_PERM) &&
 		((model[idx].e.v ^ prot) & (PF_PTE_MEM | PF_PTE_KERNEL))) {
@@ -379,6 +434,7 @@ void model_modify(
 		costs_update(idx, e.v != model[idx].e.v || model[idx].hw_dirty);
 		model[idx++].e = e;
 	}
+	changed_run(start, nr, x);
 }
 
 void model_move(unsigned from, unsigned to, unsigned nr, struct pf_extent x)
@@ -396,8 +452,20 @@ static bool fits(unsigned from, unsigned to)
 
 bool model_may_fold(unsigned from, unsigned to, unsigned max)
 {
-	return pf_pte_present(model[from].e) && !model[from].cont && fits(from, to) &&
-	       to / N < (to + max) / N;
+	bool folded = model[from].cont, looked_at = !folded && to / N < (to + max) / N;
+
+	if (!pf_pte_present(model[from].e) || !fits(from, to))
+		return false;
+	/* Whole folded blocks stay so; of others, up to the end of the first, what is watched decides. */
+	if (folded && from % N == 0 && max >= N)
+		return false;
+	for (unsigned i = to; model_watches() && i < to + max && i / N == to / N; i++) {
+		const struct pf_watch *w = &tree.m.table->watch[i / N];
+
+		looked_at |= w->unfolds < 2 && (w->slot == PF_WATCH_ANY || w->slot == i % N ||
+						       w->slot == (i + 1) % N);
+	}
+	return looked_at;
 }
 
 static void move_one(unsigned from, unsigned to, pf_pte_t e, bool cont)
@@ -415,8 +483,10 @@ unsigned model_move_run(unsigned from, unsigned to, unsigned max, bool *flush)
 
 	if (!pf_pte_present(first))
 		return 0;
-	if (model[from].cont && (from % N || max < N))
+	if (model[from].cont && (from % N || max < N)) {
+		max = (unsigned)pf_min(max, N - from % N);
 		unfold(from);
+	}
 	if (!model[from].cont) {
 		while (n < max && pf_pte_present(model[from + n].e) && !model[from + n].cont &&
 			pf_pte_pfn(model[from + n].e) == pf_pte_pfn(first) + n) {

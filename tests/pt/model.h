@@ -16,6 +16,12 @@ struct slot {
 };
 extern struct slot model[E];
 
+/* By block: unfolds since it was last quiet, 2 at most. Policy `watch` only. */
+extern uint8_t model_unfolds[E];
+bool model_watches(void);
+/* Do both slots look as if they belonged to one block? Of one block's slots the first follows the last. */
+bool model_alike(unsigned a, unsigned b);
+
 enum flush_kind { FLUSH_ALL_CPUS, FLUSH_LOCAL, FLUSH_NO_WAIT };
 
 /* What is expected of one call. */
@@ -44,10 +50,10 @@ void model_set_pte_at(unsigned idx, pf_pte_t e, struct pf_extent x);
 void model_set_ptes(unsigned idx, pf_pte_t e, unsigned nr, struct pf_extent x);
 pf_pte_t model_get_and_clear(unsigned idx, unsigned nr);
 void model_clear_not_present(unsigned idx, unsigned nr);
-void model_wrprotect(unsigned idx, unsigned nr);
+void model_wrprotect(unsigned idx, unsigned nr, struct pf_extent x);
 bool model_clear_young(unsigned idx, unsigned nr, bool flush);
 void model_clear_young_dirty(unsigned idx, unsigned nr, unsigned flags);
-bool model_set_access(unsigned idx, pf_pte_t e, bool flush);
+bool model_set_access(unsigned idx, pf_pte_t e, bool flush, struct pf_extent x);
 void model_modify(
 	unsigned idx, unsigned nr, uint64_t prot, uint64_t set, uint64_t clear, struct pf_extent x);
 /* Both in the one table; extent {0, 0}: none. */

@@ -77,7 +77,17 @@ static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 			.operand = made[(pa - TEST_PORT_BASE) >> 12]});
 }
 
-const struct pf_table_mem test_table_mem = {table_alloc, table_free, NULL};
+static void *meta_alloc(size_t bytes)
+{
+	return pf_port_meta_alloc(bytes);
+}
+
+static void meta_free(void *p, size_t bytes)
+{
+	pf_port_meta_free(p, bytes);
+}
+
+const struct pf_table_mem test_table_mem = {table_alloc, table_free, NULL, meta_alloc, meta_free};
 
 void tree_memory(void)
 {
@@ -113,6 +123,7 @@ void tree_close(void)
 	assert_int_equal(tables_out, 0);
 	assert_int_equal(tree.pt.stats.tables, 0);
 	assert_int_equal(tree.pt.stats.table_alloc, tree.pt.stats.table_free);
+	assert_int_equal(test_port.meta_live, 0);
 	assert_int_equal(test_port.locks_held, 0);
 	assert_int_equal(test_port.rcu_depth, 0);
 	test_port_stop();

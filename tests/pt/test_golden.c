@@ -137,13 +137,13 @@ static void dontneed_all(void)
 
 static void wrprotect_one(void)
 {
-	pf_ptep_set_wrprotect(m, B + 5);
+	pf_ptep_set_wrprotect(m, B + 5, PF_NO_EXTENT);
 	flush(B + 5, 1);
 }
 
 static void fork_all(void)
 {
-	pf_wrprotect_ptes(m, B, N);
+	pf_wrprotect_ptes(m, B, N, PF_NO_EXTENT);
 	/* the child's, in another table */
 	pf_set_ptes(m, 10 * N, entry(B, PF_PTE_R), N, folio);
 	flush_mm();
@@ -166,12 +166,14 @@ static void madv_free(void)
 
 static void access_same(void)
 {
-	pf_ptep_set_access_flags(m, B + 1, pf_pte_set(entry(B + 1, RW), PF_PTE_A | PF_PTE_D), true);
+	pf_ptep_set_access_flags(
+		m, B + 1, pf_pte_set(entry(B + 1, RW), PF_PTE_A | PF_PTE_D), true, PF_NO_EXTENT);
 }
 
 static void access_write(void)
 {
-	pf_ptep_set_access_flags(m, B + 1, pf_pte_set(entry(B + 1, RW), PF_PTE_A | PF_PTE_D), true);
+	pf_ptep_set_access_flags(
+		m, B + 1, pf_pte_set(entry(B + 1, RW), PF_PTE_A | PF_PTE_D), true, PF_NO_EXTENT);
 }
 
 static void protect(unsigned slot, unsigned nr, uint64_t prot)

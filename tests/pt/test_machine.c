@@ -74,7 +74,17 @@ static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 	table_free_list[table_free_nr++] = pa;
 }
 
-static const struct pf_table_mem table_mem = {table_alloc, table_free, NULL};
+static void *meta_alloc(size_t bytes)
+{
+	return pf_port_meta_alloc(bytes);
+}
+
+static void meta_free(void *p, size_t bytes)
+{
+	pf_port_meta_free(p, bytes);
+}
+
+static const struct pf_table_mem table_mem = {table_alloc, table_free, NULL, meta_alloc, meta_free};
 
 static void judge(const char *what)
 {
@@ -116,7 +126,7 @@ static void start(uint32_t features, unsigned flags)
 	table_next = MACHINE_RAM_BASE;
 	table_free_nr = 0;
 	assert_int_equal(pf_pt_init(&pt, &pf_pt_format_this, &table_mem, features, ASID, flags,
-				 PF_FOLD_LINUX),
+				 one_in(3) ? PF_FOLD_LINUX : PF_FOLD_WATCH),
 		0);
 	machine_set_cpu(0);
 	machine_set_root(0, pt.root, ASID);
@@ -279,7 +289,7 @@ static void one_verb(pf_va_t va)
 			break;
 		case 3:
 			what = "wrprotect_ptes";
-			pf_wrprotect_ptes(&m, idx, n);
+			pf_wrprotect_ptes(&m, idx, n, extent_of(pf_pte_pfn(first)));
 			flush_nr = n;
 			break;
 		case 4:
@@ -303,7 +313,7 @@ static void one_verb(pf_va_t va)
 						(pf_pte_write(e) ? software_ad(pf_pte_va(&m, idx),
 									   1, PF_PTE_W)
 								 : 0)),
-				one_in(2));
+				one_in(2), extent_of(pf_pte_pfn(first)));
 			break;
 		case 7:
 			what = "modify_ptes";
@@ -640,7 +650,8 @@ static void aged_and_used_again(void **state)
 
 				assert_true(pf_pte_offset_map_lock(&pt, 0, &m));
 				e = pf_pte_set(pf_ptep_get(&m, at), PF_PTE_A);
-				assert_true(pf_ptep_set_access_flags(&m, at, e, false));
+				assert_true(
+					pf_ptep_set_access_flags(&m, at, e, false, PF_NO_EXTENT));
 				pf_pte_unmap_unlock(&m);
 			}
 			pf_port_barrier(PF_BARRIER_PUBLISH);

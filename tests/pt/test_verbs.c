@@ -135,12 +135,64 @@ static void check_record(void)
 
 static uint64_t folds, unfolds;
 
+static bool whole_run(unsigned first)
+{
+	for (unsigned i = first + 1; i < first + N; i++)
+		if (!model_alike(i - 1, i))
+			return false;
+	return true;
+}
+
+/* What may be known of the blocks under test, any of it. */
+static void choose_watches(void)
+{
+	for (unsigned b = watch_lo(); model_watches() && b < watch_hi(); b += N) {
+		struct pf_watch *w = &tree.m.table->watch[b / N];
+
+		*w = (struct pf_watch){PF_WATCH_ANY, (uint8_t)rnd_below(3)};
+		model_unfolds[b / N] = w->unfolds;
+		if (w->unfolds == 2 || model[b].cont || whole_run(b) || one_in(3))
+			continue;
+		do
+			w->slot = (uint8_t)rnd_below(N);
+		while (model_alike(b + (w->slot + N - 1) % N, b + w->slot));
+	}
+}
+
+/* What the verb was told; a lie for most entries that have nothing to do with each other. */
+static struct pf_extent told;
+
+static bool told_unfit(unsigned idx)
+{
+	return !model_eligible(pf_pte_advance(pf_pte_clear(model[idx].e, PF_PTE_A | PF_PTE_D),
+				       -(uint64_t)(idx % N)),
+		told);
+}
+
+/* Of a block that is not folded two neighbours are watched that keep it from folding, or every change is. */
+static void check_watch(unsigned b)
+{
+	const struct pf_watch *w = &tree.m.table->watch[b / N];
+
+	if (!model_watches())
+		return;
+	CHECK(w->unfolds == model_unfolds[b / N], "%s of %u at %u, block %u: %u, not %u", where,
+		count, at, b, w->unfolds, model_unfolds[b / N]);
+	CHECK(model[b].cont || w->slot == PF_WATCH_ANY ||
+			!model_alike(b + (w->slot + N - 1) % N, b + w->slot) ||
+			told_unfit(b + w->slot),
+		"%s of %u at %u, block %u: slot %u is watched for nothing", where, count, at, b,
+		w->slot);
+}
+
 static void begin(const char *what, unsigned idx, unsigned nr)
 {
 	where = what;
 	at = idx - origin;
 	count = nr;
 	want_nothing();
+	choose_watches();
+	told = run_extent;
 	folds = tree.pt.stats.fold;
 	unfolds = tree.pt.stats.unfold;
 	recorder_reset();
@@ -158,6 +210,8 @@ static void end(void)
 		(unsigned long long)(tree.pt.stats.fold - folds),
 		(unsigned long long)(tree.pt.stats.unfold - unfolds), want.fold, want.unfold);
 	check_getters();
+	for (unsigned b = watch_lo(); b < watch_hi(); b += N)
+		check_watch(b);
 }
 
 /* ---- verbs ---- */
@@ -216,6 +270,7 @@ static void v_set_ptes(unsigned idx, unsigned nr)
 	if (one_in(8))
 		x = PF_NO_EXTENT;
 	begin("set_ptes", idx, nr);
+	told = x;
 	model_set_ptes(idx, e, nr, x);
 	pf_set_ptes(&tree.m, idx, e, nr, x);
 	end();
@@ -283,13 +338,18 @@ static void v_clear_not_present(unsigned idx, unsigned nr)
 
 static void v_wrprotect(unsigned idx, unsigned nr)
 {
-	set_state(one_in(2) ? UNIFORM : PRESENT);
+	bool uniform = one_in(2);
+	struct pf_extent x;
+
+	set_state(uniform ? UNIFORM : PRESENT);
+	x = uniform ? run_extent : PF_NO_EXTENT;
 	begin("wrprotect_ptes", idx, nr);
-	model_wrprotect(idx, nr);
+	told = x;
+	model_wrprotect(idx, nr, x);
 	if (nr == 1 && one_in(2))
-		pf_ptep_set_wrprotect(&tree.m, idx);
+		pf_ptep_set_wrprotect(&tree.m, idx, x);
 	else
-		pf_wrprotect_ptes(&tree.m, idx, nr);
+		pf_wrprotect_ptes(&tree.m, idx, nr, x);
 	end();
 }
 
@@ -336,8 +396,8 @@ static void v_access(unsigned idx, unsigned nr)
 	if (one_in(2) && e.v & PF_PTE_R)
 		e = pf_pte_set(e, PF_PTE_W);
 	begin("ptep_set_access_flags", idx, nr);
-	expected = model_set_access(idx, e, flush);
-	got = pf_ptep_set_access_flags(&tree.m, idx, e, flush);
+	expected = model_set_access(idx, e, flush, run_extent);
+	got = pf_ptep_set_access_flags(&tree.m, idx, e, flush, run_extent);
 	assert_int_equal(got, expected);
 	end();
 }
@@ -373,6 +433,18 @@ static void v_modify(unsigned idx, unsigned nr)
 	end();
 }
 
+/* Where it is empty, anything may be watched. */
+static void choose_watches_at(unsigned to, unsigned nr)
+{
+	for (unsigned b = to / N; model_watches() && b <= (to + nr - 1) / N; b++) {
+		tree.m.table->watch[b] =
+			(struct pf_watch){(uint8_t)rnd_below(N), (uint8_t)rnd_below(3)};
+		if (tree.m.table->watch[b].unfolds == 2 || one_in(8))
+			tree.m.table->watch[b].slot = PF_WATCH_ANY;
+		model_unfolds[b] = tree.m.table->watch[b].unfolds;
+	}
+}
+
 /* A place in another part of the table, aligned alike or not. */
 static unsigned elsewhere(unsigned idx, unsigned nr)
 {
@@ -386,6 +458,8 @@ static unsigned elsewhere(unsigned idx, unsigned nr)
 
 static void check_moved(unsigned to, unsigned nr)
 {
+	for (unsigned b = to / N * N; b < to + nr; b += N)
+		check_watch(b);
 	for (unsigned i = to; i < to + nr; i++) {
 		assert_int_equal(pf_hw_decode(raw_get(i), 0, i).v, model[i].e.v);
 		assert_int_equal(pf_hw_cont(raw_get(i)), model[i].cont);
@@ -400,7 +474,9 @@ static void v_move(unsigned idx, unsigned nr)
 
 	/* uniform in W and soft-dirty, of one folio */
 	set_state(one_in(4) ? PROTNONE : UNIFORM);
+	choose_watches_at(to, nr);
 	begin("move_ptes", idx, nr);
+	told = x;
 	model_move(idx, to, nr, x);
 	pf_move_ptes(&tree.m, idx, &tree.m, to, nr, x);
 	end();
@@ -410,15 +486,18 @@ static void v_move(unsigned idx, unsigned nr)
 static void v_move_run(unsigned idx, unsigned nr)
 {
 	unsigned to = elsewhere(idx, nr), done = 0;
+	bool any = false;
 
 	set_state(one_in(4) ? PROTNONE : one_in(3) ? ANY : UNIFORM);
+	choose_watches_at(to, nr);
 	while (done < nr) {
-		bool flush = false, want_flush = false;
+		bool flush = false, want_flush = false, fold;
 		unsigned n;
 
-		assert_int_equal(pf_move_may_fold(&tree.m, idx + done, to + done, nr - done),
-			model_may_fold(idx + done, to + done, nr - done));
+		fold = pf_move_may_fold(&tree.m, idx + done, &tree.m, to + done, nr - done);
+		assert_int_equal(fold, model_may_fold(idx + done, to + done, nr - done));
 		begin("move_run", idx + done, nr - done);
+		any |= fold;
 		n = model_move_run(idx + done, to + done, nr - done, &want_flush);
 		assert_int_equal(
 			pf_move_run(&tree.m, idx + done, &tree.m, to + done, nr - done, &flush), n);
@@ -426,6 +505,8 @@ static void v_move_run(unsigned idx, unsigned nr)
 		assert_int_equal(flush, want_flush);
 		done += n ? n : 1;
 	}
+	/* Whoever moves a run regardless is not looked after. */
+	told = any ? PF_NO_EXTENT : (struct pf_extent){0, UINT64_MAX};
 	check_moved(to, nr);
 }
 
@@ -442,7 +523,10 @@ static void sweep(verb v, unsigned rounds)
 				features |= PF_FEAT_TLB_RANGE;
 			if (one_in(2))
 				features |= PF_FEAT_TTL;
-			tree_open(features, 0, one_in(8) ? PF_FOLD_OFF : PF_FOLD_LINUX,
+			tree_open(features, 0,
+				one_in(8)   ? PF_FOLD_OFF
+				: one_in(3) ? PF_FOLD_LINUX
+					    : PF_FOLD_WATCH,
 				one_in(2) ? LAST_TABLE : rnd_below(UINT64_C(1) << PF_VA_BITS));
 			memset(model, 0, sizeof(model));
 			for (unsigned off = 0; off < SPAN; off++) {

@@ -68,7 +68,7 @@ static void v_wrprotect(unsigned idx, unsigned nr)
 {
 	set_state(one_in(2) ? UNIFORM : PRESENT);
 	begin("wrprotect_ptes", idx, nr);
-	pf_wrprotect_ptes(&tree.m, idx, nr);
+	pf_wrprotect_ptes(&tree.m, idx, nr, PF_NO_EXTENT);
 	end();
 	check_kept(watch_lo(), watch_hi() - watch_lo(), false, false);
 	for (unsigned i = idx; i < idx + nr; i++)
@@ -161,7 +161,7 @@ static void v_access(unsigned idx, unsigned nr)
 	if (one_in(2) && e.v & PF_PTE_R)
 		e = pf_pte_set(e, PF_PTE_W);
 	begin("ptep_set_access_flags", idx, nr);
-	pf_ptep_set_access_flags(&tree.m, idx, e, one_in(2));
+	pf_ptep_set_access_flags(&tree.m, idx, e, one_in(2), run_extent);
 	end();
 	check_kept(watch_lo(), watch_hi() - watch_lo(), false, false);
 	recorder.on = false;
@@ -239,7 +239,8 @@ static void run(verb v)
 		uint32_t features = sets[f % 4] | PF_FEAT_HAF | (f / 4 ? PF_FEAT_HD : 0) |
 				    (rnd() & (PF_FEAT_TLB_RANGE | PF_FEAT_TTL));
 
-		tree_open(features, 0, PF_FOLD_LINUX, one_in(2) ? LAST_TABLE : 0);
+		tree_open(features, 0, one_in(2) ? PF_FOLD_LINUX : PF_FOLD_WATCH,
+			one_in(2) ? LAST_TABLE : 0);
 		memset(model, 0, sizeof(model));
 		for (unsigned k = 0; k < 3000; k++) {
 			unsigned off = (unsigned)rnd_below(SPAN), nr;

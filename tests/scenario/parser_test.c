@@ -304,7 +304,6 @@ static void not_built(void **state)
 		unsigned line;
 	} all[] = {
 		{"load(0)\nswapoff()", "swapoff", 2},
-		{"@policy watch", "@policy watch", 1},
 		{"@swap 1M", "@swap", 1},
 		{"@file f 1M", "@file", 1},
 		{"mmap(0, 1, 0, MAP_SHARED|MAP_ANONYMOUS, -1, 0)", "MAP_SHARED", 1},
