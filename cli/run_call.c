@@ -54,9 +54,10 @@ struct syscall {
 /* The library is about to fault pages in for writing: to the judge that is a store to each. */
 static void note_range(struct syscall *c, uint64_t start, uint64_t end)
 {
-	uint64_t page = c->w->env.page;
+	uint64_t page = c->w->env.page, va = start & ~(page - 1);
 
-	for (uint64_t va = start & ~(page - 1); va < end; va += page)
+	/* Counted: the end may lie in the last page that there is. */
+	for (uint64_t nr = end > va ? (end - va - 1) / page + 1 : 0; nr; nr--, va += page)
 		machine_note_store(va);
 }
 
