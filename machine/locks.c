@@ -44,7 +44,8 @@ static struct mj_lock *find(const void *addr, int cls, uint64_t id)
 
 static const char *class_name(int cls)
 {
-	static const char *const name[] = {"mmap", "vma", "anon", "table", "zone"};
+	static const char *const name[] = {
+		"mmap", "vma", "anon", "table", "zone", "swap", "system"};
 
 	return name[cls];
 }

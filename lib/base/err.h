@@ -9,6 +9,7 @@
 #define PF_EPERM      1
 #define PF_ENOENT     2
 #define PF_EINTR      4
+#define PF_EIO        5
 #define PF_EBADF      9
 #define PF_EAGAIN     11
 #define PF_ENOMEM     12

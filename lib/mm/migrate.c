@@ -58,7 +58,7 @@ void pf_folio_remap(struct pf_system *sys, struct pf_remap *r)
 /* What a folio says of its pages, for the one that takes its place. */
 static void copy_state(struct pf_folio *dst, const struct pf_folio *src)
 {
-	const uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_SWAPBACKED |
+	const uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_LAZYFREE |
 			      PF_FOLIO_REFERENCED | PF_FOLIO_YOUNG | PF_FOLIO_IDLE;
 
 	dst->head.index = src->head.index;

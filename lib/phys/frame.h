@@ -64,7 +64,7 @@ enum pf_frame_kind {
 #define PF_FOLIO_WRITEBACK     PF_FOLIO_FLAG(5)
 #define PF_FOLIO_LRU           PF_FOLIO_FLAG(6) /* lru_next and lru_prev are a list's */
 #define PF_FOLIO_UNEVICTABLE   PF_FOLIO_FLAG(7) /* mlocked */
-#define PF_FOLIO_SWAPBACKED    PF_FOLIO_FLAG(8) /* clear on an anon folio: lazyfree */
+#define PF_FOLIO_LAZYFREE      PF_FOLIO_FLAG(8) /* MADV_FREE: need not be kept while it is clean */
 #define PF_FOLIO_SWAPCACHE     PF_FOLIO_FLAG(9)
 #define PF_FOLIO_REFERENCED    PF_FOLIO_FLAG(10)
 #define PF_FOLIO_YOUNG         PF_FOLIO_FLAG(11) /* DAMON, idle tracking */
@@ -97,7 +97,17 @@ struct pf_frame {
 				uint32_t flags;
 				uint8_t ae; /* small folio only: AnonExclusive, 0 or 1 */
 			};
-			uint32_t lru_next, lru_prev; /* frame index + 1; a free block's links too */
+			union {
+				/* Of a free block: links, frame index + 1. */
+				struct {
+					uint32_t lru_next, lru_prev;
+				};
+				/* In the swap cache: where it is swapped to (phys/swap.h). */
+				struct {
+					uint32_t swap_slot;
+					uint8_t swap_dev;
+				};
+			};
 		};
 		struct {                    /* first tail */
 			uint64_t ae_first;  /* AnonExclusive of pages 0..63 */

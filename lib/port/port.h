@@ -58,7 +58,15 @@ enum pf_barrier {
 
 /* What an allocation or a lock is for; for the port's statistics, checks and failure injection. */
 enum pf_mem_use { PF_USE_TABLE, PF_USE_ANON, PF_USE_META };
-enum pf_lock_class { PF_LOCK_MMAP, PF_LOCK_VMA, PF_LOCK_ANON, PF_LOCK_TABLE, PF_LOCK_ZONE };
+enum pf_lock_class {
+	PF_LOCK_MMAP,
+	PF_LOCK_VMA,
+	PF_LOCK_ANON,
+	PF_LOCK_TABLE,
+	PF_LOCK_ZONE,
+	PF_LOCK_SWAP,
+	PF_LOCK_SYSTEM
+};
 
 /* Hardware features an embedder found at run time; a set is handed to every address space. */
 enum pf_feature {

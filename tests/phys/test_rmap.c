@@ -227,7 +227,7 @@ static void do_share(void)
 	if (!pick_run(m, &idx) || !exclusive[idx])
 		return;
 	assert_int_equal(
-		pf_folio_try_share_anon_rmap_pte(folio, first + idx), pins ? -PF_EBUSY : 0);
+		pf_folio_try_share_anon_rmap_ptes(folio, first + idx, 1), pins ? -PF_EBUSY : 0);
 	exclusive[idx] &= pins != 0;
 }
 
@@ -521,12 +521,12 @@ static void pinned_page_is_not_shared(void **state)
 		count = folio->head.count.word;
 		assert_int_equal(pf_folio_try_dup_anon_rmap_ptes(folio, first, n, mm_id[1], true),
 			-PF_EBUSY);
-		assert_int_equal(pf_folio_try_share_anon_rmap_pte(folio, first), -PF_EBUSY);
+		assert_int_equal(pf_folio_try_share_anon_rmap_ptes(folio, first, 1), -PF_EBUSY);
 		assert_int_equal(folio->head.count.word, count);
 		for (unsigned i = 0; i < n; i++)
 			assert_true(pf_folio_ae_test(folio, i));
 		assert_false(pf_folio_put_testzero(folio, pf_folio_unpin_refs(folio, 1)));
-		assert_int_equal(pf_folio_try_share_anon_rmap_pte(folio, first), 0);
+		assert_int_equal(pf_folio_try_share_anon_rmap_ptes(folio, first, 1), 0);
 		assert_false(pf_folio_ae_test(folio, 0));
 		assert_int_equal(
 			pf_folio_try_dup_anon_rmap_ptes(folio, first, n, mm_id[1], true), 0);
