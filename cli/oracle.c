@@ -19,6 +19,7 @@ enum {
 	M_NONBLOCK = 0x10000,
 	M_STACK = 0x20000,
 	M_FIXED_NOREPLACE = 0x100000,
+	M_KNOWN = 0x7f93f, /* LEGACY_MAP_MASK */
 };
 enum { P_READ = 1, P_WRITE = 2, P_EXEC = 4, P_SEM = 8 };
 #define P_GROWSDOWN UINT64_C(0x01000000)
@@ -57,12 +58,46 @@ static void free_process(struct ov_process *p)
 	free(p);
 }
 
+int oracle_file(struct oracle *o, uint64_t size)
+{
+	struct ov_object *obj = ov_grow(NULL, sizeof(*obj));
+
+	memset(obj, 0, sizeof(*obj));
+	obj->refs = 1;
+	obj->file = true;
+	obj->size = ov_page_align(o, size) / o->cfg.page;
+	o->files[o->nfiles] = obj;
+	return (int)o->nfiles++;
+}
+
+/* One copy of each object, however many have it. */
+static struct ov_object *clone_object(struct ov_object *obj)
+{
+	if (!obj->copy) {
+		obj->copy = ov_grow(NULL, sizeof(*obj));
+		*obj->copy = *obj;
+		obj->copy->refs = 0;
+		obj->copy->copy = NULL;
+		ov_copy(&obj->copy->pages, &obj->pages);
+	}
+	obj->copy->refs++;
+	return obj->copy;
+}
+
+static void clone_done(struct ov_object *obj)
+{
+	if (obj)
+		obj->copy = NULL;
+}
+
 struct oracle *oracle_clone(const struct oracle *o)
 {
 	struct oracle *c = ov_grow(NULL, sizeof(*c));
 
 	*c = *o;
 	c->processes = NULL;
+	for (unsigned i = 0; i < o->nfiles; i++)
+		c->files[i] = clone_object(o->files[i]);
 	for (const struct ov_process *from = o->processes; from; from = from->next) {
 		struct ov_process *p = ov_grow(NULL, sizeof(*p));
 
@@ -75,10 +110,15 @@ struct oracle *oracle_clone(const struct oracle *o)
 			memcpy(p->vmas, from->vmas, from->nr * sizeof(*p->vmas));
 		for (size_t i = 0; i < p->nr; i++)
 			if (p->vmas[i].object)
-				p->vmas[i].object->refs++;
+				p->vmas[i].object = clone_object(p->vmas[i].object);
 		p->next = c->processes;
 		c->processes = p;
 	}
+	for (unsigned i = 0; i < o->nfiles; i++)
+		clone_done(o->files[i]);
+	for (const struct ov_process *from = o->processes; from; from = from->next)
+		for (size_t i = 0; i < from->nr; i++)
+			clone_done(from->vmas[i].object);
 	return c;
 }
 
@@ -92,6 +132,8 @@ void oracle_free(struct oracle *o)
 		o->processes = p->next;
 		free_process(p);
 	}
+	for (unsigned i = 0; i < o->nfiles; i++)
+		ov_drop(o->files[i]);
 	free(o);
 }
 
@@ -212,47 +254,87 @@ int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t ad
 	return ov_chosen(o, p, len, told);
 }
 
+/* do_mmap, for a file; it was opened for reading and writing. */
+static int map_file(const struct oracle *o, uint64_t len, uint64_t flags, int file, uint64_t pgoff,
+	struct ov_vma *v)
+{
+	uint64_t max = (uint64_t)INT64_MAX / o->cfg.page;
+
+	if (len / o->cfg.page > max || pgoff > max - len / o->cfg.page)
+		return -EOVERFLOW;
+	switch (flags & M_TYPE) {
+	case M_SHARED | M_PRIVATE: /* MAP_SHARED_VALIDATE */
+		if (flags & ~(uint64_t)M_KNOWN)
+			return -EOPNOTSUPP;
+		v->shared = true;
+		break;
+	case M_SHARED:
+		v->shared = true;
+		break;
+	case M_PRIVATE:
+		break;
+	default:
+		return -EINVAL;
+	}
+	v->object = o->files[file];
+	v->pgoff = pgoff;
+	return flags & M_GROWSDOWN ? -EINVAL : 0;
+}
+
+static int map_anonymous(const struct oracle *o, uint64_t flags, struct ov_vma *v)
+{
+	switch (flags & M_TYPE) {
+	case M_SHARED:
+		v->shared = true;
+		return flags & M_GROWSDOWN ? -EINVAL : 0;
+	case M_PRIVATE:
+		v->pgoff = v->start / o->cfg.page;
+		return 0;
+	case 8: /* MAP_DROPPABLE */
+		return ORACLE_UNKNOWN;
+	default:
+		return -EINVAL;
+	}
+}
+
 int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot,
-	uint64_t flags, int64_t told)
+	uint64_t flags, int file, uint64_t offset, int64_t told)
 {
 	struct ov_process *p = ov_process(o, pid);
+	uint64_t pgoff = offset / o->cfg.page;
 	struct ov_vma v = {0};
 
-	if (!(flags & M_ANONYMOUS))
-		return ORACLE_UNKNOWN;
+	if (ov_in_page(o, offset))
+		return -EINVAL;
+	if (flags & M_ANONYMOUS)
+		file = -1;
+	else if (file < 0)
+		return -EBADF;
 	/* do_mmap */
 	if (!len)
 		return -EINVAL;
 	len = ov_page_align(o, len);
 	if (!len)
 		return -ENOMEM;
+	if (pgoff + len / o->cfg.page < pgoff)
+		return -EOVERFLOW;
 	if (p->nr > o->cfg.max_maps)
 		return -ENOMEM;
 	int64_t at = ov_place(o, p, addr, len, flags, told);
-	uint64_t type = flags & M_TYPE;
 
 	/* A place is found before the type is looked at, so there is no address to tell then. */
-	if (at == ORACLE_BAD_CHOICE && type != M_SHARED && type != M_PRIVATE)
-		return -EINVAL;
+	v.start = at < 0 ? 0 : (uint64_t)at;
+	v.end = v.start + len;
+	if (at >= 0 && flags & M_FIXED_NOREPLACE && !ov_free_range(p, v.start, v.end))
+		return -EEXIST;
+	int err = file < 0 ? map_anonymous(o, flags, &v) : map_file(o, len, flags, file, pgoff, &v);
+
+	if (at < 0 && at != ORACLE_BAD_CHOICE)
+		return at;
+	if (err)
+		return err;
 	if (at < 0)
 		return at;
-	v.start = (uint64_t)at;
-	v.end = v.start + len;
-	if (flags & M_FIXED_NOREPLACE && !ov_free_range(p, v.start, v.end))
-		return -EEXIST;
-	switch (type) {
-	case M_SHARED:
-		if (flags & M_GROWSDOWN)
-			return -EINVAL;
-		break;
-	case M_PRIVATE:
-		v.pgoff = v.start / o->cfg.page;
-		break;
-	case 8: /* MAP_DROPPABLE */
-		return ORACLE_UNKNOWN;
-	default:
-		return -EINVAL;
-	}
 	v.prot = (unsigned)prot & (P_READ | P_WRITE | P_EXEC);
 	v.flags = (flags & M_GROWSDOWN ? OV_GROWSDOWN : 0) | (flags & M_LOCKED ? OV_LOCKED : 0) |
 		  (flags & M_NORESERVE ? OV_NORESERVE : 0) | (flags & M_STACK ? OV_NOHUGEPAGE : 0) |
@@ -263,11 +345,11 @@ int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len,
 	if (ov_sealed(p, v.start, v.end))
 		return -EPERM;
 	ov_remove(o, p, v.start, v.end);
-	if (type == M_SHARED) {
+	if (v.shared && !v.object) {
 		v.object = ov_grow(NULL, sizeof(*v.object));
 		memset(v.object, 0, sizeof(*v.object));
 		v.object->size = len / o->cfg.page;
-	} else if (v.prot & P_WRITE && !(flags & M_NORESERVE)) {
+	} else if (!v.shared && v.prot & P_WRITE && !(flags & M_NORESERVE)) {
 		v.flags |= OV_ACCOUNT;
 	}
 	ov_insert(o, p, &v);
@@ -306,7 +388,7 @@ static bool protect_one(struct oracle *o, struct ov_process *p, size_t i, uint64
 		return true;
 	/* mprotect_fixup: what may be written is charged; what was never written is not any more. */
 	if (prot & P_WRITE) {
-		if (!(v->prot & P_WRITE) && !v->object && !(flags & (OV_ACCOUNT | OV_NORESERVE)))
+		if (!(v->prot & P_WRITE) && !v->shared && !(flags & (OV_ACCOUNT | OV_NORESERVE)))
 			flags |= OV_ACCOUNT;
 	} else if (!v->object && !v->anon) {
 		flags &= ~(unsigned)OV_ACCOUNT;
@@ -508,11 +590,14 @@ static struct ov_table *table_of(
 	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *page)
 {
 	struct ov_vma *v = mapping_of(p, va);
+	struct ov_cell *c;
 
-	if (!v || !v->object) {
-		*page = va / o->cfg.page;
+	*page = va / o->cfg.page;
+	if (!v || !v->object)
 		return &p->pages;
-	}
+	c = v->shared ? NULL : ov_get(&p->pages, *page);
+	if (c && c->own)
+		return &p->pages;
 	*page = v->pgoff + (va - v->start) / o->cfg.page;
 	return &v->object->pages;
 }
@@ -520,10 +605,14 @@ static struct ov_table *table_of(
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp)
 {
 	struct ov_process *p = ov_process(o, pid);
+	struct ov_vma *v = mapping_of(p, va);
 	uint64_t page;
 	struct ov_table *t = table_of(o, p, va, &page);
 
-	ov_put(t, page, stamp, false);
+	if (v && v->object && !v->shared)
+		ov_put_own(&p->pages, va / o->cfg.page, stamp);
+	else
+		ov_put(t, page, stamp, false);
 	oracle_store_found_none(o, pid, va);
 }
 
@@ -570,7 +659,9 @@ bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracl
 	*map = (struct oracle_map){.start = v->start,
 		.end = v->end,
 		.prot = v->prot,
-		.shared = v->object,
+		.shared = v->shared,
+		.anonymous = !v->object,
+		.file = v->object && v->object->file,
 		.hugepage = v->flags & OV_HUGEPAGE,
 		.nohugepage = v->flags & OV_NOHUGEPAGE,
 		.dontfork = v->flags & OV_DONTFORK,

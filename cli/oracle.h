@@ -7,7 +7,7 @@
  * What the model cannot know, it is told: the address that a kernel chose. It then says whether that
  * choice was possible. Results are those of the system call: a value, or a negated errno of Linux.
  *
- * It knows private and shared anonymous memory. Every page holds one word, the stamp last stored.
+ * It knows private and shared anonymous memory, and files. Every page holds one word, the stamp last stored.
  */
 #ifndef CLI_ORACLE_H
 #define CLI_ORACLE_H
@@ -33,15 +33,19 @@ struct oracle_config {
 /* Process 1 exists at the start. */
 struct oracle *oracle_new(const struct oracle_config *cfg);
 void oracle_free(struct oracle *o);
-/* A copy to ask what a call would answer. Shared memory is not copied: MADV_REMOVE may not be asked. */
+/* A copy, to ask what a call would answer. */
 struct oracle *oracle_clone(const struct oracle *o);
 
+/* A file of `size` bytes, all zero, which may be read, written and mapped any way; its number, from 0. */
+#define ORACLE_MAX_FILES 16
+int oracle_file(struct oracle *o, uint64_t size);
+
 /*
- * The calls. `told` is what the kernel answered: used where an address is its choice, and nowhere else. The
+ * The calls. mmap's `file`: -1, or a file's number. `told` is what the kernel answered: used where an address is its choice, and nowhere else. The
  * model changes exactly when it answers with success (or with Linux's partial effect).
  */
 int64_t oracle_mmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot,
-	uint64_t flags, int64_t told);
+	uint64_t flags, int file, uint64_t offset, int64_t told);
 int64_t oracle_munmap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
 int64_t oracle_mprotect(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot);
 int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t old_len,
@@ -97,6 +101,8 @@ struct oracle_map {
 	bool shared;
 	bool hugepage, nohugepage, dontfork, wipeonfork, locked;
 	bool anon;       /* has an anon_vma */
+	bool anonymous;  /* and private */
+	bool file;       /* a file's, not nameless memory */
 	uint64_t offset; /* bytes; 0 for private anonymous memory */
 };
 /* The first that ends above va; false if there is none. */

@@ -29,23 +29,27 @@ struct ov_cell {
 	uint64_t key; /* page number + 1; 0: unused */
 	uint64_t value;
 	bool lazy; /* MADV_FREE: may read zero */
+	bool own;  /* of a private mapping of a file: a copy, whatever becomes of the file's page */
 };
 struct ov_table {
 	struct ov_cell *cells;
 	size_t size, used;
 };
 
-/* What a shared mapping maps. */
+/* What a shared mapping maps, or a private one of a file. */
 struct ov_object {
 	unsigned refs;
-	uint64_t size; /* pages; mremap can map more than that */
+	bool file;     /* a file's; else nameless memory */
+	uint64_t size; /* pages; more can be mapped than that */
 	struct ov_table pages;
+	struct ov_object *copy; /* while everything is copied */
 };
 
 struct ov_vma {
 	uint64_t start, end, pgoff;
 	unsigned prot, flags;
-	struct ov_object *object; /* NULL: private */
+	struct ov_object *object; /* NULL: private anonymous memory */
+	bool shared;
 	/*
 	 * Linux's anon_vma, as far as merging sees it: which one the mapping has (0: none yet), and whether it
 	 * came from a parent.
@@ -67,6 +71,8 @@ struct ov_process {
 
 struct oracle {
 	struct oracle_config cfg;
+	struct ov_object *files[ORACLE_MAX_FILES];
+	unsigned nfiles;
 	struct ov_process *processes;
 	uint64_t next_anon;
 };
@@ -104,6 +110,8 @@ bool ov_guarded(const struct oracle *o, struct ov_process *p, uint64_t start, ui
 /* oracle_pages.c */
 struct ov_cell *ov_get(struct ov_table *t, uint64_t page);
 void ov_put(struct ov_table *t, uint64_t page, uint64_t value, bool lazy);
+/* A private copy of a file's page. */
+void ov_put_own(struct ov_table *t, uint64_t page, uint64_t value);
 /* Pages [first, first + nr): zero; or, with `lazy`, zero from now on at any time. */
 void ov_discard(struct ov_table *t, uint64_t first, uint64_t nr, bool lazy);
 void ov_move(struct ov_table *t, uint64_t from, uint64_t to, uint64_t nr);
@@ -130,6 +138,9 @@ bool ov_modify(struct oracle *o, struct ov_process *p, uint64_t start, uint64_t 
 /* Is anything in the range sealed? */
 bool ov_sealed(const struct ov_process *p, uint64_t start, uint64_t end);
 bool ov_can_punch(const struct oracle *o, const struct ov_process *p, uint64_t start, uint64_t end);
+/* Pages [start, end) of a mapping are there, to be written: those of a private one of a file are copied. */
+void ov_copy_pages(
+	const struct oracle *o, struct ov_process *p, size_t i, uint64_t start, uint64_t end);
 /* The mapping is written to for the first time: Linux gives it an anon_vma, a neighbour's if it fits. */
 void ov_make_anon(struct oracle *o, struct ov_process *p, size_t i);
 

@@ -129,7 +129,7 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 		if (advice == A_DONTNEED && v->flags & OV_LOCKED)
 			return -EINVAL;
 		/* Shared pages are unmapped here and stay in their object. */
-		if (!v->object)
+		if (!v->shared)
 			ov_discard(&p->pages, first, nr, false);
 		return 0;
 	case A_GUARD_INSTALL:
@@ -154,6 +154,8 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 	case A_REMOVE:
 		if (v->flags & OV_LOCKED || !v->object)
 			return -EINVAL;
+		if (!v->shared)
+			return -EACCES;
 		ov_discard(
 			&v->object->pages, v->pgoff + (start - v->start) / o->cfg.page, nr, false);
 		return 0;
@@ -183,6 +185,8 @@ static int populate(
 		struct ov_vma *v = &p->vmas[i];
 		uint64_t stop = v->end < end ? v->end : end;
 
+		if (write)
+			ov_copy_pages(o, p, i, start, stop);
 		if (v->object && v->pgoff + (stop - v->start) / o->cfg.page > v->object->size)
 			return -EFAULT;
 		if (ov_guarded(o, p, start, stop))

@@ -19,8 +19,10 @@ int ov_populate(
 
 		if (v->flags & OV_LOCKONFAULT)
 			continue;
-		if (v->prot & 2)
+		if (v->prot & 2) {
 			ov_make_anon(o, p, i);
+			ov_copy_pages(o, p, i, v->start > start ? v->start : start, stop);
+		}
 		if (bad && !ignore_errors)
 			return -EFAULT;
 	}

@@ -27,7 +27,7 @@ static void move(struct oracle *o, struct ov_process *p, uint64_t from, uint64_t
 	v.end = to + new_len;
 	ov_insert(o, p, &v);
 	ov_move(&p->guards, from / page, to / page, carried / page);
-	if (!v.object)
+	if (!v.shared)
 		ov_move(&p->pages, from / page, to / page, carried / page);
 	if (!keep) {
 		if (old_len)
@@ -125,7 +125,7 @@ static int check_source(
 		return -EPERM;
 	if (!to && new_len <= old_len)
 		return 0;
-	if (!old_len && !p->vmas[i].object)
+	if (!old_len && !p->vmas[i].shared)
 		return -EINVAL;
 	return within > p->vmas[i].end - addr ? -EFAULT : 0;
 }

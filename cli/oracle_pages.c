@@ -16,6 +16,11 @@ void *ov_grow(void *p, size_t bytes)
 	return p;
 }
 
+static bool is_live(const struct ov_cell *c)
+{
+	return c->key && (c->value || c->lazy || c->own);
+}
+
 static size_t slot_of(const struct ov_table *t, uint64_t key)
 {
 	size_t i = (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (t->size - 1);
@@ -41,7 +46,7 @@ static void rebuild(struct ov_table *t)
 	size_t live = 0;
 
 	for (size_t i = 0; i < old.size; i++)
-		live += old.cells[i].key && (old.cells[i].value || old.cells[i].lazy);
+		live += is_live(&old.cells[i]);
 	t->size = 64;
 	while (t->size < live * 4)
 		t->size *= 2;
@@ -49,26 +54,52 @@ static void rebuild(struct ov_table *t)
 	memset(t->cells, 0, t->size * sizeof(*t->cells));
 	t->used = live;
 	for (size_t i = 0; i < old.size; i++)
-		if (old.cells[i].key && (old.cells[i].value || old.cells[i].lazy))
+		if (is_live(&old.cells[i]))
 			t->cells[slot_of(t, old.cells[i].key)] = old.cells[i];
 	free(old.cells);
+}
+
+static struct ov_cell *new_cell(struct ov_table *t, uint64_t page)
+{
+	struct ov_cell *c;
+
+	if (t->used * 2 >= t->size)
+		rebuild(t);
+	c = &t->cells[slot_of(t, page + 1)];
+	t->used++;
+	c->key = page + 1;
+	c->own = false;
+	return c;
 }
 
 void ov_put(struct ov_table *t, uint64_t page, uint64_t value, bool lazy)
 {
 	struct ov_cell *c = ov_get(t, page);
 
-	if (!c) {
-		if (!value && !lazy)
-			return;
-		if (t->used * 2 >= t->size)
-			rebuild(t);
-		c = &t->cells[slot_of(t, page + 1)];
-		t->used++;
-		c->key = page + 1;
-	}
+	if (!c && !value && !lazy)
+		return;
+	if (!c)
+		c = new_cell(t, page);
 	c->value = value;
 	c->lazy = lazy;
+}
+
+void ov_put_own(struct ov_table *t, uint64_t page, uint64_t value)
+{
+	struct ov_cell *c = ov_get(t, page);
+
+	if (!c)
+		c = new_cell(t, page);
+	c->value = value;
+	c->lazy = false;
+	c->own = true;
+}
+
+static void discard(struct ov_cell *c, bool lazy)
+{
+	c->lazy = lazy && c->value;
+	c->value = lazy ? c->value : 0;
+	c->own = c->own && lazy;
 }
 
 void ov_discard(struct ov_table *t, uint64_t first, uint64_t nr, bool lazy)
@@ -78,19 +109,15 @@ void ov_discard(struct ov_table *t, uint64_t first, uint64_t nr, bool lazy)
 	if (nr > t->size) {
 		for (size_t i = 0; i < t->size; i++) {
 			c = &t->cells[i];
-			if (c->key && c->key - 1 - first < nr) {
-				c->lazy = lazy && c->value;
-				c->value = lazy ? c->value : 0;
-			}
+			if (c->key && c->key - 1 - first < nr)
+				discard(c, lazy);
 		}
 		return;
 	}
 	for (uint64_t i = 0; i < nr; i++) {
 		c = ov_get(t, first + i);
-		if (c) {
-			c->lazy = lazy && c->value;
-			c->value = lazy ? c->value : 0;
-		}
+		if (c)
+			discard(c, lazy);
 	}
 }
 
@@ -102,13 +129,17 @@ void ov_move(struct ov_table *t, uint64_t from, uint64_t to, uint64_t nr)
 		struct ov_cell *c = &t->cells[i];
 
 		if (c->key && c->key - 1 - from < nr) {
-			ov_put(&moved, c->key - 1 - from + to, c->value, c->lazy);
-			c->value = 0;
-			c->lazy = false;
+			if (c->own)
+				ov_put_own(&moved, c->key - 1 - from + to, c->value);
+			else
+				ov_put(&moved, c->key - 1 - from + to, c->value, c->lazy);
+			discard(c, false);
 		}
 	}
 	for (size_t i = 0; i < moved.size; i++)
-		if (moved.cells[i].key)
+		if (moved.cells[i].own)
+			ov_put_own(t, moved.cells[i].key - 1, moved.cells[i].value);
+		else if (moved.cells[i].key)
 			ov_put(t, moved.cells[i].key - 1, moved.cells[i].value,
 				moved.cells[i].lazy);
 	free(moved.cells);

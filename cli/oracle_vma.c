@@ -86,7 +86,7 @@ void ov_remove(const struct oracle *o, struct ov_process *p, uint64_t start, uin
 
 		ov_discard(&p->guards, v->start / o->cfg.page, (v->end - v->start) / o->cfg.page,
 			false);
-		if (!v->object)
+		if (!v->shared)
 			ov_discard(&p->pages, v->start / o->cfg.page,
 				(v->end - v->start) / o->cfg.page, false);
 		close_slot(p, i);
@@ -108,7 +108,7 @@ static bool follows(const struct oracle *o, const struct ov_vma *a, const struct
 {
 	return a->end == b->start && !((a->prot ^ b->prot) & ~but_prot) &&
 	       !((a->flags ^ b->flags) & ~but_flags) && a->object == b->object &&
-	       a->pgoff + (a->end - a->start) / o->cfg.page == b->pgoff;
+	       a->shared == b->shared && a->pgoff + (a->end - a->start) / o->cfg.page == b->pgoff;
 }
 
 static void join(struct ov_process *p, size_t i)
@@ -181,7 +181,7 @@ void ov_make_anon(struct oracle *o, struct ov_process *p, size_t i)
 {
 	struct ov_vma *v = &p->vmas[i];
 
-	if (v->anon || v->object)
+	if (v->anon || v->shared)
 		return;
 	if (i + 1 < p->nr && v[1].anon && !v[1].inherited && follows(o, v, v + 1, 7, 0))
 		v->anon = v[1].anon;
@@ -189,4 +189,23 @@ void ov_make_anon(struct oracle *o, struct ov_process *p, size_t i)
 		v->anon = v[-1].anon;
 	else
 		v->anon = ++o->next_anon;
+}
+
+void ov_copy_pages(
+	const struct oracle *o, struct ov_process *p, size_t i, uint64_t start, uint64_t end)
+{
+	const struct ov_vma *v = &p->vmas[i];
+
+	if (v->shared || !v->object)
+		return;
+	for (uint64_t va = start; va < end; va += o->cfg.page) {
+		uint64_t at = v->pgoff + (va - v->start) / o->cfg.page, page = va / o->cfg.page;
+		struct ov_cell *mine = ov_get(&p->pages, page);
+		struct ov_cell *c = ov_get(&v->object->pages, at);
+
+		if (at >= v->object->size)
+			return;
+		if (!mine || !mine->own)
+			ov_put_own(&p->pages, page, c ? c->value : 0);
+	}
 }

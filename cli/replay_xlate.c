@@ -162,6 +162,7 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 		w->result->out_of_memory++;
 		return replay_fail(w, "%llu bytes of physical memory are not enough (memory=SIZE)",
 			(unsigned long long)w->cfg->memory);
+	case PF_FAULT_MISSING:
 	case PF_FAULT_SIGSEGV:
 	case PF_FAULT_SIGBUS:
 		w->result->signals++;

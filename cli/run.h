@@ -4,7 +4,7 @@
  * (oracle.h). One configuration is one world: machine, physical memory, processes, and the model of them.
  *
  *   run_play.c    a file in one configuration, with its failing allocations
- *   run_world.c   machine, processes, CPUs, counters
+ *   run_world.c   machine, processes, CPUs, counters; run_backing.c what @file makes
  *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
  *   run_gup.c     pins
  *   run_log.c     what a log of strace needs besides
@@ -16,6 +16,7 @@
 #include "cli/oracle.h"
 #include "cli/scenario.h"
 #include "machine/machine.h"
+#include "mm/mapping.h"
 #include "mm/mm.h"
 #include "phys/phys.h"
 
@@ -56,6 +57,13 @@ struct run_process {
 	struct run_process *next;
 };
 
+/* A file made by @file: its pages, and what a disk would hold of it. */
+struct run_file {
+	struct pf_mapping *mapping;
+	char *data;
+	uint64_t size;
+};
+
 /* Who stored a stamp. */
 struct run_stamp {
 	unsigned pid, line;
@@ -72,6 +80,7 @@ struct run_world {
 
 	struct pf_phys phys;
 	struct pf_system sys;
+	struct run_file files[SC_MAX_FILES];
 	struct run_process *processes;
 	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
 	struct oracle *oracle;
@@ -134,6 +143,16 @@ bool run_start(struct run_world *w, unsigned pid);
 void run_exit(struct run_world *w, struct run_process *p);
 void run_counters(struct run_world *w, uint64_t c[SC_C_NR]);
 uint64_t run_eval_size(struct run_world *w, const struct sc_value *v);
+
+/* ---- run_backing.c ---- */
+
+bool run_backing_start(struct run_world *w);
+void run_backing_end(struct run_world *w);  /* the library gives up its pages */
+void run_backing_drop(struct run_world *w); /* after that, or a failure: the rest */
+/* The descriptor of a file: its number in w->files and more; -1: there is none. */
+#define RUN_FIRST_FD 3u
+int64_t run_fd(const struct run_world *w, const char *name);
+const struct run_file *run_file_of(const struct run_world *w, uint64_t fd); /* NULL: none */
 
 /* ---- run_call.c, run_access.c ---- */
 

@@ -103,6 +103,7 @@ static bool access_page(struct run_world *w, struct run_process *p, enum sc_call
 		case PF_FAULT_SIGSEGV:
 			r->kind = SC_R_SEGV;
 			break;
+		case PF_FAULT_MISSING: /* lib/mm keeps it to itself */
 		case PF_FAULT_SIGBUS:
 			r->kind = SC_R_BUS;
 			break;

@@ -177,7 +177,9 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	case SC_MADVISE:
 		return oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_MMAP:
-		return oracle_mmap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3], told);
+		return oracle_mmap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3],
+			run_file_of(c->w, c->a[4]) ? (int)(c->a[4] - RUN_FIRST_FD) : -1, c->a[5],
+			told);
 	case SC_MREMAP:
 		return oracle_mremap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3], c->a[4], told);
 	case SC_BRK:
@@ -238,6 +240,21 @@ static bool was_injected(struct syscall *c, enum sc_call_id id, int64_t lib)
 	return !same;
 }
 
+static int64_t call_mmap(struct syscall *c)
+{
+	const struct run_file *f = run_file_of(c->w, c->a[4]);
+	struct pf_file file = {.mode = PF_FILE_READ | PF_FILE_WRITE};
+
+	/* Linux looks at the offset before it looks for the file. */
+	if (c->a[5] & (c->w->env.page - 1))
+		return -PF_EINVAL;
+	if (!f)
+		return pf_mmap(&c->p->mm, c->a[0], c->a[1], (unsigned)c->a[2], (unsigned)c->a[3]);
+	file.mapping = f->mapping;
+	return pf_mmap_file(
+		&c->p->mm, c->a[0], c->a[1], (unsigned)c->a[2], (unsigned)c->a[3], &file, c->a[5]);
+}
+
 /* What mincore filled in: as many bytes as a scenario would name. */
 static uint8_t resident[1 << 16];
 
@@ -265,7 +282,7 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 	case SC_MADVISE:
 		return pf_madvise(mm, c->a[0], c->a[1], (int)c->a[2]);
 	case SC_MMAP:
-		return pf_mmap(mm, c->a[0], c->a[1], (unsigned)c->a[2], (unsigned)c->a[3]);
+		return call_mmap(c);
 	case SC_MREMAP:
 		return pf_mremap(mm, c->a[0], c->a[1], c->a[2], (unsigned)c->a[3], c->a[4]);
 	case SC_BRK:
@@ -399,7 +416,7 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 			.injected = true};
 		return true;
 	}
-	if (ans.lib == -PF_EOPNOTSUPP)
+	if (ans.lib == -PF_EOPNOTSUPP && ans.model != -PF_EOPNOTSUPP)
 		return run_verdict(w, RUN_UNSUPPORTED, "this call with these arguments");
 	if (ans.lib != ans.model) {
 		char want[64], got[64];
@@ -512,11 +529,12 @@ static bool evaluate(struct run_world *w, const struct sc_stmt *s, uint64_t a[6]
 	unsigned i = 0;
 
 	memset(a, 0, 6 * sizeof(*a));
-	for (const struct sc_value *v = s->args; v && i < 6; v = v->next, i++)
-		if (!(s->call->id == SC_MINCORE && i == 2) && !run_eval(w, v, &a[i]))
+	for (const struct sc_value *v = s->args; v && i < 6; v = v->next, i++) {
+		if (v->kind == SC_V_FILE)
+			a[i] = (uint64_t)run_fd(w, v->text);
+		else if (!(s->call->id == SC_MINCORE && i == 2) && !run_eval(w, v, &a[i]))
 			return false;
-	if (s->call->id == SC_MMAP && a[5] & (w->env.page - 1))
-		return run_verdict(w, RUN_UNSUPPORTED, "mmap at an offset within a page");
+	}
 	return true;
 }
 

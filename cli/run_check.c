@@ -140,15 +140,18 @@ static bool check_pages(struct run_world *w)
 	return ok;
 }
 
-static bool same_mapping(const struct pf_vma_info *v, const struct oracle_map *m)
+static bool same_mapping(
+	const struct run_process *p, const struct pf_vma_info *v, const struct oracle_map *m)
 {
 	uint32_t f = v->area.flags;
+	unsigned shift = p->mm.sys->fmt->pt->page_shift;
 
 	return v->area.start == m->start && v->area.end == m->end &&
 	       (f & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)) == m->prot &&
 	       m->hugepage == !!(f & PF_VM_HUGEPAGE) && m->nohugepage == !!(f & PF_VM_NOHUGEPAGE) &&
 	       m->dontfork == !!(f & PF_VM_DONTCOPY) && m->wipeonfork == !!(f & PF_VM_WIPEONFORK) &&
-	       m->locked == !!(f & PF_VM_LOCKED);
+	       m->locked == !!(f & PF_VM_LOCKED) && m->shared == !!(f & PF_VM_MAYSHARE) &&
+	       m->anonymous == !v->mapping && (m->anonymous || v->area.pgoff << shift == m->offset);
 }
 
 /* Mapping by mapping, those of the library and the model's: the first that differs, each NULL if there is none. */
@@ -162,7 +165,7 @@ static bool differing_map(struct run_process *p, const struct oracle *o, struct 
 		*model = oracle_find(o, p->pid, at, m);
 		if (!*lib && !*model)
 			return false;
-		if (!*lib || !*model || !same_mapping(v, m))
+		if (!*lib || !*model || !same_mapping(p, v, m))
 			return true;
 	}
 }
@@ -308,7 +311,7 @@ static void snap_process(struct run_snapshot *s, struct run_process *p)
 	s->processes = resize(s->processes, (s->nr + 1) * sizeof(*s->processes));
 	sp = &s->processes[s->nr++];
 	*sp = (struct snap_process){.pid = p->pid,
-		.rss = p->mm.space.rss_anon,
+		.rss = p->mm.space.rss_anon + p->mm.space.rss_file + p->mm.space.rss_shmem,
 		.total_vm = p->mm.total_vm,
 		.brk = p->mm.brk};
 	for (uint64_t at = 0; pf_find_vma_info(&p->mm, at, &v); at = v.area.end) {

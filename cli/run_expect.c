@@ -248,14 +248,16 @@ static bool expect_counter(struct run_world *w, const struct sc_stmt *s)
 
 /* ---- maps ---- */
 
-static void maps_line(const struct pf_vma_info *v, char *text, size_t size)
+static void maps_line(
+	const struct run_world *w, const struct pf_vma_info *v, char *text, size_t size)
 {
 	uint32_t f = v->area.flags;
 
 	/* Private anonymous memory has no offset to show, as in /proc/PID/maps. */
-	snprintf(text, size, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c 00000000", v->area.start,
+	snprintf(text, size, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c %08" PRIx64, v->area.start,
 		v->area.end, f & PF_VM_READ ? 'r' : '-', f & PF_VM_WRITE ? 'w' : '-',
-		f & PF_VM_EXEC ? 'x' : '-', f & PF_VM_MAYSHARE ? 's' : 'p');
+		f & PF_VM_EXEC ? 'x' : '-', f & PF_VM_MAYSHARE ? 's' : 'p',
+		v->mapping ? v->area.pgoff * w->env.page : 0);
 }
 
 static void show_maps(struct run_world *w, struct run_process *p, uint64_t va, uint64_t last)
@@ -265,7 +267,7 @@ static void show_maps(struct run_world *w, struct run_process *p, uint64_t va, u
 
 	for (uint64_t at = va; pf_find_vma_info(&p->mm, at, &v) && v.area.start <= last;
 		at = v.area.end) {
-		maps_line(&v, text, sizeof(text));
+		maps_line(w, &v, text, sizeof(text));
 		run_detail(w, "%s", text);
 	}
 }
@@ -289,7 +291,7 @@ static bool expect_maps(struct run_world *w, const struct sc_stmt *s, struct run
 		snprintf(want, sizeof(want), "no more mappings");
 		snprintf(got, sizeof(got), "no more mappings");
 		if (more)
-			maps_line(&v, got, sizeof(got));
+			maps_line(w, &v, got, sizeof(got));
 		if (m) {
 			w->line = m->line;
 			snprintf(want, sizeof(want), "%08" PRIx64 "-%08" PRIx64 " %s %08" PRIx64,

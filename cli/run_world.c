@@ -213,6 +213,9 @@ static void set_thp(struct run_world *w)
 		else if (sc_eval(t->size, &w->env, &size, &why))
 			w->sys.thp.order[pf_log2(size / w->env.page)] = modes[t->mode];
 	}
+	/* One word for both (docs/SCENARIOS.md). */
+	w->sys.thp.shmem_enabled = w->sys.thp.enabled;
+	memcpy(w->sys.thp.shmem, w->sys.thp.order, sizeof(w->sys.thp.shmem));
 }
 
 static void set_env(struct run_world *w)
@@ -331,7 +334,7 @@ bool run_world_start(struct run_world *w)
 
 	w->oracle = oracle_new(&oc);
 	run_switch(w, w->processes);
-	return true;
+	return run_backing_start(w);
 }
 
 bool run_world_end(struct run_world *w)
@@ -348,9 +351,13 @@ bool run_world_end(struct run_world *w)
 	}
 	if (!run_pins_end(w))
 		return false;
+	run_backing_end(w);
 	if (pf_handle_live(&w->sys.anon_vmas))
 		return run_fail(w, "expected no anon_vma at the end, found %u",
 			pf_handle_live(&w->sys.anon_vmas));
+	if (pf_handle_live(&w->sys.mappings))
+		return run_fail(w, "expected no mapping at the end, found %u",
+			pf_handle_live(&w->sys.mappings));
 	pf_system_exit(&w->sys);
 	/* Tables on their way through RCU are freed by this. */
 	left = machine_check_end();
@@ -394,6 +401,7 @@ void run_world_drop(struct run_world *w)
 	run_pins_drop(w);
 	machine_stop();
 	oracle_free(w->oracle);
+	run_backing_drop(w);
 	free(w->vars);
 	free(w->stamps);
 }

@@ -266,6 +266,15 @@ struct sc_thp {
 	struct sc_thp *next;
 };
 
+/* @file */
+#define SC_MAX_FILES 16
+struct sc_made_file {
+	unsigned line;
+	const char *name;
+	struct sc_value *size;
+	struct sc_made_file *next;
+};
+
 #define SC_FAIL_NONE UINT64_C(0)
 #define SC_FAIL_EACH UINT64_MAX
 
@@ -279,7 +288,8 @@ struct sc_settings {
 	enum sc_fold fold;
 	bool linux_policy; /* when to fold: as Linux does, else policy `watch` */
 	struct sc_thp *thp;
-	const char *features; /* names joined by spaces, or NULL */
+	struct sc_made_file *files; /* in the order in which they are made */
+	const char *features;       /* names joined by spaces, or NULL */
 	unsigned features_line;
 	uint64_t fail; /* SC_FAIL_NONE, SC_FAIL_EACH, or which allocation */
 };

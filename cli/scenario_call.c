@@ -116,6 +116,14 @@ static struct sc_value *arg(struct sc_stmt *s, unsigned i)
 	return v;
 }
 
+static bool is_made(const struct sc_file *file, const char *name)
+{
+	for (const struct sc_made_file *f = file->settings.files; f; f = f->next)
+		if (!strcmp(f->name, name))
+			return true;
+	return false;
+}
+
 /* What a call's constants ask for that is not built. What only shows when it is played is refused then. */
 static void check_built(struct sc_line *l, struct sc_stmt *s)
 {
@@ -124,14 +132,15 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 	if (s->call->id == SC_OTHER) {
 		sc_unsupported(l, s->name);
 	} else if (s->call->id == SC_MMAP) {
-		if (arg(s, 4)->kind == SC_V_FILE)
+		/* Files made by @file can be mapped; of a log's, nothing is known. */
+		bool made = arg(s, 4)->kind == SC_V_FILE && is_made(l->file, arg(s, 4)->text);
+
+		if (arg(s, 4)->kind == SC_V_FILE && !made)
 			sc_unsupported(l, "mmap of a file");
 		if (!constant_of(arg(s, 3), &n))
 			return;
-		if (!(n & 0x20))
+		if (!(n & 0x20) && !made && l->lenient)
 			sc_unsupported(l, "mmap of a file");
-		else if ((n & 0xf) == 1)
-			sc_unsupported(l, "MAP_SHARED");
 		else if (n & 0x40000)
 			sc_unsupported(l, "MAP_HUGETLB");
 	} else if (s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) {

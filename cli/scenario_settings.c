@@ -157,13 +157,30 @@ static void read_fail(struct sc_parser *ps)
 		sc_fail(&ps->l, "unknown failure '%s', expected each, none, or a number", w);
 }
 
-static void read_file(struct sc_parser *ps, const char *setting)
+static void read_file(struct sc_parser *ps)
 {
-	const char *w = word_of(ps, "the file's name");
+	struct sc_made_file **tail = &ps->file->settings.files;
+	struct sc_made_file *f = sc_alloc(&ps->file->arena, sizeof(*f));
+	unsigned n = 1;
 
-	sc_file_add(ps, w);
+	f->line = ps->l.line;
+	f->name = word_of(ps, "the file's name");
+	f->size = sc_sum(&ps->l);
+	for (; *tail; tail = &(*tail)->next, n++)
+		if (!strcmp((*tail)->name, f->name))
+			sc_fail(&ps->l, "a second file of the name '%s', expected another name",
+				f->name);
+	if (n > SC_MAX_FILES)
+		sc_fail(&ps->l, "more than %d files", SC_MAX_FILES);
+	*tail = f;
+	sc_file_add(ps, f->name);
+}
+
+static void read_dax(struct sc_parser *ps)
+{
+	sc_file_add(ps, word_of(ps, "the device's name"));
 	sc_sum(&ps->l);
-	sc_unsupported(&ps->l, setting);
+	sc_unsupported(&ps->l, "@dax");
 }
 
 static void once(struct sc_parser *ps, uint32_t bit, const char *name)
@@ -209,8 +226,10 @@ void sc_read_setting(struct sc_parser *ps)
 		once(ps, SET_SWAP, w);
 		sc_sum(l);
 		sc_unsupported(l, "@swap");
-	} else if (!strcmp(w, "file") || !strcmp(w, "dax")) {
-		read_file(ps, !strcmp(w, "file") ? "@file" : "@dax");
+	} else if (!strcmp(w, "file")) {
+		read_file(ps);
+	} else if (!strcmp(w, "dax")) {
+		read_dax(ps);
 	} else if (!strcmp(w, "fail")) {
 		once(ps, SET_FAIL, w);
 		read_fail(ps);

@@ -45,7 +45,18 @@ static struct mj_lock *find(const void *addr, int cls, uint64_t id)
 static const char *class_name(int cls)
 {
 	static const char *const name[] = {
-		"mmap", "vma", "anon", "table", "zone", "swap", "system"};
+		[PF_LOCK_MMAP] = "mmap",
+		[PF_LOCK_VMA] = "vma",
+		[PF_LOCK_SYNC] = "sync",
+		[PF_LOCK_PAGES] = "pages",
+		[PF_LOCK_I_MMAP] = "i_mmap",
+		[PF_LOCK_ANON] = "anon",
+		[PF_LOCK_TABLE] = "table",
+		[PF_LOCK_TREE] = "tree",
+		[PF_LOCK_ZONE] = "zone",
+		[PF_LOCK_SWAP] = "swap",
+		[PF_LOCK_SYSTEM] = "system",
+	};
 
 	return name[cls];
 }
@@ -233,7 +244,7 @@ void mj_locks_quiescent(void)
 		if (mj.point && i != mj.cpu)
 			continue;
 		for (unsigned j = 0; j < c->nheld; j++)
-			if (c->held[j]->cls == PF_LOCK_TABLE || c->held[j]->cls == PF_LOCK_ZONE)
+			if (c->held[j]->cls >= PF_LOCK_TABLE && c->held[j]->cls <= PF_LOCK_ZONE)
 				mj_violate(MJ_L2, 0, "%s lock %llx is still held by cpu %u",
 					class_name(c->held[j]->cls),
 					(unsigned long long)c->held[j]->id, i);

@@ -107,7 +107,7 @@ void mj_folio_touch(uint64_t pa)
 
 static const char *use_name(enum pf_mem_use use)
 {
-	static const char *const name[] = {"table", "anon", "meta"};
+	static const char *const name[] = {"table", "anon", "meta", "file"};
 
 	return name[use];
 }

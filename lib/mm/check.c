@@ -5,8 +5,15 @@
 #include "mm/internal.h"
 
 struct count {
-	uint64_t vmas, pages, locked, data, anon;
+	uint64_t vmas, pages, locked, data, anon, file, shmem;
 };
+
+/* Nobody's first write to a clean page may go unnoticed. */
+static bool unnoticed(const struct pf_vma *vma, pf_pte_t pte, const struct pf_folio *folio)
+{
+	return (vma->area.flags & PF_VM_WRITE) && !(vma->area.prot & PF_PTE_W) &&
+	       pf_pte_write(pte) && !pf_folio_test_flags(folio, PF_FOLIO_DIRTY);
+}
 
 /* A page by itself (coremm 0.3). */
 static const char *check_page(
@@ -16,7 +23,7 @@ static const char *check_page(
 	const pf_pte_t pte = info->pte;
 	const struct pf_folio *folio;
 
-	if ((pte.v & PF_PTE_PERM) & ~vma->area.prot)
+	if ((pte.v & PF_PTE_PERM) & ~pf_vma_prot(vma->area.flags))
 		return "M2: an entry allows what its VMA does not";
 	if (pf_pte_special(pte)) {
 		if (pf_pte_pfn(pte) != mm->sys->zero_pfn)
@@ -30,8 +37,16 @@ static const char *check_page(
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));
 	if (!pf_folio_mapcount(folio))
 		return "G3: a mapped folio has no mapping counted";
-	if (!vma->area.anon && !(vma->area.flags & PF_VM_SHARED))
+	if (unnoticed(vma, pte, folio))
+		return "a clean shared page can be written without notice";
+	if (pf_folio_is_file(folio)) {
+		if (info->exclusive)
+			return "G1: a file's page is exclusive";
+	} else if (vma->area.flags & PF_VM_SHARED) {
+		return "an anonymous page in a shared VMA";
+	} else if (!vma->area.anon) {
 		return "a page in a VMA without an anon_vma";
+	}
 	if (pf_area_cow(&vma->area) && pf_pte_write(pte) && !info->exclusive)
 		return "G1: a writable anonymous page is not exclusive";
 	if (info->exclusive && !info->order && pf_folio_mapcount(folio) != 1)
@@ -65,18 +80,32 @@ static const char *check_block(struct pf_mm *mm, pf_va_t va, const struct pf_pag
 }
 
 /* Would a walk from the page come by this VMA, at this address? (The links themselves: pf_anon_check.) */
-static const char *check_found(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, pf_pte_t pte)
+static const char *check_found(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
+	pf_pfn_t pfn, const struct pf_folio *folio)
 {
-	const struct pf_folio *folio = pf_page_folio(mm->sys->phys, pf_pte_pfn(pte));
 	const struct pf_area *a = &vma->area;
 
-	if (folio->head.index + pf_folio_idx(folio, pf_pte_pfn(pte)) !=
+	if (folio->head.index + pf_folio_idx(folio, pfn) !=
 		a->pgoff + pf_mm_pages(mm, a->start, va))
 		return "R1: a page's index does not lead to where it is mapped";
+	if (pf_folio_is_file(folio))
+		return vma->mapping && folio->head.mapping == vma->mapping->head.handle
+			       ? NULL
+			       : "R1: a page of another mapping than its VMA's";
 	for (const struct pf_anon_link *l = vma->links; l; l = l->next)
 		if (l->anon->head.handle == folio->head.mapping)
 			return NULL;
 	return "R1: a page's anon_vma does not lead to the VMA that maps it";
+}
+
+static void count_page(const struct pf_vma *vma, const struct pf_folio *folio, struct count *c)
+{
+	if (!pf_folio_is_file(folio))
+		c->anon++;
+	else if (vma->area.backing == PF_BACKED_SHMEM)
+		c->shmem++;
+	else
+		c->file++;
 }
 
 static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
@@ -93,10 +122,14 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 
 		for (uint64_t i = 0; present && i < n && !bad; i++) {
 			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
-			c->anon += !pf_pte_special(info.pte);
 			bad = check_page(mm, vma, &info);
-			if (!bad && !pf_pte_special(info.pte) && pf_area_cow(&vma->area))
-				bad = check_found(mm, vma, va + (i << shift), info.pte);
+			if (!bad && !pf_pte_special(info.pte)) {
+				const pf_pfn_t pfn = pf_pte_pfn(info.pte);
+				const struct pf_folio *folio = pf_page_folio(mm->sys->phys, pfn);
+
+				count_page(vma, folio, c);
+				bad = check_found(mm, vma, va + (i << shift), pfn, folio);
+			}
 			if (!bad && info.folded)
 				bad = check_block(mm, va + (i << shift), &info);
 		}
@@ -119,6 +152,17 @@ static const char *check_hole(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return NULL;
 }
 
+static bool in_i_mmap(const struct pf_vma *vma)
+{
+	const uint64_t first = vma->area.pgoff;
+	const uint64_t last = first + (pf_mm_pages(vma->mm, vma->area.start, vma->area.end) - 1);
+	struct pf_inode *n = pf_itree_first(&vma->mapping->i_mmap, first, first);
+
+	while (n && n != &vma->i_mmap)
+		n = pf_itree_next(n, first, first);
+	return n && n->start == first && n->last == last;
+}
+
 static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 {
 	const struct pf_area *a = &vma->area;
@@ -127,7 +171,7 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA is not of whole pages";
 	if (a->end > mm->sys->task_size)
 		return "a VMA ends above user space";
-	if (a->prot != pf_vma_prot(a->flags))
+	if (a->prot != pf_vma_page_prot(vma))
 		return "a VMA's vm_page_prot is not its flags'";
 	if ((a->flags & PF_VM_ACCESS) & ~(a->flags >> 4))
 		return "a VMA has rights it may not have";
@@ -135,6 +179,8 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA is locked on fault and not locked";
 	if (vma->mm != mm)
 		return "a VMA is another mm's";
+	if (vma->mapping && !in_i_mmap(vma))
+		return "a VMA that its mapping does not find";
 	return pf_anon_check(mm->sys, vma);
 }
 
@@ -183,6 +229,10 @@ static const char *check_all(struct pf_mm *mm)
 		return "locked_vm";
 	if (c.data != mm->data_vm)
 		return "data_vm";
+	if ((int64_t)c.file != mm->space.rss_file)
+		return "rss_file";
+	if ((int64_t)c.shmem != mm->space.rss_shmem)
+		return "rss_shmem";
 	return (int64_t)c.anon == mm->space.rss_anon ? NULL : "rss_anon";
 }
 

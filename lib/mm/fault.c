@@ -23,14 +23,17 @@ static bool access_allowed(const struct pf_vma *vma, unsigned flags)
 
 enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
 {
-	/* Before there can be a page that is found through it. Reads map the zero page only. */
-	if ((flags & PF_FAULT_FLAG_WRITE) && !(vma->area.flags & PF_VM_SHARED) &&
-		pf_anon_prepare(mm, vma))
+	enum pf_fault_result result;
+
+	/* Before there can be a page that is found through it. Reads map the zero page, or a file's, only. */
+	if ((flags & (PF_FAULT_FLAG_WRITE | PF_FAULT_FLAG_UNSHARE)) &&
+		!(vma->area.flags & PF_VM_SHARED) && pf_anon_prepare(mm, vma))
 		return PF_FAULT_OOM;
 	for (;;) {
-		enum pf_fault_result result = mm->sys->fmt->fault(
+		result = mm->sys->fmt->fault(
 			&mm->space, &vma->area, va, flags, pf_thp_orders(mm->sys, vma->area.flags));
-
+		if (result == PF_FAULT_MISSING)
+			result = pf_filemap_fault(vma, va, flags);
 		/* There may be memory in what is left of large folios. */
 		if (result != PF_FAULT_OOM || !pf_split_deferred(mm->sys))
 			return result;
@@ -98,6 +101,7 @@ static int populate_vma(
 			break;
 		case PF_FAULT_OOM:
 			return -PF_ENOMEM;
+		case PF_FAULT_MISSING: /* never comes this far */
 		case PF_FAULT_SIGSEGV:
 		case PF_FAULT_SIGBUS:
 			return -PF_EFAULT;

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "mm/anon_vma.h"
+#include "mm/mapping.h"
 #include "mm/mm.h"
 #include "mm/vma.h"
 #include "phys/phys.h"
@@ -72,8 +73,10 @@ struct pf_anon_link *pf_vma_take_link(struct pf_vma_reserve *r);
 /* Give back what is left. */
 void pf_vma_unreserve(struct pf_mm *mm, struct pf_vma_reserve *r);
 
-/* Bits of PF_PTE_PROT_BITS for VMA flags: vm_page_prot. */
+/* Bits of PF_PTE_PROT_BITS that an entry may have with these flags. */
 uint64_t pf_vma_prot(uint32_t flags);
+/* What a fresh entry of the VMA has: vm_page_prot. Without W where a first write must be noticed. */
+uint64_t pf_vma_page_prot(const struct pf_vma *vma);
 /* The rights an mprotect or mmap `prot` asks for, as VMA flags. */
 PF_INLINE uint32_t pf_prot_flags(unsigned prot)
 {
@@ -109,8 +112,9 @@ struct pf_vma_desc {
 	pf_va_t start, end;
 	uint32_t flags;
 	uint64_t pgoff;
-	const struct pf_vma *like; /* whose anonymous pages will be moved here; NULL: none */
-	bool grows;                /* it is added to `like`, which ends where it starts */
+	struct pf_mapping *mapping; /* a new VMA takes a reference of its own */
+	const struct pf_vma *like;  /* whose anonymous pages will be moved here; NULL: none */
+	bool grows;                 /* it is added to `like`, which ends where it starts */
 };
 
 /*
@@ -130,8 +134,8 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 /*
  * VMAs enter and leave an address space, and change their range, by these and by nothing else. split
  * returns what lies above `at`, out of the reserve; remove frees the VMA. Ranges are
- * not empty and overlap nothing. Links to anon_vmas follow: all but insert take the anon lock for writing.
- * mmap lock for writing.
+ * not empty and overlap nothing. Links to anon_vmas and the mapping's tree follow: all take the i_mmap lock, and
+ * all but insert the anon lock, for writing. mmap lock for writing.
  */
 void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma);
 void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma);
@@ -139,6 +143,15 @@ void pf_vma_set_range(
 	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff);
 struct pf_vma *pf_vma_split(
 	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at);
+
+/*
+ * The i_mmap lock of a VMA's mapping, for writing; nothing if it has none: who walks from a file's page to
+ * the VMAs that map it holds it for reading. Outside the anon lock.
+ */
+void pf_i_mmap_lock(const struct pf_vma *vma);
+void pf_i_mmap_unlock(const struct pf_vma *vma);
+/* The VMA and its mapping part: before its tables are freed, as anon_vmas. mmap lock for writing. */
+void pf_vma_leave_mapping(struct pf_vma *vma);
 
 /* A reserve for modifying the flags of [start, end): only its first and its last VMA can be split. */
 int pf_vma_reserve_splits(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end);
@@ -211,6 +224,23 @@ bool pf_mlock_future_ok(const struct pf_mm *mm, uint32_t flags, uint64_t bytes);
 
 /* The folio orders that a fault in a VMA with these flags may use: a bit each, order 0 always. */
 uint32_t pf_thp_orders(const struct pf_system *sys, uint32_t vm_flags);
+/* The same for shared memory without a file. */
+uint32_t pf_shmem_orders(const struct pf_system *sys, uint32_t vm_flags);
+
+/* ---- mappings (filemap.c, truncate.c) ---- */
+
+/* A fault on an empty slot of a VMA with a mapping. mmap lock, any way. */
+enum pf_fault_result pf_filemap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags);
+/* Pages up to the end of the file. pages_lock, any way. */
+uint64_t pf_mapping_end(const struct pf_mapping *mapping);
+/* The first folio that has a page of [index, last], with a reference; NULL: none is in memory. */
+struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uint64_t last);
+/*
+ * Take a folio out, or all that lie wholly in [first, last]. The caller has a reference to the one, and
+ * nobody can map them: pages_lock for writing and unmapped, or no VMA has the mapping.
+ */
+void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio);
+void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last);
 
 /* A folio whose mappings are migration entries, and where its pages will be. */
 struct pf_remap {

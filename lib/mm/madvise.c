@@ -164,6 +164,9 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 
 	if (seal_forbids(flags, advice))
 		return -PF_EPERM;
+	/* Only what is the process's own can be wiped. */
+	if (advice == PF_MADV_WIPEONFORK && vma->mapping)
+		return -PF_EINVAL;
 	if (advised_flags(advice, &flags))
 		return advise_flags(mm, r, vma, start, end, flags);
 	switch (advice) {
@@ -172,7 +175,8 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		if ((flags & PF_VM_PFNMAP) ||
 			((flags & PF_VM_LOCKED) && advice == PF_MADV_DONTNEED))
 			return -PF_EINVAL;
-		mm->sys->fmt->discard_range(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		mm->sys->fmt->zap_range(
+			g, &vma->area, start, pf_mm_pages(mm, start, end), PF_ZAP_KEEP_GUARDS);
 		return 0;
 	case PF_MADV_GUARD_INSTALL:
 		if (!guardable(flags, advice))
@@ -185,8 +189,13 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		mm->sys->fmt->guard_remove(&mm->space, start, pf_mm_pages(mm, start, end));
 		return 0;
 	case PF_MADV_REMOVE:
-		/* A hole in a file: there is none. */
-		return -PF_EINVAL;
+		if ((flags & PF_VM_LOCKED) || !vma->mapping)
+			return -PF_EINVAL;
+		if (!(flags & PF_VM_SHARED) || !(flags & PF_VM_MAYWRITE))
+			return -PF_EACCES;
+		return pf_mapping_punch(vma->mapping,
+			(vma->area.pgoff << pf_mm_shift(mm)) + (start - vma->area.start),
+			end - start);
 	default:
 		/* WILLNEED: swapped pages would be read; there are none. */
 		return 0;

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mincore and msync: asking, and waiting for nothing, as long as no memory is a file's.
+ * mincore and msync: which pages are there, and writing back what was changed.
  */
 #include "mm/internal.h"
+
+/* Pages that are not mapped here may be in memory all the same. */
+static void ask_mapping(const struct pf_vma *vma, pf_va_t addr, uint64_t nr, uint8_t *vec)
+{
+	const uint64_t index = vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, addr);
+
+	for (uint64_t i = 0; i < nr; i++)
+		vec[i] = pf_mapping_cached(vma->mapping, index + i);
+}
 
 int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec)
 {
@@ -29,6 +38,8 @@ int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec)
 		n = mm->sys->fmt->present_run(&mm->space, addr,
 			pf_mm_pages(mm, addr, pf_min(vma->area.end, end)), &present);
 		memset(vec, present, n);
+		if (!present && vma->mapping)
+			ask_mapping(vma, addr, n, vec);
 		vec += n;
 		addr += n << pf_mm_shift(mm);
 	}
@@ -36,10 +47,20 @@ int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec)
 	return err;
 }
 
+/* One VMA's part: what shared memory of a file was changed is written before the call returns. */
+static int sync_vma(const struct pf_vma *vma, pf_va_t start, pf_va_t end, unsigned flags)
+{
+	if (!(flags & PF_MS_SYNC) || !vma->mapping || !(vma->area.flags & PF_VM_SHARED))
+		return 0;
+	return pf_mapping_sync(vma->mapping,
+		vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, start),
+		pf_mm_pages(vma->mm, start, end));
+}
+
 /* The range: every page of it is mapped, and none is locked if caches shall be dropped. */
 static int sync_range(const struct pf_mm *mm, pf_va_t start, pf_va_t end, unsigned flags)
 {
-	int hole = 0;
+	int hole = 0, err;
 
 	while (start < end) {
 		const struct pf_vma *vma = pf_find_vma(mm, start);
@@ -53,9 +74,13 @@ static int sync_range(const struct pf_mm *mm, pf_va_t start, pf_va_t end, unsign
 			hole = -PF_ENOMEM;
 			if (vma->area.start >= end)
 				break;
+			start = vma->area.start;
 		}
 		if ((flags & PF_MS_INVALIDATE) && (vma->area.flags & PF_VM_LOCKED))
 			return -PF_EBUSY;
+		err = sync_vma(vma, start, pf_min(vma->area.end, end), flags);
+		if (err)
+			return err;
 		start = vma->area.end;
 	}
 	return hole;

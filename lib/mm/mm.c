@@ -77,6 +77,7 @@ int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf
 	sys->mm_ids = pf_port_meta_alloc(MM_IDS_BYTES);
 	if (!sys->mm_ids)
 		return -PF_ENOMEM;
+	pf_handle_pool_init(&sys->mappings, PF_HANDLE_FILE, sizeof(struct pf_mapping));
 	memset(sys->mm_ids, 0, MM_IDS_BYTES);
 	sys->mm_ids[0] = 1;
 	zero = pf_folio_alloc(phys, 0, PF_USE_ANON);
@@ -97,6 +98,7 @@ void pf_system_exit(struct pf_system *sys)
 	pf_handle_pool_destroy(&sys->anon_vmas);
 	pf_port_meta_free(sys->mm_ids, MM_IDS_BYTES);
 	sys->mm_ids = NULL;
+	pf_handle_pool_destroy(&sys->mappings);
 }
 
 /* ---- an address space ---- */
@@ -146,10 +148,12 @@ void pf_mm_exit(struct pf_mm *mm)
 	pf_tlb_gather_mmu_fullmm(&g, &mm->space);
 	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma))
 		fmt->zap_range(&g, &vma->area, vma->area.start,
-			pf_mm_pages(mm, vma->area.start, vma->area.end));
+			pf_mm_pages(mm, vma->area.start, vma->area.end), 0);
 	/* Before the tables: no walker that came by a page is in them then (anon_vma.h). */
-	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma))
+	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		pf_vma_leave_mapping(vma);
 		pf_anon_unlink(mm->sys, vma);
+	}
 	fmt->free_tables(&g, 0, pf_mm_pages(mm, 0, mm->sys->task_size), 0,
 		pf_mm_pages(mm, 0, mm->sys->task_size));
 	pf_tlb_finish_mmu(&g);
@@ -179,7 +183,7 @@ bool pf_find_vma_info(struct pf_mm *mm, pf_va_t va, struct pf_vma_info *info)
 	pf_mmap_read_lock(mm);
 	vma = pf_find_vma(mm, va);
 	if (vma)
-		*info = (struct pf_vma_info){.area = vma->area};
+		*info = (struct pf_vma_info){.area = vma->area, .mapping = vma->mapping};
 	pf_mmap_read_unlock(mm);
 	return vma;
 }

@@ -82,6 +82,9 @@ enum pf_thp_mode { PF_THP_NEVER, PF_THP_MADVISE, PF_THP_ALWAYS, PF_THP_INHERIT }
 struct pf_thp {
 	enum pf_thp_mode enabled;   /* what `inherit` follows */
 	enum pf_thp_mode order[16]; /* by folio order; orders 0 and 1 are not used */
+	/* shmem_enabled, and hugepages-<size>/shmem_enabled: shared memory that has no file. */
+	enum pf_thp_mode shmem_enabled;
+	enum pf_thp_mode shmem[16];
 };
 
 /* What the address spaces of one machine share. Filled by pf_system_init; thp may be changed any
@@ -101,7 +104,8 @@ struct pf_system {
 	uint64_t *mm_ids;         /* a bit for each space.mm_id in use; atomic */
 	uint16_t next_mm_id;      /* where to look first; a hint */
 	struct pf_handle_pool anon_vmas;
-	uint64_t splits; /* folios split; atomic */
+	uint64_t splits;                /* folios split; atomic */
+	struct pf_handle_pool mappings; /* struct pf_mapping */
 };
 
 /*
@@ -150,8 +154,7 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid);
 void pf_mm_exit(struct pf_mm *mm);
 
 /*
- * The system calls, without a descriptor: memory is anonymous and private (README: what else Linux
- * has is -PF_EOPNOTSUPP). Lengths and addresses are bytes. They take the mmap lock, and no TLB holds
+ * The system calls (README: what else Linux has is -PF_EOPNOTSUPP). Lengths and addresses are bytes. They take the mmap lock, and no TLB holds
  * a right they took away when they return.
  *
  * Errors are Linux's, found in Linux's order:
@@ -177,7 +180,7 @@ void pf_mm_exit(struct pf_mm *mm);
  * munlock   EINVAL, ENOMEM, as mlock
  * mlockall  EINVAL, EPERM, ENOMEM (limits.memlock). Pages that cannot be had are no error.
  * mincore   EINVAL, ENOMEM (a hole, or outside user space)
- * msync     EINVAL, ENOMEM (a hole), EBUSY (MS_INVALIDATE of locked memory)
+ * msync     EINVAL, ENOMEM (a hole), EBUSY (MS_INVALIDATE of locked memory), what writing a file said
  * mseal     EINVAL, ENOMEM (a hole: nothing is sealed; too many mappings: what comes before is; no
  *           memory: nothing is)
  *
@@ -185,6 +188,15 @@ void pf_mm_exit(struct pf_mm *mm);
  * and madvise that would discard what may not be written (what comes before it is done).
  */
 int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags);
+/*
+ * mmap with a descriptor (mm/mapping.h). Beside mmap's errors: EINVAL (offset not a multiple of the
+ * page; MAP_GROWSDOWN), EOVERFLOW (offset + len), EACCES (not opened for it: reading always, writing for
+ * what is shared and writable), ENODEV (no mapping), EOPNOTSUPP (MAP_SHARED_VALIDATE with flags beyond
+ * Linux's first). The VMA takes a reference to the mapping.
+ */
+struct pf_file;
+int64_t pf_mmap_file(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags,
+	const struct pf_file *file, uint64_t offset);
 int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len);
 int pf_mprotect(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot);
 int64_t pf_mremap(struct pf_mm *mm, pf_va_t old, uint64_t old_len, uint64_t new_len, unsigned flags,
@@ -235,6 +247,7 @@ void pf_put_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr
 /* One VMA as /proc/PID/maps and smaps would tell. */
 struct pf_vma_info {
 	struct pf_area area;
+	struct pf_mapping *mapping; /* NULL: anonymous and private */
 };
 /* The first VMA that ends above va; false if there is none. */
 bool pf_find_vma_info(struct pf_mm *mm, pf_va_t va, struct pf_vma_info *info);

@@ -6,6 +6,10 @@
 
 /* A mapping type of Linux's that isn't built. */
 #define MAP_DROPPABLE 0x08u
+/* Flags that mean nothing, or that aren't built. */
+#define MAP_DENYWRITE  0x0800u
+#define MAP_EXECUTABLE 0x1000u
+#define MAP_HUGETLB    0x40000u
 
 /* Where placement upwards begins, when nothing is free below mmap_base. */
 static pf_va_t unmapped_base(const struct pf_mm *mm)
@@ -81,7 +85,16 @@ int64_t pf_get_unmapped_area(struct pf_mm *mm, pf_va_t addr, uint64_t len, bool 
 	return va ? (int64_t)va : -PF_ENOMEM;
 }
 
-/* Linux's calc_vm_flag_bits, and what all anonymous memory has. */
+/* What is mapped, beside where and how long. */
+struct request {
+	unsigned prot, flags;
+	uint32_t vm; /* the VMA's flags */
+	bool has_file;
+	struct pf_file file;
+	uint64_t pgoff;
+};
+
+/* Linux's calc_vm_flag_bits, and what all memory has. */
 static uint32_t mmap_flags(const struct pf_mm *mm, unsigned prot, unsigned flags)
 {
 	uint32_t vm = pf_prot_flags(prot) | PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC |
@@ -96,25 +109,62 @@ static uint32_t mmap_flags(const struct pf_mm *mm, unsigned prot, unsigned flags
 		vm |= PF_VM_NOHUGEPAGE;
 	if (flags & PF_MAP_NORESERVE)
 		vm |= PF_VM_NORESERVE;
-	else if (vm & PF_VM_WRITE)
-		vm |= PF_VM_ACCOUNT;
 	return vm;
 }
 
 /* The type, when the place has been found: Linux looks at it that late. */
-static int check_type(unsigned flags)
+static int check_anonymous(struct request *q)
 {
-	switch (flags & PF_MAP_TYPE) {
+	switch (q->flags & PF_MAP_TYPE) {
+	case PF_MAP_SHARED:
+		q->vm |= PF_VM_SHARED | PF_VM_MAYSHARE;
+		return q->flags & PF_MAP_GROWSDOWN ? -PF_EINVAL : 0;
 	case PF_MAP_PRIVATE:
 		return 0;
-	case PF_MAP_SHARED:
-		/* Needs shmem, which isn't built. */
-		return flags & PF_MAP_GROWSDOWN ? -PF_EINVAL : -PF_EOPNOTSUPP;
 	case MAP_DROPPABLE:
 		return -PF_EOPNOTSUPP;
 	default:
 		return -PF_EINVAL;
 	}
+}
+
+/* Flags that every kernel has known: MAP_SHARED ignores others, MAP_SHARED_VALIDATE refuses them. */
+#define LEGACY_MAP_MASK                                                                            \
+	(PF_MAP_TYPE | PF_MAP_FIXED | PF_MAP_ANONYMOUS | PF_MAP_GROWSDOWN | MAP_DENYWRITE |        \
+		MAP_EXECUTABLE | PF_MAP_LOCKED | PF_MAP_NORESERVE | PF_MAP_POPULATE |              \
+		PF_MAP_NONBLOCK | PF_MAP_STACK | MAP_HUGETLB)
+
+/* May the file be mapped so? q->vm loses what it may never be given. */
+static int check_file(struct request *q, uint64_t pages, unsigned shift)
+{
+	const uint64_t max = (uint64_t)INT64_MAX >> shift;
+	const unsigned type = q->flags & PF_MAP_TYPE;
+
+	if (pages > max || q->pgoff > max - pages)
+		return -PF_EOVERFLOW;
+	switch (type) {
+	case PF_MAP_SHARED_VALIDATE:
+		if (q->flags & ~LEGACY_MAP_MASK)
+			return -PF_EOPNOTSUPP;
+		/* fall through */
+	case PF_MAP_SHARED:
+		if ((q->prot & PF_PROT_WRITE) && !(q->file.mode & PF_FILE_WRITE))
+			return -PF_EACCES;
+		q->vm |= PF_VM_SHARED | PF_VM_MAYSHARE;
+		/* What can never be written to is not shared to us: nobody's store shows but as a file's. */
+		if (!(q->file.mode & PF_FILE_WRITE))
+			q->vm &= ~(PF_VM_MAYWRITE | PF_VM_SHARED);
+		break;
+	case PF_MAP_PRIVATE:
+		break;
+	default:
+		return -PF_EINVAL;
+	}
+	if (!(q->file.mode & PF_FILE_READ))
+		return -PF_EACCES;
+	if (!q->file.mapping)
+		return -PF_ENODEV;
+	return q->flags & PF_MAP_GROWSDOWN ? -PF_EINVAL : 0;
 }
 
 static uint64_t mapped_pages(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
@@ -128,13 +178,18 @@ static uint64_t mapped_pages(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 }
 
 /* The range is aligned and below task_size; what lies in it goes. */
-static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_flags)
+static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, const struct request *q)
 {
+	/* Linux maps a file without a name. */
+	const bool nameless = !q->has_file && (q->vm & PF_VM_SHARED);
 	struct pf_vma_desc d = {
 		.start = start,
 		.end = end,
-		.flags = vm_flags,
-		.pgoff = start >> pf_mm_shift(mm),
+		.flags = q->vm,
+		.pgoff = q->has_file ? q->pgoff
+			 : nameless  ? 0
+				     : start >> pf_mm_shift(mm),
+		.mapping = q->file.mapping,
 	};
 	struct pf_vma_reserve r;
 	int err = pf_munmap_check(mm, start, end);
@@ -142,22 +197,31 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, uint32_t vm_f
 	if (err)
 		return err;
 	if (!pf_may_expand_vm(
-		    mm, vm_flags, pf_mm_pages(mm, start, end) - mapped_pages(mm, start, end)))
+		    mm, q->vm, pf_mm_pages(mm, start, end) - mapped_pages(mm, start, end)))
 		return -PF_ENOMEM;
 	err = pf_munmap_reserve(mm, &r, start, end, 1);
 	if (err)
 		return err;
-	err = pf_munmap_locked(mm, &r, start, end);
+	if (nameless) {
+		d.mapping = pf_mapping_create(mm->sys, NULL, NULL, end - start);
+		if (!d.mapping)
+			err = -PF_ENOMEM;
+	}
+	if (!err)
+		err = pf_munmap_locked(mm, &r, start, end);
 	if (!err)
 		pf_vma_add(mm, &r, &d);
 	pf_vma_unreserve(mm, &r);
+	/* The VMA has its own reference. */
+	if (nameless && d.mapping)
+		pf_mapping_put(d.mapping);
 	return err;
 }
 
-static int64_t mmap_locked(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot,
-	unsigned flags, uint32_t *vm_flags)
+static int64_t mmap_locked(struct pf_mm *mm, pf_va_t addr, uint64_t len, struct request *q)
 {
-	const bool fixed = flags & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE);
+	const bool fixed = q->flags & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE);
+	const uint64_t pages = len >> pf_mm_shift(mm);
 	int64_t at;
 	int err;
 
@@ -167,34 +231,35 @@ static int64_t mmap_locked(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigne
 		if (addr)
 			addr = pf_max(addr, mm->sys->mmap_min_addr);
 	}
+	if (q->pgoff + pages < q->pgoff)
+		return -PF_EOVERFLOW;
 	if (mm->map_count > mm->sys->max_map_count)
 		return -PF_ENOMEM;
 	at = pf_get_unmapped_area(mm, addr, len, fixed);
 	if (at < 0)
 		return at;
 	addr = (pf_va_t)at;
-	if ((flags & PF_MAP_FIXED_NOREPLACE) && !pf_vma_none(mm, addr, addr + len))
+	if ((q->flags & PF_MAP_FIXED_NOREPLACE) && !pf_vma_none(mm, addr, addr + len))
 		return -PF_EEXIST;
-	*vm_flags = mmap_flags(mm, prot, flags);
-	if ((flags & PF_MAP_LOCKED) && !pf_can_mlock(mm))
+	q->vm = mmap_flags(mm, q->prot, q->flags);
+	if ((q->flags & PF_MAP_LOCKED) && !pf_can_mlock(mm))
 		return -PF_EPERM;
-	if (!pf_mlock_future_ok(mm, *vm_flags, len))
+	if (!pf_mlock_future_ok(mm, q->vm, len))
 		return -PF_EAGAIN;
-	err = check_type(flags);
+	err = q->has_file ? check_file(q, pages, pf_mm_shift(mm)) : check_anonymous(q);
+	/* What may be written without being anybody else's is paid for. */
+	if ((q->vm & (PF_VM_WRITE | PF_VM_SHARED | PF_VM_NORESERVE)) == PF_VM_WRITE)
+		q->vm |= PF_VM_ACCOUNT;
 	if (!err)
-		err = map_range(mm, addr, addr + len, *vm_flags);
+		err = map_range(mm, addr, addr + len, q);
 	return err ? err : at;
 }
 
-int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags)
+static int64_t do_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, struct request *q)
 {
-	bool populate = (flags & (PF_MAP_POPULATE | PF_MAP_NONBLOCK)) == PF_MAP_POPULATE;
-	uint32_t vm_flags = 0;
+	bool populate = (q->flags & (PF_MAP_POPULATE | PF_MAP_NONBLOCK)) == PF_MAP_POPULATE;
 	int64_t at;
 
-	/* Files are not built: there is no descriptor to have. */
-	if (!(flags & PF_MAP_ANONYMOUS))
-		return -PF_EBADF;
 	if (!len)
 		return -PF_EINVAL;
 	len = pf_mm_align(mm, len);
@@ -202,13 +267,42 @@ int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, uns
 		return -PF_ENOMEM;
 
 	pf_mmap_write_lock(mm);
-	at = mmap_locked(mm, addr, len, prot, flags, &vm_flags);
+	at = mmap_locked(mm, addr, len, q);
 	pf_mmap_write_unlock(mm);
-	if (at < 0 || !(populate || (vm_flags & PF_VM_LOCKED)))
+	if (at < 0 || !(populate || (q->vm & PF_VM_LOCKED)))
 		return at;
 	/* Afterwards, and without failing: what is missing is faulted in when it is touched. */
 	pf_mmap_read_lock(mm);
 	pf_populate_vmas(mm, (pf_va_t)at, (pf_va_t)at + len, true);
 	pf_mmap_read_unlock(mm);
 	return at;
+}
+
+int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags)
+{
+	struct request q = {.prot = prot, .flags = flags};
+
+	/* No descriptor: that is pf_mmap_file's. */
+	if (!(flags & PF_MAP_ANONYMOUS))
+		return -PF_EBADF;
+	return do_mmap(mm, addr, len, &q);
+}
+
+int64_t pf_mmap_file(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags,
+	const struct pf_file *file, uint64_t offset)
+{
+	struct request q = {
+		.prot = prot,
+		.flags = flags,
+		.has_file = true,
+		.file = *file,
+		.pgoff = offset >> pf_mm_shift(mm),
+	};
+
+	if (!pf_mm_aligned(mm, offset))
+		return -PF_EINVAL;
+	/* The descriptor is ignored then. */
+	if (flags & PF_MAP_ANONYMOUS)
+		return pf_mmap(mm, addr, len, prot, flags);
+	return do_mmap(mm, addr, len, &q);
 }

@@ -15,7 +15,7 @@ static uint32_t account(const struct pf_vma *vma, uint32_t flags)
 	if (flags & PF_VM_WRITE) {
 		if (!(old & (PF_VM_ACCOUNT | PF_VM_WRITE | PF_VM_SHARED | PF_VM_NORESERVE)))
 			flags |= PF_VM_ACCOUNT;
-	} else if ((old & PF_VM_ACCOUNT) && !vma->area.anon) {
+	} else if ((old & PF_VM_ACCOUNT) && !vma->mapping && !vma->area.anon) {
 		flags &= ~PF_VM_ACCOUNT;
 	}
 	return flags;
@@ -46,7 +46,8 @@ static int protect_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gat
 	vma = pf_vma_modify_flags(mm, r, vma, start, end, flags);
 	if (!vma)
 		return -PF_ENOMEM;
-	if (pf_area_cow(&vma->area) && (flags & PF_VM_WRITE))
+	/* Where vm_page_prot does not give W to all: to pages that may have it at once. */
+	if ((flags & PF_VM_WRITE) && (pf_area_cow(&vma->area) || !(vma->area.prot & PF_PTE_W)))
 		cp_flags |= PF_CP_TRY_CHANGE_WRITABLE;
 	mm->sys->fmt->change_protection(g, &vma->area, start, pages, vma->area.prot, cp_flags);
 	return 0;

@@ -120,6 +120,7 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 		.end = m->addr + m->new_len,
 		.flags = vma->area.flags,
 		.pgoff = vma->area.pgoff + pf_mm_pages(m->mm, vma->area.start, vma->area.end),
+		.mapping = vma->mapping,
 		.like = vma,
 		.grows = true,
 	};
@@ -179,10 +180,13 @@ static int reserve_moves(
 static void move_entries(struct pf_mm *mm, const struct pf_vma *old, pf_va_t from,
 	const struct pf_vma *new, pf_va_t to, uint64_t nr)
 {
-	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, old);
+	struct pf_anon_vma *root;
 
+	pf_i_mmap_lock(old);
+	root = pf_anon_lock_write(mm->sys, old);
 	mm->sys->fmt->move_range(&mm->space, &old->area, from, &new->area, to, nr);
 	pf_anon_unlock_write(root);
+	pf_i_mmap_unlock(old);
 }
 
 /*
@@ -200,13 +204,14 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		.end = m->new_addr + m->new_len,
 		.flags = vma->area.flags,
 		.pgoff = vma->area.pgoff + pf_mm_pages(mm, vma->area.start, m->addr),
+		.mapping = vma->mapping,
 		.like = vma,
 	};
 	const struct pf_vma *new;
 	int err;
 
 	/* No page is found by its pgoff yet: it may start afresh, and so be merged more often. */
-	if (!vma->area.anon && !(vma->area.flags & PF_VM_SHARED))
+	if (!vma->area.anon && !vma->mapping)
 		d.pgoff = m->new_addr >> pf_mm_shift(mm);
 	/* May be merged with the very VMA it leaves: that is looked up again from here on. */
 	new = pf_vma_add(mm, r, &d);
@@ -220,7 +225,8 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		dont_unmap(m);
 		return 0;
 	}
-	return pf_munmap_locked(mm, r, m->addr, m->addr + m->old_len);
+	/* Of shared memory nothing may have been moved: it is mapped a second time. */
+	return m->old_len ? pf_munmap_locked(mm, r, m->addr, m->addr + m->old_len) : 0;
 }
 
 static int64_t move(struct remap *m, struct pf_vma_reserve *r)

@@ -78,7 +78,7 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
 	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		pf_va_t from = pf_max(vma->area.start, start), to = pf_min(vma->area.end, end);
 
-		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to));
+		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to), 0);
 	}
 	cut(mm, r, start, end);
 	/*

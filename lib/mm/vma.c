@@ -3,7 +3,7 @@
  * VMAs made, split and merged. Which neighbours become one is Linux's rule, so that
  * /proc/PID/maps comes out the same:
  *
- *   adjacent; equal flags, but for soft-dirty; consecutive pgoff; and of anon_vmas at most one, or
+ *   adjacent; equal flags, but for soft-dirty; one mapping; consecutive pgoff; and of anon_vmas at most one, or
  *   the same, where one that came by fork does not extend to a VMA without.
  *
  * VMAs of an mm that have the same anon_vma as their own have the same links: they were one (split and
@@ -83,6 +83,16 @@ uint64_t pf_vma_prot(uint32_t flags)
 	return prot;
 }
 
+uint64_t pf_vma_page_prot(const struct pf_vma *vma)
+{
+	const uint64_t prot = pf_vma_prot(vma->area.flags);
+	const struct pf_mapping *mapping = vma->mapping;
+
+	if ((vma->area.flags & PF_VM_SHARED) && mapping && mapping->ops && mapping->ops->write)
+		return prot & ~PF_PTE_W;
+	return prot;
+}
+
 void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 {
 	const int64_t pages = (int64_t)pf_mm_pages(mm, vma->area.start, vma->area.end);
@@ -91,7 +101,7 @@ void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 	pf_vm_stat(mm, flags, pages);
 	/* Atomic: who finds the VMA by a page reads them under a table lock alone. */
 	pf_store_relaxed(&vma->area.flags, flags);
-	pf_store_relaxed(&vma->area.prot, pf_vma_prot(flags));
+	pf_store_relaxed(&vma->area.prot, pf_vma_page_prot(vma));
 }
 
 /* ---- who goes with whom ---- */
@@ -112,7 +122,7 @@ static bool anon_vmas_agree(const struct pf_vma *a, const struct pf_vma *b)
 
 bool pf_vma_continues(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b)
 {
-	return a->area.end == b->area.start &&
+	return a->area.end == b->area.start && a->mapping == b->mapping &&
 	       a->area.pgoff + pf_mm_pages(mm, a->area.start, a->area.end) == b->area.pgoff;
 }
 
@@ -124,13 +134,64 @@ bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const stru
 
 /* ---- the one place where VMAs enter and leave the tree, and change their range ---- */
 
-void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma)
+void pf_i_mmap_lock(const struct pf_vma *vma)
+{
+	if (vma->mapping)
+		pf_port_rw_write_lock(&vma->mapping->i_mmap_lock, PF_LOCK_I_MMAP);
+}
+
+void pf_i_mmap_unlock(const struct pf_vma *vma)
+{
+	if (vma->mapping)
+		pf_port_rw_write_unlock(&vma->mapping->i_mmap_lock, PF_LOCK_I_MMAP);
+}
+
+static void i_mmap_hook(struct pf_vma *vma)
+{
+	const struct pf_area *a = &vma->area;
+
+	if (vma->mapping)
+		pf_itree_insert(&vma->mapping->i_mmap, &vma->i_mmap, a->pgoff,
+			a->pgoff + (pf_mm_pages(vma->mm, a->start, a->end) - 1));
+}
+
+static void i_mmap_unhook(struct pf_vma *vma)
+{
+	if (vma->mapping)
+		pf_itree_remove(&vma->mapping->i_mmap, &vma->i_mmap);
+}
+
+void pf_vma_leave_mapping(struct pf_vma *vma)
+{
+	struct pf_mapping *mapping = vma->mapping;
+
+	if (!mapping)
+		return;
+	pf_i_mmap_lock(vma);
+	i_mmap_unhook(vma);
+	pf_i_mmap_unlock(vma);
+	vma->mapping = NULL;
+	pf_mapping_put(mapping);
+}
+
+/* i_mmap lock for writing, as below. */
+static void insert(struct pf_mm *mm, struct pf_vma *vma)
 {
 	pf_vma_tree_insert(mm->vmas, vma);
 	mm->map_count++;
+	if (vma->mapping)
+		pf_mapping_get(vma->mapping);
+	i_mmap_hook(vma);
 }
 
-/* Without its links. */
+void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma)
+{
+	pf_i_mmap_lock(vma);
+	insert(mm, vma);
+	pf_i_mmap_unlock(vma);
+}
+
+/* Without its links, and out of its mapping. */
 static void take_out(struct pf_mm *mm, struct pf_vma *vma)
 {
 	pf_vma_tree_remove(mm->vmas, vma);
@@ -142,12 +203,15 @@ static void take_out(struct pf_mm *mm, struct pf_vma *vma)
 static void set_range(
 	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff)
 {
+	i_mmap_unhook(vma);
 	vma->area.pgoff = pgoff;
 	pf_vma_tree_set_range(mm->vmas, vma, start, end);
+	i_mmap_hook(vma);
 }
 
 void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma)
 {
+	pf_vma_leave_mapping(vma);
 	pf_anon_unlink(mm->sys, vma);
 	take_out(mm, vma);
 }
@@ -156,20 +220,25 @@ void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma)
 void pf_vma_set_range(
 	struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end, uint64_t pgoff)
 {
-	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, vma);
+	struct pf_anon_vma *root;
 
+	pf_i_mmap_lock(vma);
+	root = pf_anon_lock_write(mm->sys, vma);
 	pf_anon_unhook(vma);
 	set_range(mm, vma, start, end, pgoff);
 	pf_anon_hook(mm->sys, vma);
 	pf_anon_unlock_write(root);
+	pf_i_mmap_unlock(vma);
 }
 
 struct pf_vma *pf_vma_split(
 	struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma, pf_va_t at)
 {
 	struct pf_vma *rest = pf_vma_take(r);
-	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, vma);
+	struct pf_anon_vma *root;
 
+	pf_i_mmap_lock(vma);
+	root = pf_anon_lock_write(mm->sys, vma);
 	*rest = *vma;
 	rest->area.start = at;
 	rest->area.pgoff += pf_mm_pages(mm, vma->area.start, at);
@@ -177,10 +246,11 @@ struct pf_vma *pf_vma_split(
 	rest->links = NULL;
 	pf_anon_unhook(vma);
 	set_range(mm, vma, vma->area.start, at, vma->area.pgoff);
-	pf_vma_insert(mm, rest);
+	insert(mm, rest);
 	pf_anon_hook(mm->sys, vma);
 	pf_anon_clone(mm->sys, r, rest, vma);
 	pf_anon_unlock_write(root);
+	pf_i_mmap_unlock(vma);
 	return rest;
 }
 
@@ -189,19 +259,26 @@ struct pf_vma *pf_vma_split(
 /* b joins a, which keeps its place. */
 static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 {
-	/* Of one family, if both have one. */
-	struct pf_anon_vma *root = pf_anon_lock_write(mm->sys, a->area.anon ? a : b);
+	struct pf_mapping *mapping = b->mapping;
+	struct pf_anon_vma *root;
 	struct pf_anon_link *left;
 	pf_va_t end = b->area.end;
 
+	pf_i_mmap_lock(a);
+	/* Of one family, if both have one. */
+	root = pf_anon_lock_write(mm->sys, a->area.anon ? a : b);
 	pf_anon_unhook(a);
 	pf_anon_unhook(b);
 	left = pf_anon_inherit(mm->sys, a, b);
 	a->area.flags |= b->area.flags & PF_VM_SOFTDIRTY;
+	i_mmap_unhook(b);
 	take_out(mm, b);
 	set_range(mm, a, a->area.start, end, a->area.pgoff);
 	pf_anon_hook(mm->sys, a);
 	pf_anon_unlock_write(root);
+	pf_i_mmap_unlock(a);
+	if (mapping)
+		pf_mapping_put(mapping);
 	pf_anon_links_free(left);
 }
 
@@ -247,20 +324,23 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 	struct pf_vma *prev = pf_vma_tree_find_below(mm->vmas, d->start);
 	struct pf_vma *next = pf_find_vma(mm, d->end);
 	/* What it will be like: as if it had the links already. */
-	const struct pf_vma new = {
+	struct pf_vma new = {
 		.area = {.start = d->start,
 			.end = d->end,
 			.flags = d->flags,
 			.anon = d->like ? d->like->area.anon : 0,
-			.prot = pf_vma_prot(d->flags),
 			.pgoff = d->pgoff},
 		.mm = mm,
+		.mapping = d->mapping,
 		.links = d->like ? d->like->links : NULL,
 	};
 	struct pf_anon_vma *root;
 	struct pf_vma *vma;
 	bool left, right;
 
+	if (d->mapping)
+		new.area.backing = d->mapping->ops ? PF_BACKED_FILE : PF_BACKED_SHMEM;
+	new.area.prot = pf_vma_page_prot(&new);
 	pf_vm_stat(mm, d->flags, (int64_t)pf_mm_pages(mm, d->start, d->end));
 	left = prev && pf_vma_mergeable(mm, prev, &new);
 	/*

@@ -8,6 +8,7 @@
 #ifndef PF_MM_VMA_H
 #define PF_MM_VMA_H
 
+#include "base/itree.h"
 #include "base/mem.h"
 #include "ops/ops.h"
 
@@ -22,6 +23,7 @@
 
 struct pf_anon_link;
 struct pf_mm;
+struct pf_mapping;
 
 struct pf_vma {
 	/*
@@ -31,6 +33,9 @@ struct pf_vma {
 	struct pf_area area;
 	struct pf_mm *mm;
 	struct pf_anon_link *links; /* to the anon_vmas whose pages it may map */
+	/* What it maps, with a reference; NULL: private anonymous memory. */
+	struct pf_mapping *mapping;
+	struct pf_inode i_mmap; /* its place in the mapping's tree, by page index */
 };
 
 PF_INLINE struct pf_vma *pf_vma_of(const struct pf_area *a)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page faults on anonymous private memory: demand-zero, copy on write, and entries that need
- * nothing but A or D, or nothing at all.
+ * Page faults: demand-zero, copy on write, and entries that need nothing but A or D, or nothing at
+ * all. Empty slots of areas with a mapping behind them are lib/mm's, which comes back (file.c).
  */
 #include "ops/softleaf.h"
 
@@ -18,11 +18,6 @@ struct fault {
 static uint64_t fresh_prot(const struct fault *f, bool writable)
 {
 	return writable ? f->area->prot : f->area->prot & ~PF_PTE_W;
-}
-
-static uint64_t sd(void)
-{
-	return PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
 }
 
 /* ---- demand-zero ---- */
@@ -48,17 +43,6 @@ static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m,
 			return order;
 	}
 	return 0;
-}
-
-/*
- * Before empty slots are filled: another thread may have zapped them, under the mmap lock for reading as we are, and
- * not flushed yet. What TLBs still hold of their addresses names other frames, perhaps of a block that reaches beyond;
- * a valid entry must not meet it (G5, rule BBM). Read under the table lock, so whoever emptied them has counted itself.
- */
-static void forget_zapped(const struct fault *f, pf_va_t va, unsigned nr)
-{
-	if (pf_load_relaxed(&f->space->tlb_flush_pending) && !PF_MUTANT("fault-ignores-pending"))
-		pf_flush_tlb_range(&f->space->pt, va, nr);
 }
 
 /* A cleared folio: of `order` if there is one, else of the next lower order that is allowed. */
@@ -87,7 +71,7 @@ static void map_new_folio(
 	bool writable = f->area->flags & PF_VM_WRITE;
 	pf_pte_t pte;
 
-	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | sd());
+	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | pf_sd());
 	if (writable)
 		pte = pf_pte_set(pte, PF_PTE_D);
 	pf_set_anon_mapping(f->area, folio, va);
@@ -95,7 +79,7 @@ static void map_new_folio(
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
 	pf_add_relaxed(&f->space->rss_anon, nr);
 	f->space->stats.fault_order[order]++;
-	forget_zapped(f, va, nr);
+	pf_forget_zapped(f->space, va, nr);
 	pf_set_ptes(m, pf_pte_idx(m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
 }
 
@@ -114,8 +98,8 @@ static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map 
 	if (!f->write) {
 		/* One page of zeros serves all readers until someone writes. */
 		pte = pf_pte_mk(f->space->zero_pfn,
-			fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A | sd());
-		forget_zapped(f, f->va, 1);
+			fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A | pf_sd());
+		pf_forget_zapped(f->space, f->va, 1);
 		pf_set_pte_at(m, pf_pte_idx(m, f->va), pte, PF_NO_EXTENT);
 		pf_pte_unmap_unlock(m);
 		return PF_FAULT_DONE;
@@ -150,14 +134,14 @@ static bool same_but_ad(pf_pte_t a, pf_pte_t b)
 }
 
 /*
- * The page is ours alone: write it where it is. Unfolds, for W changes in one slot; where the others have
- * it already, folds.
+ * The page is ours alone, or shared with all: write it where it is. Unfolds, for W changes in one slot; where
+ * the others have it already, folds.
  */
 static void reuse(
 	const struct fault *f, struct pf_pte_map *m, pf_pte_t pte, struct pf_extent extent)
 {
-	pte = pf_pte_set(pte, fresh_prot(f, true) & PF_PTE_W);
-	pte = pf_pte_set(pte, PF_PTE_A | PF_PTE_D | sd());
+	pte = pf_pte_set(pte, PF_PTE_W);
+	pte = pf_pte_set(pte, PF_PTE_A | PF_PTE_D | pf_sd());
 	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true, extent);
 }
 
@@ -168,7 +152,7 @@ static pf_pte_t copied_pte(const struct fault *f, pf_pfn_t pfn, pf_pte_t old)
 		return pf_pte_mk(
 			pfn, (fresh_prot(f, false) | PF_PTE_A) |
 				     (old.v & (PF_PTE_D | PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP)));
-	return pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | sd());
+	return pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | pf_sd());
 }
 
 static void drop_old(struct pf_space *space, pf_pfn_t pfn)
@@ -201,10 +185,14 @@ static void replace(
 	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
 	pte = copied_pte(f, pfn, old);
 	pf_set_pte_at(m, idx, pte, pf_folio_extent(space->phys, copy));
-	if (pf_pte_special(old))
-		pf_add_relaxed(&space->rss_anon, 1);
-	else if (!PF_MUTANT("cow-drop-first"))
-		drop_old(space, pf_pte_pfn(old));
+	pf_add_relaxed(&space->rss_anon, 1);
+	if (!pf_pte_special(old)) {
+		struct pf_folio *was = pf_page_folio(space->phys, pf_pte_pfn(old));
+
+		pf_add_relaxed(pf_rss(space, f->area, pf_folio_is_file(was)), -1);
+		if (!PF_MUTANT("cow-drop-first"))
+			drop_old(space, pf_pte_pfn(old));
+	}
 	space->stats.cow++;
 }
 
@@ -259,6 +247,18 @@ static enum pf_fault_result fault_write_protected(
 	if (pf_pte_special(pte))
 		return copy_page(f, m, pte);
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));
+	if (f->area->flags & PF_VM_SHARED) {
+		/*
+		 * Dirty before a store can be done: who cleans the folio clears that first, and comes to
+		 * this table afterwards.
+		 */
+		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+		reuse(f, m, pte, pf_folio_extent(phys, folio));
+		pf_pte_unmap_unlock(m);
+		return PF_FAULT_DONE;
+	}
+	if (pf_folio_is_file(folio))
+		return copy_page(f, m, pte);
 	page = pf_folio_idx(folio, pf_pte_pfn(pte));
 	if (!pf_folio_ae_test(folio, page)) {
 		if (!pf_folio_reuse_anon(folio, f->space->mm_id) && !PF_MUTANT("cow-reuse-shared"))
@@ -275,7 +275,7 @@ static enum pf_fault_result fault_write_protected(
 
 static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
 {
-	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D | sd() : 0));
+	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D | pf_sd() : 0));
 
 	f->space->pt.cause = PF_CAUSE_ACCESS;
 	/* A and D do not keep a block from folding, so no extent is asked for. */
@@ -304,12 +304,13 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 static enum pf_fault_result fault_hint(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
 {
 	struct pf_extent extent = PF_NO_EXTENT;
-	bool exclusive = false;
+	/* Of shared pages the area knows whether a write must be noticed. */
+	bool exclusive = f->area->flags & PF_VM_SHARED;
 
 	if (!pf_pte_special(pte)) {
 		struct pf_folio *folio = pf_page_folio(f->space->phys, pf_pte_pfn(pte));
 
-		exclusive = pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
+		exclusive |= pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
 		extent = pf_folio_extent(f->space->phys, folio);
 	}
 	/* Invalid to valid: nothing is cached, nothing is flushed. */
@@ -333,8 +334,6 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	pf_pte_t pte;
 	int err;
 
-	if (!pf_area_cow(area) && (area->flags & PF_VM_SHARED))
-		return PF_FAULT_SIGBUS; /* shared memory is not built: nothing maps it */
 	space->stats.fault++;
 	do {
 		err = pf_pte_alloc(&space->pt, f.va);
@@ -343,8 +342,12 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	} while (!pf_pte_offset_map_lock(&space->pt, f.va, &m));
 
 	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
-	if (pf_pte_none(pte))
-		return fault_anon(&f, &m);
+	if (pf_pte_none(pte)) {
+		if (area->backing == PF_BACKED_ANON)
+			return fault_anon(&f, &m);
+		pf_pte_unmap_unlock(&m);
+		return PF_FAULT_MISSING;
+	}
 	if (!pf_pte_present(pte)) {
 		pf_pte_unmap_unlock(&m);
 		return pf_softleaf_fault(pte);
@@ -354,4 +357,32 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	if ((f.write && !pf_pte_write(pte)) || (f.unshare && !pf_pte_special(pte)))
 		return fault_write_protected(&f, &m, pte);
 	return fault_access(&f, &m, pte);
+}
+
+/* ---- the first write to a private page of a mapping ---- */
+
+enum pf_fault_result pf_cow_file(
+	struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn)
+{
+	const struct fault f = {
+		.space = space, .area = area, .va = pf_align_down(va, PF_PAGE_SIZE), .write = true};
+	struct pf_folio *copy = pf_folio_alloc(space->phys, 0, PF_USE_ANON);
+	struct pf_pte_map m;
+
+	if (!copy)
+		return PF_FAULT_OOM;
+	pf_port_copy_pages(pf_folio_pfn(space->phys, copy) << PF_PAGE_SHIFT, pfn << PF_PAGE_SHIFT,
+		PF_PAGE_SIZE);
+	space->pt.cause = PF_CAUSE_COW;
+	if (pf_pte_offset_map_lock(&space->pt, f.va, &m)) {
+		if (pf_pte_none(pf_ptep_get(&m, pf_pte_idx(&m, f.va)))) {
+			map_new_folio(&f, &m, copy, f.va);
+			space->stats.cow++;
+			copy = NULL;
+		}
+		pf_pte_unmap_unlock(&m);
+	}
+	if (copy)
+		pf_folio_put(space->phys, copy, 1);
+	return PF_FAULT_DONE;
 }

@@ -113,11 +113,19 @@ static int share_present(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte
 		return 0;
 	}
 	while (nr && !err) {
+		const bool backed = c->src_area->backing != PF_BACKED_ANON;
 		pf_pfn_t pfn = pf_pte_pfn(pte);
-		struct pf_piece p = pf_piece(c->src->phys, pfn, nr);
+		struct pf_piece p = backed ? pf_piece_one(c->src->phys, pfn, nr)
+					   : pf_piece(c->src->phys, pfn, nr);
+		const bool file = backed && pf_folio_is_file(p.folio);
 		unsigned n = p.nr;
 
-		if (p.folio) {
+		if (file) {
+			if (!pf_folio_add_file_rmap_ptes(p.folio, n, c->dst->mm_id)) {
+				err = -PF_ENOMEM;
+				n = 0;
+			}
+		} else if (p.folio) {
 			err = pf_folio_try_dup_anon_rmap_ptes(
 				p.folio, pfn, n, c->dst->mm_id, false);
 			if (err)
@@ -127,7 +135,7 @@ static int share_present(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte
 		}
 		if (n)
 			pf_set_ptes(&c->d, didx, pte, n, p.extent);
-		c->anon += n;
+		*(file ? &c->file : &c->anon) += n;
 		pte = pf_pte_advance(pte, n);
 		didx += n;
 		nr -= n;
@@ -210,9 +218,11 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 		if (!pf_pte_offset_map_lock(&dst->pt, va, &c.d))
 			continue;
 		if (pf_pte_offset_map_lock_nested(&src->pt, va, &c.s, &c.d)) {
-			c.anon = 0;
+			c.anon = c.file = 0;
 			err = copy_table(&c, va, n, &done);
 			pf_add_relaxed(&dst->rss_anon, c.anon);
+			if (c.file)
+				pf_add_relaxed(pf_rss(dst, dst_area, true), c.file);
 			pf_pte_unmap_unlock(&c.s);
 		}
 		pf_pte_unmap_unlock(&c.d);

@@ -49,7 +49,7 @@ void pf_guard_install(struct pf_gather *g, const struct pf_area *area, pf_va_t v
 		 * again; then once more. TLBs may know the old pages until the gather's flush,
 		 * as after any zap.
 		 */
-		pf_discard_range(g, area, va, n);
+		pf_zap_range(g, area, va, n, PF_ZAP_KEEP_GUARDS);
 		g->space->pt.cause = PF_CAUSE_ZAP;
 		/* There is a table: pf_alloc_tables() has made it, and the area keeps it. */
 		if (!pf_pte_offset_map_lock(&g->space->pt, va, &m))

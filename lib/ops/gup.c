@@ -38,7 +38,7 @@ static bool may_force_write(const struct follow *f, pf_pte_t pte, bool exclusive
  * May the page be handed out as it is? A pin for reading must see what this process writes later, so the page must not
  * be one that a write would replace by a copy: it is unshared first.
  */
-static bool allowed(struct follow *f, pf_pte_t pte, bool exclusive)
+static bool allowed(struct follow *f, pf_pte_t pte, const struct pf_folio *folio, bool exclusive)
 {
 	if (f->foll & PF_FOLL_WRITE) {
 		f->want = PF_FAULT_FLAG_WRITE;
@@ -46,6 +46,9 @@ static bool allowed(struct follow *f, pf_pte_t pte, bool exclusive)
 	}
 	if (!(f->foll & PF_FOLL_PIN) || !pf_area_cow(f->area) || exclusive ||
 		PF_MUTANT("pin-shared"))
+		return true;
+	/* A file's page is the file's to change, too: only who keeps it for long must have the process's own. */
+	if (pf_folio_is_file(folio) && !(f->foll & PF_FOLL_LONGTERM))
 		return true;
 	f->want = PF_FAULT_FLAG_UNSHARE;
 	return false;
@@ -71,7 +74,7 @@ static unsigned follow_run(struct follow *f, unsigned at, pf_pte_t pte, unsigned
 
 		n = pf_folio_ae_run(folio, idx,
 			(unsigned)pf_min(nr - done, pf_folio_nr(folio) - idx), &exclusive);
-		if (!allowed(f, pte, exclusive))
+		if (!allowed(f, pte, folio, exclusive))
 			break;
 		if (!pf_folio_grab(folio, n, f->foll & PF_FOLL_PIN)) {
 			f->err = -PF_ENOMEM;

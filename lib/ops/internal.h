@@ -12,10 +12,12 @@
 #include "pt/pt.h"
 
 #define pf_fault                PF_FN(fault)
+#define pf_map_file             PF_FN(map_file)
+#define pf_cow_file             PF_FN(cow_file)
+#define pf_mkclean_range        PF_FN(mkclean_range)
 #define pf_copy_range           PF_FN(copy_range)
 #define pf_change_protection    PF_FN(change_protection)
 #define pf_zap_range            PF_FN(zap_range)
-#define pf_discard_range        PF_FN(discard_range)
 #define pf_alloc_tables         PF_FN(alloc_tables)
 #define pf_guard_install        PF_FN(guard_install)
 #define pf_guard_remove         PF_FN(guard_remove)
@@ -34,12 +36,18 @@
 /* What struct pf_format offers; documented there. */
 enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	unsigned flags, uint32_t orders);
+enum pf_fault_result pf_map_file(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	unsigned flags, const struct pf_file_run *run, unsigned nr);
+enum pf_fault_result pf_cow_file(
+	struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn);
+void pf_mkclean_range(
+	struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr, pf_pfn_t pfn);
 int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_area *dst_area,
 	const struct pf_area *src_area, pf_va_t va, uint64_t nr, bool *flush);
 int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 	uint64_t nr, uint64_t prot, unsigned cp_flags);
-void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
-void pf_discard_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+void pf_zap_range(
+	struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr, unsigned flags);
 int pf_alloc_tables(struct pf_space *space, pf_va_t va, uint64_t nr);
 void pf_guard_install(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_guard_remove(struct pf_space *space, pf_va_t va, uint64_t nr);
@@ -70,6 +78,31 @@ PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *
 PF_INLINE bool pf_pte_guard(pf_pte_t pte)
 {
 	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
+}
+
+/* What marks an entry as changed since soft-dirty was last cleared, where the format has it. */
+PF_INLINE uint64_t pf_sd(void)
+{
+	return PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
+}
+
+/*
+ * Before empty slots are filled: another thread may have zapped them, under the mmap lock for reading as we are, and
+ * not flushed yet. What TLBs still hold of their addresses names other frames, perhaps of a block that reaches beyond;
+ * a valid entry must not meet it (G5, rule BBM). Read under the table lock, so whoever emptied them has counted itself.
+ */
+PF_INLINE void pf_forget_zapped(struct pf_space *space, pf_va_t va, unsigned nr)
+{
+	if (pf_load_relaxed(&space->tlb_flush_pending) && !PF_MUTANT("fault-ignores-pending"))
+		pf_flush_tlb_range(&space->pt, va, nr);
+}
+
+/* Which sum a folio's pages mapped in this area count in. */
+PF_INLINE int64_t *pf_rss(struct pf_space *space, const struct pf_area *area, bool file)
+{
+	if (!file)
+		return &space->rss_anon;
+	return area->backing == PF_BACKED_SHMEM ? &space->rss_shmem : &space->rss_file;
 }
 
 /*
@@ -103,6 +136,21 @@ PF_INLINE struct pf_piece pf_piece(const struct pf_phys *phys, pf_pfn_t pfn, uns
 	while (nr < max && !pf_folio_order(pf_page_folio(phys, pfn + nr)))
 		nr++;
 	return (struct pf_piece){.nr = nr, .extent = PF_NO_EXTENT};
+}
+
+/*
+ * The same where folios of files and anonymous ones may lie side by side: all of one folio, of whatever
+ * size.
+ */
+PF_INLINE struct pf_piece pf_piece_one(const struct pf_phys *phys, pf_pfn_t pfn, unsigned max)
+{
+	struct pf_folio *folio = pf_page_folio(phys, pfn);
+
+	return (struct pf_piece){
+		.folio = folio,
+		.nr = (unsigned)pf_min(max, pf_folio_nr(folio) - pf_folio_idx(folio, pfn)),
+		.extent = pf_folio_extent(phys, folio),
+	};
 }
 
 /* Pages from va to the end of its leaf table, at most nr. */

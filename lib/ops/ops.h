@@ -36,12 +36,24 @@
 #define PF_VM_HUGEPAGE     0x20000000u
 #define PF_VM_NOHUGEPAGE   0x40000000u
 
+/* What an area's pages are, until a private one is written to. */
+enum pf_backing {
+	PF_BACKED_ANON,  /* zeros, of this address space */
+	PF_BACKED_FILE,  /* a mapping's (mm/mapping.h): a file's, */
+	PF_BACKED_SHMEM, /* or memory that is shared */
+};
+
 /* The part of a VMA that the layers below know. */
 struct pf_area {
 	pf_va_t start, end; /* end is exclusive; user address spaces end below 2^64 */
 	uint32_t flags;     /* PF_VM_* */
 	uint32_t anon;      /* what new pages say they belong to: a handle (mm/handle.h); 0 none */
-	uint64_t prot;      /* bits of PF_PTE_PROT_BITS a fresh entry gets: vm_page_prot */
+	enum pf_backing backing;
+	/*
+	 * Bits of PF_PTE_PROT_BITS a fresh entry gets: vm_page_prot. Without W where a shared page's
+	 * first write must be noticed; the folio is dirty when an entry has W then.
+	 */
+	uint64_t prot;
 	/*
 	 * Page index of `start` in what the area maps. Of private anonymous memory it is start >>
 	 * page_shift where the memory was mapped, and mremap keeps it once pages exist (they are found by it), so
@@ -77,7 +89,8 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 		PF_FOLL_HONOR_NUMA_FAULT | PF_FOLL_PIN)
 
 enum pf_fault_result {
-	PF_FAULT_DONE,    /* try the access again */
+	PF_FAULT_DONE, /* try the access again */
+	PF_FAULT_MISSING, /* lib/ops to lib/mm: an empty slot of a backed area, for map_file or cow_file */
 	PF_FAULT_OOM,     /* nothing changed but, perhaps, empty tables */
 	PF_FAULT_SIGSEGV, /* the area does not allow it */
 	PF_FAULT_SIGBUS,  /* poisoned, or past the end of what backs it */
@@ -99,6 +112,20 @@ struct pf_rmap_place {
 	pf_pfn_t pfn;
 };
 
+/* Of a mapping's folio, consecutive pages that may be mapped from va on. */
+struct pf_file_run {
+	pf_va_t va;
+	pf_pfn_t pfn;
+	uint32_t nr;
+};
+/* As many as one fault maps: 64K of single pages. */
+#define PF_FILE_RUNS 16u
+
+/* zap_range: private copies stay (a hole in the file, not its end). */
+#define PF_ZAP_KEEP_ANON 1u
+/* Markers of guard regions stay: for all but munmap and exit. */
+#define PF_ZAP_KEEP_GUARDS 2u
+
 /* One page as the locked getter returns it. */
 struct pf_page_info {
 	pf_pte_t pte; /* A and D gathered over the block */
@@ -114,11 +141,25 @@ struct pf_format {
 	 * Handle a fault at va: demand-zero (a folio of the highest order of `orders` whose aligned
 	 * range lies in the area and is empty, falling back order by order as allocations fail; the
 	 * zero page for reads), copy on write with Linux's reuse rules, A and D set where hardware
-	 * does not, spurious faults. mmap lock read or write. Installs only into empty slots; the
+	 * does not, spurious faults. A first write to a shared page that must be noticed makes its
+	 * folio dirty. mmap lock read or write. Installs only into empty slots; the
 	 * write to memory is done by the access that follows.
 	 */
 	enum pf_fault_result (*fault)(struct pf_space *space, const struct pf_area *area,
 		pf_va_t va, unsigned flags, uint32_t orders);
+
+	/*
+	 * After PF_FAULT_MISSING: map what is empty of the runs, all of them in the table of va; of
+	 * the first run, the page at va, which becomes young and, for a write, dirty with its folio;
+	 * other pages are left old where hardware sets A. It is no error if va's slot is not empty
+	 * any more. The caller has a reference to each folio, and keeps truncation out
+	 * (the mapping's pages_lock). mmap lock, any way.
+	 */
+	enum pf_fault_result (*map_file)(struct pf_space *space, const struct pf_area *area,
+		pf_va_t va, unsigned flags, const struct pf_file_run *run, unsigned nr);
+	/* The same for a write to a private area: a copy of page pfn. */
+	enum pf_fault_result (*cow_file)(
+		struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn);
 
 	/*
 	 * fork: share src's pages with dst, batch by batch; in COW areas both sides become
@@ -138,12 +179,23 @@ struct pf_format {
 	int64_t (*change_protection)(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 		uint64_t nr, uint64_t prot, unsigned cp_flags);
 
-	/* Unmap: entries of any kind become empty, pages are queued on the gather. mmap lock, any
-	 * way. */
-	void (*zap_range)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
-	/* MADV_DONTNEED: the same, but guard markers stay. */
-	void (*discard_range)(
-		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+	/*
+	 * Unmap: entries of any kind become empty, pages are queued on the gather. D of a mapping's pages
+	 * goes to their folios, and is flushed before the table lock is dropped: mkclean_range waits
+	 * for that lock and for nothing else. mmap lock, any way, or the lock that finds the area by its
+	 * pages. flags: PF_ZAP_*.
+	 */
+	void (*zap_range)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr,
+		unsigned flags);
+
+	/*
+	 * Take W and D from the entries in [va, va + nr) that map [pfn, pfn + nr), pages of one folio, and
+	 * flush (Linux's page_mkclean_one). When it returns no CPU can write to the pages through this range
+	 * without a fault; what it wrote before is in memory. The caller takes D for known. The lock that
+	 * finds the area by its pages.
+	 */
+	void (*mkclean_range)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		uint64_t nr, pf_pfn_t pfn);
 
 	/*
 	 * MADV_GUARD_INSTALL: what is mapped goes as by zap_range, and every slot gets a guard

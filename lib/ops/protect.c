@@ -22,7 +22,8 @@ static void change(struct protect *p, struct pf_pte_map *m, unsigned idx, unsign
  * May the entry be made writable without a fault (B3)? Not if a write must be noticed: uffd-wp,
  * soft-dirty tracking of an entry that is not soft-dirty. Nor the zero page, nor what stays
  * inaccessible. Then what is left for a private page is AnonExclusive: a write fault would reuse it
- * with no other check.
+ * with no other check; and for a shared one, that its folio is dirty already, so that there is nothing
+ * to notice. (Linux asks whether the entry is, which implies it.)
  */
 static bool may_become_writable(const struct protect *p, pf_pte_t pte)
 {
@@ -79,6 +80,22 @@ static void change_small(
 	}
 }
 
+/* Shared pages of which a first write must be noticed, folio by folio. */
+static void change_shared(
+	struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr)
+{
+	while (nr) {
+		struct pf_piece piece = pf_piece_one(p->g->space->phys, pf_pte_pfn(pte), nr);
+		const bool dirty = pf_folio_test_flags(piece.folio, PF_FOLIO_DIRTY) ||
+				   PF_MUTANT("mprotect-shared-clean");
+
+		change(p, m, idx, piece.nr, p->prot | (dirty ? PF_PTE_W : 0), piece.extent);
+		pte = pf_pte_advance(pte, piece.nr);
+		idx += piece.nr;
+		nr -= piece.nr;
+	}
+}
+
 static void change_present(
 	struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr)
 {
@@ -88,6 +105,10 @@ static void change_present(
 	if (pf_pte_special(pte) ||
 		(!writable && !pf_pte_protnone(pte) && !pf_may_fold(m, idx, nr))) {
 		change(p, m, idx, nr, p->prot, PF_NO_EXTENT);
+		return;
+	}
+	if (writable && (p->area->flags & PF_VM_SHARED)) {
+		change_shared(p, m, idx, pte, nr);
 		return;
 	}
 	while (nr) {
@@ -134,8 +155,8 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 		.g = g,
 		.area = area,
 		.prot = pf_area_cow(area) ? prot & ~PF_PTE_W : prot,
-		.try_writable = (cp_flags & PF_CP_TRY_CHANGE_WRITABLE) && (prot & PF_PTE_W) &&
-				pf_area_cow(area),
+		.try_writable =
+			(cp_flags & PF_CP_TRY_CHANGE_WRITABLE) && (area->flags & PF_VM_WRITE),
 	};
 	struct pf_pte_map m;
 	int64_t pages = 0;

@@ -13,8 +13,8 @@ struct pf_copy {
 	struct pf_space *dst, *src;
 	const struct pf_area *dst_area, *src_area;
 	struct pf_pte_map d, s;
-	int64_t anon; /* pages */
-	bool *flush;  /* write permission was taken from the parent */
+	int64_t anon, file; /* pages */
+	bool *flush;        /* write permission was taken from the parent */
 	/*
 	 * For a page that may be pinned and is the parent's alone: it stays so, and the child gets a copy of it, here.
 	 */

@@ -37,8 +37,70 @@ static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned id
 	return done;
 }
 
-static void zap(struct pf_gather *g, pf_va_t va, uint64_t nr, bool guards)
+/*
+ * The same where folios must be looked at: whose D is it, and which sum do its pages count in? One folio
+ * at a time.
+ */
+struct zap {
+	struct pf_gather *g;
+	const struct pf_area *area;
+	unsigned flags;
+	bool dirty; /* D was taken from a mapping's page: flush under the lock */
+};
+
+/* False: the gather is full, and the pages are not in it. */
+static bool zap_piece(
+	struct zap *z, struct pf_pte_map *m, unsigned idx, pf_pfn_t pfn, const struct pf_piece *p)
 {
+	const bool file = pf_folio_is_file(p->folio);
+
+	if (!file && (z->flags & PF_ZAP_KEEP_ANON))
+		return true;
+	if (!file) {
+		pf_clear_ptes(m, idx, p->nr);
+	} else if (pf_pte_dirty(pf_get_and_clear_ptes(m, idx, p->nr))) {
+		pf_folio_set_flags(p->folio, PF_FOLIO_DIRTY);
+		z->dirty = true;
+	}
+	pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx), p->nr);
+	pf_add_relaxed(pf_rss(z->g->space, z->area, file), -(int64_t)p->nr);
+	return pf_tlb_remove_pages(z->g, pfn, p->nr);
+}
+
+static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, unsigned max,
+	pf_pfn_t *pfn, uint32_t *left)
+{
+	unsigned done = 0;
+
+	*left = 0;
+	while (done < max && !*left) {
+		pf_pte_t pte;
+		unsigned n = pf_pte_batch(m, idx + done, max - done, 0, &pte);
+
+		if (pf_pte_present(pte) && !pf_pte_special(pte)) {
+			struct pf_piece p = pf_piece_one(z->g->space->phys, pf_pte_pfn(pte), n);
+
+			n = p.nr;
+			*pfn = pf_pte_pfn(pte);
+			if (!zap_piece(z, m, idx + done, *pfn, &p))
+				*left = n;
+		} else if (pf_pte_present(pte)) {
+			pf_clear_ptes(m, idx + done, n);
+			pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx + done), n);
+		} else if (pf_pte_guard(pte)
+				   ? !(z->flags & PF_ZAP_KEEP_GUARDS)
+				   : !pf_pte_none(pte) && !(z->flags & PF_ZAP_KEEP_ANON)) {
+			n = pf_softleaf_zap(z->g->space, m, idx + done, pte, max - done);
+		}
+		done += n;
+	}
+	return done;
+}
+
+void pf_zap_range(
+	struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr, unsigned flags)
+{
+	struct zap z = {.g = g, .area = area, .flags = flags};
 	struct pf_pte_map m;
 
 	g->space->pt.cause = PF_CAUSE_ZAP;
@@ -48,7 +110,18 @@ static void zap(struct pf_gather *g, pf_va_t va, uint64_t nr, bool guards)
 		pf_pfn_t pfn;
 		uint32_t left;
 
-		n = zap_table(g, &m, pf_pte_idx(&m, va), n, guards, &pfn, &left);
+		z.dirty = false;
+		if (area->backing == PF_BACKED_ANON)
+			n = zap_table(g, &m, pf_pte_idx(&m, va), n, !(flags & PF_ZAP_KEEP_GUARDS),
+				&pfn, &left);
+		else
+			n = zap_backed(&z, &m, pf_pte_idx(&m, va), n, &pfn, &left);
+		/*
+		 * Who cleans the folio finds our entries empty and writes the page; no CPU may store to
+		 * it after that through what its TLB still has (coremm 7.4).
+		 */
+		if (z.dirty && !PF_MUTANT("zap-dirty-late"))
+			pf_tlb_flush_mmu_tlbonly(g);
 		pf_pte_unmap_unlock(&m);
 		if (left) {
 			/* Their entries are gone, and covered by the flush that comes, now or
@@ -60,18 +133,6 @@ static void zap(struct pf_gather *g, pf_va_t va, uint64_t nr, bool guards)
 		va += (pf_va_t)n << PF_PAGE_SHIFT;
 		nr -= n;
 	}
-}
-
-void pf_zap_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
-{
-	(void)area;
-	zap(g, va, nr, true);
-}
-
-void pf_discard_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
-{
-	(void)area;
-	zap(g, va, nr, false);
 }
 
 static void table_unlinked(void *ctx, struct pf_table *table, pf_va_t va)

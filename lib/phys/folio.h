@@ -171,6 +171,17 @@ PF_INLINE bool pf_folio_maybe_pinned(const struct pf_folio *folio)
 	return pf_count_ref(c) >= PF_PIN_BIAS;
 }
 
+/* ---- kind ---- */
+
+/*
+ * Does it belong to a mapping (a file, shared memory), not to one process's pages? Does not change while
+ * it is mapped.
+ */
+PF_INLINE bool pf_folio_is_file(const struct pf_folio *folio)
+{
+	return (pf_load_relaxed(&folio->head.mapping) & PF_MAPPING_TYPE) == PF_MAPPING_FILE;
+}
+
 /* ---- flags ---- */
 
 /* Any context with a reference; relaxed. `flags` is PF_FOLIO_*, never the AnonExclusive byte. */

@@ -75,6 +75,10 @@ enum pf_frame_kind {
 #define PF_FOLIO_PARTLY_MAPPED PF_FOLIO_FLAG(16)                   /* wants a deferred split */
 #define PF_FOLIO_GENERATION(g) (PF_FOLIO_FLAG(17) * (uint32_t)(g)) /* reclaim's, three bits */
 
+/* What a folio belongs to, in the low bits of `mapping`: a file (or shared memory), or else. */
+#define PF_MAPPING_TYPE 3u
+#define PF_MAPPING_FILE 1u
+
 union pf_count {
 	uint64_t word;
 	struct {
@@ -92,7 +96,7 @@ struct pf_frame {
 	union {
 		struct {                  /* small folio, or head */
 			uint64_t index;   /* page index in the mapping */
-			uint32_t mapping; /* handle of the anon_vma or file; 0 none */
+			uint32_t mapping; /* handle of the anon_vma or file; 0 none; PF_MAPPING_* */
 			union {
 				uint32_t flags;
 				uint8_t ae; /* small folio only: AnonExclusive, 0 or 1 */

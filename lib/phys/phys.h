@@ -177,7 +177,8 @@ PF_INLINE void pf_folio_note_partly_mapped(
 {
 	const unsigned map = pf_folio_mapcount(folio);
 
-	if (PF_UNLIKELY(map > nr && map - nr < pf_folio_nr(folio)))
+	/* A file's folio is kept by its mapping, whoever maps how much of it. */
+	if (PF_UNLIKELY(map > nr && map - nr < pf_folio_nr(folio)) && !pf_folio_is_file(folio))
 		pf_folio_queue_split(phys, folio);
 }
 

@@ -155,6 +155,24 @@ PF_INLINE void pf_folio_add_anon_rmap_ptes(
 }
 
 /*
+ * Mappings of a file's folio, by a fault or by fork. The caller has a reference, or the lock of a table
+ * with an entry that maps it. False, and nothing has changed: PF_MAP_LIMIT.
+ */
+PF_INLINE bool pf_folio_add_file_rmap_ptes(struct pf_folio *folio, unsigned nr, uint32_t mm_id)
+{
+	uint64_t c = pf_folio_count(folio);
+
+	if (PF_UNLIKELY(pf_count_map(c) + nr > PF_MAP_LIMIT))
+		return false;
+	if (pf_count_order(c))
+		pf_folio_map_large(folio, nr, mm_id);
+	else
+		/* Others may come through the mapping at any time: an atomic, always. */
+		pf_add_relaxed(&folio->head.count.word, PF_COUNT_MAP_1);
+	return true;
+}
+
+/*
  * fork: mappings of [pfn, pfn + nr) for dst_mm_id, copied from present entries of the source, whose
  * table lock is held. Clears AnonExclusive of the pages, so both sides must become read-only before
  * the locks are released. src_may_pin: the source mm has ever pinned pages (MMF_HAS_PINNED).

@@ -30,7 +30,7 @@ struct pf_space {
 	uint32_t tlb_flush_pending;
 	uint32_t
 		has_pinned; /* pages have been pinned, ever: fork looks for pins (MMF_HAS_PINNED) */
-	int64_t rss_anon, rss_file, rss_swap; /* pages; atomic adds */
+	int64_t rss_anon, rss_file, rss_shmem, rss_swap; /* pages; atomic adds */
 	struct pf_space_stats stats;
 };
 

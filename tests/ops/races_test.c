@@ -39,7 +39,7 @@ static void drop_page(const struct pf_area *a)
 	struct pf_gather g;
 
 	pf_tlb_gather_mmu(&g, &space);
-	FORMAT.zap_range(&g, a, a->start, 1);
+	FORMAT.zap_range(&g, a, a->start, 1, 0);
 	pf_tlb_finish_mmu(&g);
 }
 

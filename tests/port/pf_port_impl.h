@@ -40,7 +40,7 @@ struct test_port {
 			    */
 	uint64_t fail_at;  /* fail the k-th allocation from now, once; 0 = none */
 	uint64_t allocs;   /* allocations asked for */
-	int64_t live[3];   /* bytes noted allocated and not freed, by enum pf_mem_use */
+	int64_t live[4];   /* bytes noted allocated and not freed, by enum pf_mem_use */
 	int64_t meta_live; /* bytes of pf_port_meta_alloc in use */
 	unsigned locks_held;
 	unsigned rcu_depth;

@@ -27,14 +27,17 @@
 
 #define PAGE UINT64_C(4096)
 /* Where neither a program, nor its libraries, nor a sanitizer's shadow lie */
-#define BASE  UINT64_C(0x200000000000)
-#define NR    40
-#define STEPS 400
+#define BASE UINT64_C(0x200000000000)
+#define NR   40
+/* The file: shorter than the window, so that mappings end behind it. */
+#define FILE_PAGES 24
+#define STEPS      400
 
 static uint64_t rng;
 static unsigned pid = 1;
 static uint64_t stamps;
 static struct oracle *model;
+static int fd, model_file;
 static char history[STEPS * 128];
 static bool sealed; /* something is */
 
@@ -207,6 +210,15 @@ static void do_mmap(void)
 	uint64_t addr = an_address(), len = a_length(), prot = a_protection();
 	uint64_t flags = MAP_ANONYMOUS | (draw(8) ? MAP_PRIVATE : draw(3) ? MAP_SHARED : draw(16));
 
+	/* Children have no file: what they would store there their parent's model could not know. */
+	bool has_file = pid == 1 && !draw(3);
+	uint64_t offset = !has_file ? 0 : draw(20) ? draw(FILE_PAGES + 4) * PAGE : draw(PAGE);
+
+	if (has_file) {
+		flags &= ~(uint64_t)MAP_ANONYMOUS;
+		if (!draw(30))
+			offset = UINT64_C(0x7ffffffffffff000) + draw(3) * PAGE;
+	}
 	/* MAP_DROPPABLE is not in the model. */
 	if ((flags & 0xf) == 8 || (len > NR * PAGE && len <= UINT64_C(1) << 47))
 		return;
@@ -223,10 +235,12 @@ static void do_mmap(void)
 		flags |= MAP_GROWSDOWN;
 	if (flags & MAP_FIXED && len <= NR * PAGE && !inside(addr, len))
 		return;
-	note("mmap(0x%" PRIx64 ", 0x%" PRIx64 ", %u, 0x%x)", addr, len, (unsigned)prot,
-		(unsigned)flags);
-	int64_t r = result(mmap((void *)addr, len, (int)prot, (int)flags, -1, 0));
-	int64_t m = oracle_mmap(model, pid, addr, len, prot, flags, r);
+	note("mmap(0x%" PRIx64 ", 0x%" PRIx64 ", %u, 0x%x, %d, 0x%" PRIx64 ")", addr, len,
+		(unsigned)prot, (unsigned)flags, has_file ? fd : -1, offset);
+	int64_t r = result(
+		mmap((void *)addr, len, (int)prot, (int)flags, has_file ? fd : -1, (off_t)offset));
+	int64_t m = oracle_mmap(
+		model, pid, addr, len, prot, flags, has_file ? model_file : -1, offset, r);
 
 	compare_result(r, m);
 	if (r > 0 && !inside((uint64_t)r, len)) {
@@ -402,18 +416,21 @@ static void everything(void)
 
 static void run_steps(unsigned steps);
 
-/* What a child stored in memory it shares with us, our copy of the model has not seen. */
-static void forget_shared(void)
+/*
+ * What a child stored in memory it shares with us, our copy of the model has not seen; or the child lets go
+ * of the file, so that there is nothing to see.
+ */
+static void forget(bool only_file)
 {
 	struct oracle_map m;
 
 	for (uint64_t at = BASE; oracle_find(model, pid, at, &m); at = m.end) {
-		if (m.shared) {
+		if (m.shared && (m.file || !only_file)) {
 			munmap((void *)m.start, m.end - m.start);
 			oracle_munmap(model, pid, m.start, m.end - m.start);
 		}
 	}
-	note("(the child is gone)\n");
+	note("(shared memory is forgotten)\n");
 }
 
 /* The program goes on in the child; the parent then looks whether it was left alone. */
@@ -428,6 +445,7 @@ static void do_fork(unsigned left)
 		note("fork()\n");
 		oracle_fork(model, pid, pid + 1);
 		pid++;
+		forget(true);
 		everything();
 		run_steps(left);
 		_exit(0);
@@ -435,7 +453,7 @@ static void do_fork(unsigned left)
 	waitpid(child, &status, 0);
 	if (status)
 		_exit(1);
-	forget_shared();
+	forget(false);
 	everything();
 	run_steps(left / 2);
 	_exit(0);
@@ -491,6 +509,11 @@ static int program(uint64_t seed)
 	sigaction(SIGBUS, &sa, NULL);
 	rng = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	model = oracle_new(&cfg);
+	/* Not the page's end: the model rounds, as a mapping does. */
+	fd = memfd_create("file", 0);
+	if (fd < 0 || ftruncate(fd, FILE_PAGES * PAGE - 100))
+		_exit(1);
+	model_file = oracle_file(model, FILE_PAGES * PAGE - 100);
 	everything();
 	run_steps(STEPS);
 	_exit(0);

@@ -305,9 +305,8 @@ static void not_built(void **state)
 	} all[] = {
 		{"load(0)\nswapoff()", "swapoff", 2},
 		{"@swap 1M", "@swap", 1},
-		{"@file f 1M", "@file", 1},
-		{"mmap(0, 1, 0, MAP_SHARED|MAP_ANONYMOUS, -1, 0)", "MAP_SHARED", 1},
-		{"mmap(0, 1, 0, MAP_PRIVATE, 3, 0)", "mmap of a file", 1},
+		{"@dax f 1M", "@dax", 1},
+		{"mmap(0, 1, 0, MAP_PRIVATE, 3</lib/libc.so>, 0)", "mmap of a file", 1},
 		{"madvise(0, 1, MADV_FREE)", "MADV_FREE", 1},
 		{"madvise(0, 1, MADV_HWPOISON)", "MADV_HWPOISON", 1},
 		{"threads\n 0: load(0)\nexplore preemptions=1", "threads", 1},

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mapping's pages: found, brought in, mapped by faults.
+ */
+#include "mm/internal.h"
+
+#include "base/mem.h"
+
+/* Linux's default fault_around_bytes: what is in memory around a read fault is mapped with it. */
+#define FAULT_AROUND UINT64_C(65536)
+
+PF_STATIC_ASSERT(PF_HANDLE_FILE == PF_MAPPING_FILE, "lib/phys and lib/mm tell files alike");
+
+static unsigned shift_of(const struct pf_mapping *mapping)
+{
+	return mapping->sys->fmt->pt->page_shift;
+}
+
+/* ---- life ---- */
+
+struct pf_mapping *pf_mapping_create(
+	struct pf_system *sys, const struct pf_mapping_ops *ops, void *ctx, uint64_t size)
+{
+	struct pf_mapping *mapping = pf_handle_alloc(&sys->mappings);
+
+	if (!mapping)
+		return NULL;
+	mapping->orders = 1;
+	mapping->sys = sys;
+	mapping->ops = ops;
+	mapping->ctx = ctx;
+	mapping->size = size;
+	mapping->i_mmap = (struct pf_itree){0};
+	mapping->tree = (struct pf_page_tree){0};
+	mapping->nr_pages = 0;
+	pf_port_rw_init(&mapping->pages_lock, PF_LOCK_PAGES);
+	pf_port_rw_init(&mapping->sync_lock, PF_LOCK_SYNC);
+	pf_port_rw_init(&mapping->i_mmap_lock, PF_LOCK_I_MMAP);
+	pf_port_spin_init(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
+	/* Release: who raises the count from a handle finds the rest. */
+	pf_store_release(&mapping->refs, 1);
+	return mapping;
+}
+
+void pf_mapping_get(struct pf_mapping *mapping)
+{
+	pf_add_relaxed(&mapping->refs, 1);
+}
+
+void pf_mapping_put(struct pf_mapping *mapping)
+{
+	if (pf_sub_return(&mapping->refs, 1))
+		return;
+	/* No VMA has it, so nothing maps its pages but through TLBs that a gather will flush. */
+	pf_mapping_drop(mapping, 0, UINT64_MAX);
+	pf_handle_free(&mapping->sys->mappings, mapping);
+}
+
+/* ---- the tree ---- */
+
+static void tree_lock(struct pf_mapping *mapping)
+{
+	pf_port_spin_lock(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
+}
+
+static void tree_unlock(struct pf_mapping *mapping)
+{
+	pf_port_spin_unlock(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
+}
+
+struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uint64_t last)
+{
+	struct pf_folio *folio;
+
+	tree_lock(mapping);
+	folio = pf_page_tree_next(&mapping->tree, index, last);
+	/* The tree has a reference, and cannot lose it before we unlock. */
+	if (folio)
+		pf_folio_get(folio, 1);
+	tree_unlock(mapping);
+	return folio;
+}
+
+bool pf_mapping_cached(struct pf_mapping *mapping, uint64_t index)
+{
+	bool cached;
+
+	tree_lock(mapping);
+	cached = pf_page_tree_load(&mapping->tree, index);
+	tree_unlock(mapping);
+	return cached;
+}
+
+/*
+ * Give the caller's new folio to the tree, which takes a reference of its own. 0, -PF_ENOMEM, or
+ * -PF_EEXIST: others were there first.
+ */
+static int tree_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio)
+{
+	const unsigned order = pf_folio_order(folio);
+	struct pf_page_node *spares = NULL;
+	unsigned have = 0, need;
+	int err = 0;
+
+	folio->head.mapping = mapping->head.handle;
+	folio->head.index = index;
+	for (;;) {
+		tree_lock(mapping);
+		need = pf_page_tree_need(&mapping->tree, index, order);
+		if (need <= have)
+			break;
+		tree_unlock(mapping);
+		while (have < need) {
+			struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
+
+			if (!n) {
+				pf_page_nodes_free(spares);
+				return -PF_ENOMEM;
+			}
+			n->parent = spares;
+			spares = n;
+			have++;
+		}
+	}
+	if (pf_page_tree_insert(&mapping->tree, index, order, folio, &spares)) {
+		pf_folio_get(folio, 1);
+		mapping->nr_pages += PF_BIT(order);
+	} else {
+		err = -PF_EEXIST;
+	}
+	tree_unlock(mapping);
+	pf_page_nodes_free(spares);
+	return err;
+}
+
+void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio)
+{
+	const unsigned order = pf_folio_order(folio);
+	struct pf_page_node *freed = NULL;
+
+	tree_lock(mapping);
+	pf_page_tree_erase(&mapping->tree, folio->head.index, order, &freed);
+	mapping->nr_pages -= PF_BIT(order);
+	/* Still a file's page, of none: what a gather or a pin has left of it must not pass for anonymous. */
+	pf_store_relaxed(&folio->head.mapping, PF_MAPPING_FILE);
+	tree_unlock(mapping);
+	pf_page_nodes_free(freed);
+	pf_folio_put(mapping->sys->phys, folio, 1);
+}
+
+void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last)
+{
+	struct pf_folio *folio;
+
+	while (first <= last && (folio = pf_mapping_find(mapping, first, last))) {
+		const uint64_t index = folio->head.index, nr = pf_folio_nr(folio);
+
+		if (index >= first && index + (nr - 1) <= last)
+			pf_mapping_remove(mapping, folio);
+		pf_folio_put(mapping->sys->phys, folio, 1);
+		first = index + nr;
+	}
+}
+
+/* ---- bringing in ---- */
+
+uint64_t pf_mapping_end(const struct pf_mapping *mapping)
+{
+	const unsigned shift = shift_of(mapping);
+
+	return (mapping->size >> shift) + !pf_aligned(mapping->size, PF_BIT(shift));
+}
+
+static uint32_t orders_of(const struct pf_mapping *mapping, uint32_t vm_flags)
+{
+	return mapping->ops ? mapping->orders | 1 : pf_shmem_orders(mapping->sys, vm_flags);
+}
+
+/*
+ * The highest order whose aligned range around index ends before the file does and is not in memory yet,
+ * even in part. (Linux lets memory without a file reach beyond its end; here the end is SIGBUS for all.)
+ */
+static unsigned order_for(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
+{
+	const uint64_t end = pf_mapping_end(mapping);
+
+	for (; orders >> 1; orders &= ~PF_BIT(pf_log2(orders))) {
+		const unsigned order = pf_log2(orders);
+		const uint64_t first = pf_align_down(index, PF_BIT(order));
+		bool taken;
+
+		if (order > PF_MAX_ORDER || end - first < PF_BIT(order))
+			continue;
+		tree_lock(mapping);
+		taken = pf_page_tree_next(&mapping->tree, first, first + PF_BIT(order) - 1);
+		tree_unlock(mapping);
+		if (!taken)
+			return order;
+	}
+	return 0;
+}
+
+static int fill(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio)
+{
+	const unsigned shift = shift_of(mapping), order = pf_folio_order(folio);
+	const pf_pa_t pa = pf_folio_pfn(mapping->sys->phys, folio) << shift;
+
+	if (mapping->ops)
+		return mapping->ops->read(mapping, index, pa, 1u << order);
+	pf_port_clear_pages(pa, PF_BIT(shift + order));
+	return 0;
+}
+
+/*
+ * A folio is filled before it is in the tree, so what is found there is up to date, and needs no lock to
+ * say so. Two who miss at once both fill one, and the second's is for nothing.
+ */
+static int bring_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
+{
+	struct pf_phys *phys = mapping->sys->phys;
+	unsigned order = order_for(mapping, index, orders);
+	struct pf_folio *folio;
+	int err;
+
+	for (;;) {
+		const uint32_t lower = orders & ((1u << order) - 1);
+
+		folio = pf_folio_alloc(phys, order, PF_USE_FILE);
+		if (folio || !order)
+			break;
+		order = lower ? pf_log2(lower) : 0;
+	}
+	if (!folio)
+		return -PF_ENOMEM;
+	index = pf_align_down(index, PF_BIT(order));
+	pf_folio_set_flags(folio, PF_FOLIO_UPTODATE | (mapping->ops ? 0 : PF_FOLIO_SWAPBACKED));
+	err = fill(mapping, index, folio);
+	if (!err)
+		err = tree_add(mapping, index, folio);
+	pf_folio_put(phys, folio, 1);
+	return err == -PF_EEXIST ? 0 : err;
+}
+
+/* The folio that has the page, with a reference: *folio. 0, or what reading said. */
+static int get_folio(
+	struct pf_mapping *mapping, uint64_t index, uint32_t vm_flags, struct pf_folio **folio)
+{
+	int err = 0;
+
+	while (!(*folio = pf_mapping_find(mapping, index, index)) && !err)
+		err = bring_in(mapping, index, orders_of(mapping, vm_flags));
+	return *folio ? 0 : err;
+}
+
+/* ---- faults ---- */
+
+struct around {
+	struct pf_vma *vma;
+	uint64_t first, last; /* page indexes that may be mapped */
+	struct pf_file_run *run;
+	struct pf_folio *folio[PF_FILE_RUNS];
+	unsigned nr;
+};
+
+static void add_run(struct around *a, struct pf_folio *folio)
+{
+	const struct pf_mm *mm = a->vma->mm;
+	const uint64_t at = folio->head.index, nr = pf_folio_nr(folio);
+	const uint64_t first = pf_max(a->first, at), last = pf_min(a->last, at + nr - 1);
+
+	a->run[a->nr] = (struct pf_file_run){
+		.va = a->vma->area.start + ((first - a->vma->area.pgoff) << pf_mm_shift(mm)),
+		.pfn = pf_folio_pfn(mm->sys->phys, folio) + (first - at),
+		.nr = (uint32_t)(last - first + 1),
+	};
+	a->folio[a->nr++] = folio;
+}
+
+/*
+ * What may be mapped beside the page itself: in the VMA, in its leaf table, and not beyond the file's end
+ * (a page there must stay SIGBUS however large its folio is). Of memory without a file the whole folio;
+ * for reads what is in memory within FAULT_AROUND, by address, so that whole blocks come of it.
+ */
+static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, bool write)
+{
+	const struct pf_vma *vma = a->vma;
+	const unsigned shift = pf_mm_shift(vma->mm);
+	const bool whole = !vma->mapping->ops && (write || pf_folio_order(folio));
+	const uint64_t reach = whole   ? pf_mm_pmd_size(vma->mm)
+			       : write ? PF_BIT(shift)
+				       : pf_max(FAULT_AROUND, PF_BIT(shift));
+	const pf_va_t table = pf_align_down(va, pf_mm_pmd_size(vma->mm));
+	const pf_va_t base = pf_max(table, pf_align_down(va, reach));
+	const pf_va_t start = pf_max(vma->area.start, base);
+	const pf_va_t last = pf_min(vma->area.end - 1,
+		pf_min(table + (pf_mm_pmd_size(vma->mm) - 1), base + (reach - 1)));
+
+	a->first = vma->area.pgoff + ((start - vma->area.start) >> shift);
+	a->last = vma->area.pgoff + ((last - vma->area.start) >> shift);
+	a->last = pf_min(a->last, pf_mapping_end(vma->mapping) - 1);
+	if (whole) {
+		a->first = pf_max(a->first, folio->head.index);
+		a->last = pf_min(a->last, folio->head.index + (pf_folio_nr(folio) - 1));
+	}
+}
+
+static enum pf_fault_result fault_of(int err)
+{
+	return err == -PF_ENOMEM ? PF_FAULT_OOM : PF_FAULT_SIGBUS;
+}
+
+static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigned flags)
+{
+	struct pf_mm *mm = vma->mm;
+	const struct pf_format *fmt = mm->sys->fmt;
+	struct pf_mapping *mapping = vma->mapping;
+	const bool write = flags & PF_FAULT_FLAG_WRITE;
+	const uint64_t index = vma->area.pgoff + ((va - vma->area.start) >> pf_mm_shift(mm));
+	struct pf_file_run run[PF_FILE_RUNS];
+	struct around a = {.vma = vma, .run = run};
+	enum pf_fault_result result;
+	struct pf_folio *folio;
+	int err;
+
+	if (index >= pf_mapping_end(mapping))
+		return PF_FAULT_SIGBUS;
+	err = get_folio(mapping, index, vma->area.flags, &folio);
+	if (err)
+		return fault_of(err);
+	if (write && !(vma->area.flags & PF_VM_SHARED)) {
+		result = fmt->cow_file(&mm->space, &vma->area, va,
+			pf_folio_pfn(mm->sys->phys, folio) + (index - folio->head.index));
+		pf_folio_put(mm->sys->phys, folio, 1);
+		return result;
+	}
+	window(&a, folio, va, write);
+	add_run(&a, folio);
+	/* The rest of the window; the page itself comes first, in case that there are too many folios. */
+	for (uint64_t at = a.first; at <= a.last && a.nr < PF_FILE_RUNS;) {
+		struct pf_folio *other = pf_mapping_find(mapping, at, a.last);
+
+		if (!other)
+			break;
+		at = other->head.index + pf_folio_nr(other);
+		if (other == folio)
+			pf_folio_put(mm->sys->phys, other, 1);
+		else
+			add_run(&a, other);
+	}
+	result = fmt->map_file(&mm->space, &vma->area, va, flags, run, a.nr);
+	while (a.nr)
+		pf_folio_put(mm->sys->phys, a.folio[--a.nr], 1);
+	return result;
+}
+
+enum pf_fault_result pf_filemap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags)
+{
+	struct pf_mapping *mapping = vma->mapping;
+	enum pf_fault_result result;
+
+	va = pf_align_down(va, pf_mm_page(vma->mm));
+	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
+	result = fault_locked(vma, va, flags);
+	pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return result;
+}
