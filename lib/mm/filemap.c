@@ -233,7 +233,7 @@ static int bring_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
 	if (!folio)
 		return -PF_ENOMEM;
 	index = pf_align_down(index, PF_BIT(order));
-	pf_folio_set_flags(folio, PF_FOLIO_UPTODATE | (mapping->ops ? 0 : PF_FOLIO_SWAPBACKED));
+	pf_folio_set_flags(folio, PF_FOLIO_UPTODATE);
 	err = fill(mapping, index, folio);
 	if (!err)
 		err = tree_add(mapping, index, folio);
