@@ -66,6 +66,7 @@ int oracle_file(struct oracle *o, uint64_t size)
 	obj->refs = 1;
 	obj->file = true;
 	obj->size = ov_page_align(o, size) / o->cfg.page;
+	o->files = ov_grow(o->files, (o->nfiles + 1) * sizeof(*o->files));
 	o->files[o->nfiles] = obj;
 	return (int)o->nfiles++;
 }
@@ -96,6 +97,7 @@ struct oracle *oracle_clone(const struct oracle *o)
 
 	*c = *o;
 	c->processes = NULL;
+	c->files = ov_grow(NULL, (o->nfiles + 1) * sizeof(*c->files));
 	for (unsigned i = 0; i < o->nfiles; i++)
 		c->files[i] = clone_object(o->files[i]);
 	for (const struct ov_process *from = o->processes; from; from = from->next) {
@@ -134,6 +136,7 @@ void oracle_free(struct oracle *o)
 	}
 	for (unsigned i = 0; i < o->nfiles; i++)
 		ov_drop(o->files[i]);
+	free(o->files);
 	free(o);
 }
 

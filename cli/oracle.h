@@ -37,7 +37,6 @@ void oracle_free(struct oracle *o);
 struct oracle *oracle_clone(const struct oracle *o);
 
 /* A file of `size` bytes, all zero, which may be read, written and mapped any way; its number, from 0. */
-#define ORACLE_MAX_FILES 16
 int oracle_file(struct oracle *o, uint64_t size);
 
 /*

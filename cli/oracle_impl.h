@@ -71,7 +71,7 @@ struct ov_process {
 
 struct oracle {
 	struct oracle_config cfg;
-	struct ov_object *files[ORACLE_MAX_FILES];
+	struct ov_object **files;
 	unsigned nfiles;
 	struct ov_process *processes;
 	uint64_t next_anon;

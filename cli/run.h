@@ -60,7 +60,7 @@ struct run_process {
 /* A file made by @file: its pages, and what a disk would hold of it. */
 struct run_file {
 	struct pf_mapping *mapping;
-	char *data;
+	char *data; /* NULL: a log's file, of which nothing is known: zeros, and nothing is kept */
 	uint64_t size;
 };
 
@@ -80,7 +80,8 @@ struct run_world {
 
 	struct pf_phys phys;
 	struct pf_system sys;
-	struct run_file files[SC_MAX_FILES];
+	struct run_file *files;
+	unsigned nfiles;
 	struct run_process *processes;
 	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
 	struct oracle *oracle;

@@ -24,20 +24,29 @@ static size_t within(const struct pf_mapping *mapping, uint64_t index, uint64_t 
 
 static int read_pages(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr)
 {
+	const struct run_file *f = mapping->ctx;
+
 	pf_port_clear_pages(pa, (size_t)nr << mapping->sys->fmt->pt->page_shift);
-	memcpy(pf_port_virt(pa), at(mapping, index), within(mapping, index, nr));
+	if (f->data)
+		memcpy(pf_port_virt(pa), at(mapping, index), within(mapping, index, nr));
 	return 0;
 }
 
 static int write_pages(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr)
 {
-	memcpy(at(mapping, index), pf_port_virt(pa), within(mapping, index, nr));
+	const struct run_file *f = mapping->ctx;
+
+	if (f->data)
+		memcpy(at(mapping, index), pf_port_virt(pa), within(mapping, index, nr));
 	return 0;
 }
 
 static int punch(struct pf_mapping *mapping, uint64_t index, uint64_t nr)
 {
-	memset(at(mapping, index), 0, within(mapping, index, nr));
+	const struct run_file *f = mapping->ctx;
+
+	if (f->data)
+		memset(at(mapping, index), 0, within(mapping, index, nr));
 	return 0;
 }
 
@@ -56,17 +65,38 @@ static uint32_t orders(const struct run_world *w)
 	return bits;
 }
 
-bool run_backing_start(struct run_world *w)
+/* How long a file may be of which that is not known. */
+#define LOGGED_FILE_SIZE (UINT64_C(1) << 50)
+
+static bool make_contents(struct run_world *w, const struct sc_made_file *m, struct run_file *f)
 {
-	struct run_file *f = w->files;
 	const char *why;
 
-	for (const struct sc_made_file *m = w->cfg->file->settings.files; m; m = m->next, f++) {
-		if (!sc_eval(m->size, &w->env, &f->size, &why))
-			return run_verdict(w, RUN_BAD_INPUT, "@file: %s", why);
-		f->data = calloc(1, f->size ? f->size : 1);
-		if (!f->data)
-			abort();
+	f->size = LOGGED_FILE_SIZE;
+	if (!m->size)
+		return true;
+	if (!sc_eval(m->size, &w->env, &f->size, &why))
+		return run_verdict(w, RUN_BAD_INPUT, "@file: %s", why);
+	f->data = calloc(1, f->size ? f->size : 1);
+	if (!f->data)
+		abort();
+	return true;
+}
+
+bool run_backing_start(struct run_world *w)
+{
+	const struct sc_made_file *files = w->cfg->file->settings.files;
+
+	for (const struct sc_made_file *m = files; m; m = m->next)
+		w->nfiles++;
+	w->files = calloc(w->nfiles + 1, sizeof(*w->files));
+	if (!w->files)
+		abort();
+	struct run_file *f = w->files;
+
+	for (const struct sc_made_file *m = files; m; m = m->next, f++) {
+		if (!make_contents(w, m, f))
+			return false;
 		/* A start that fails for lack of memory leaves nothing, and the second works. */
 		for (unsigned tries = 0; tries < 2 && !f->mapping; tries++)
 			f->mapping = pf_mapping_create(&w->sys, &ops, f, f->size);
@@ -80,7 +110,7 @@ bool run_backing_start(struct run_world *w)
 
 void run_backing_end(struct run_world *w)
 {
-	for (unsigned i = 0; i < SC_MAX_FILES && w->files[i].mapping; i++) {
+	for (unsigned i = 0; i < w->nfiles && w->files[i].mapping; i++) {
 		pf_mapping_put(w->files[i].mapping);
 		w->files[i].mapping = NULL;
 	}
@@ -88,8 +118,11 @@ void run_backing_end(struct run_world *w)
 
 void run_backing_drop(struct run_world *w)
 {
-	for (unsigned i = 0; i < SC_MAX_FILES; i++)
+	for (unsigned i = 0; i < w->nfiles; i++)
 		free(w->files[i].data);
+	free(w->files);
+	w->files = NULL;
+	w->nfiles = 0;
 }
 
 int64_t run_fd(const struct run_world *w, const char *name)
@@ -106,5 +139,5 @@ const struct run_file *run_file_of(const struct run_world *w, uint64_t fd)
 {
 	uint64_t n = fd - RUN_FIRST_FD;
 
-	return n < SC_MAX_FILES && w->files[n].mapping ? &w->files[n] : NULL;
+	return n < w->nfiles && w->files[n].mapping ? &w->files[n] : NULL;
 }

@@ -266,8 +266,7 @@ struct sc_thp {
 	struct sc_thp *next;
 };
 
-/* @file */
-#define SC_MAX_FILES 16
+/* @file, and what a log maps; size NULL: not known */
 struct sc_made_file {
 	unsigned line;
 	const char *name;

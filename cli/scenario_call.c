@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Calls: `$a = name(args) = results`, as strace prints them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/scenario_parse.h"
@@ -124,6 +125,22 @@ static bool is_made(const struct sc_file *file, const char *name)
 	return false;
 }
 
+/*
+ * The file that a call of a log maps: the one of that path, or, where strace knew no path, one of its own.
+ */
+static void make_logged_file(struct sc_line *l, struct sc_value *fd)
+{
+	char name[32];
+
+	if (fd->kind != SC_V_FILE) {
+		snprintf(name, sizeof(name), "descriptor in line %u", l->line);
+		fd->kind = SC_V_FILE;
+		fd->text = sc_strndup(&l->file->arena, name, strlen(name));
+		sc_note(l, "assumed", "a file of its own for a descriptor without a path");
+	}
+	sc_made_file_add(l, fd->text, NULL);
+}
+
 /* What a call's constants ask for that is not built. What only shows when it is played is refused then. */
 static void check_built(struct sc_line *l, struct sc_stmt *s)
 {
@@ -132,14 +149,11 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 	if (s->call->id == SC_OTHER) {
 		sc_unsupported(l, s->name);
 	} else if (s->call->id == SC_MMAP) {
-		/* Files made by @file can be mapped; of a log's, nothing is known. */
-		bool made = arg(s, 4)->kind == SC_V_FILE && is_made(l->file, arg(s, 4)->text);
-
-		if (arg(s, 4)->kind == SC_V_FILE && !made)
-			sc_unsupported(l, "mmap of a file");
 		if (!constant_of(arg(s, 3), &n))
 			return;
-		if (!(n & 0x20) && !made && l->lenient)
+		if (l->lenient && !(n & 0x20))
+			make_logged_file(l, arg(s, 4));
+		if (arg(s, 4)->kind == SC_V_FILE && !is_made(l->file, arg(s, 4)->text))
 			sc_unsupported(l, "mmap of a file");
 		else if (n & 0x40000)
 			sc_unsupported(l, "MAP_HUGETLB");

@@ -26,6 +26,9 @@ void sc_unsupported(struct sc_line *l, const char *name);
 /* scenario_settings.c: the rest of a line that begins with @. */
 void sc_read_setting(struct sc_parser *ps);
 
+/* A file that calls can map; size NULL: not known, however long. False: there is one of that name. */
+bool sc_made_file_add(struct sc_line *l, const char *name, struct sc_value *size);
+
 /* scenario_call.c: a call with its arguments and results; scenario_expect.c: what follows `expect`. */
 void sc_read_call(struct sc_parser *ps, struct sc_stmt *s);
 void sc_read_expect(struct sc_parser *ps, struct sc_stmt *s);

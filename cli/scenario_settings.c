@@ -157,23 +157,28 @@ static void read_fail(struct sc_parser *ps)
 		sc_fail(&ps->l, "unknown failure '%s', expected each, none, or a number", w);
 }
 
+bool sc_made_file_add(struct sc_line *l, const char *name, struct sc_value *size)
+{
+	struct sc_made_file **tail = &l->file->settings.files, *f;
+
+	for (; *tail; tail = &(*tail)->next)
+		if (!strcmp((*tail)->name, name))
+			return false;
+	f = sc_alloc(&l->file->arena, sizeof(*f));
+	f->line = l->line;
+	f->name = name;
+	f->size = size;
+	*tail = f;
+	return true;
+}
+
 static void read_file(struct sc_parser *ps)
 {
-	struct sc_made_file **tail = &ps->file->settings.files;
-	struct sc_made_file *f = sc_alloc(&ps->file->arena, sizeof(*f));
-	unsigned n = 1;
+	const char *name = word_of(ps, "the file's name");
 
-	f->line = ps->l.line;
-	f->name = word_of(ps, "the file's name");
-	f->size = sc_sum(&ps->l);
-	for (; *tail; tail = &(*tail)->next, n++)
-		if (!strcmp((*tail)->name, f->name))
-			sc_fail(&ps->l, "a second file of the name '%s', expected another name",
-				f->name);
-	if (n > SC_MAX_FILES)
-		sc_fail(&ps->l, "more than %d files", SC_MAX_FILES);
-	*tail = f;
-	sc_file_add(ps, f->name);
+	if (!sc_made_file_add(&ps->l, name, sc_sum(&ps->l)))
+		sc_fail(&ps->l, "a second file of the name '%s', expected another name", name);
+	sc_file_add(ps, name);
 }
 
 static void read_dax(struct sc_parser *ps)

@@ -160,6 +160,19 @@ def logs():
         0, r"^ok log \[arm64-4k\]$", r"^    assumed: 1 ranges that execve mapped, 4 pages; taken over: 1 refusals$",
         r"^    warning: unknown name, taken as 0: MAP_NEW_FLAG, 1 times$", r"^    passed over: signal, 1 times$",
         r"^    passed over: wait4, 1 times$", "^1 passed, 0 failed, 0 skipped$")
+    # Files are what they are called; a descriptor without a path is a file of its own.
+    maps = ("7 mmap(NULL, 8192, PROT_READ, MAP_PRIVATE, 3</lib/x>, 0) = 0x7ffff7fa2000\n"
+            "7 mmap(0x7ffff7fa4000, 8192, PROT_READ, MAP_SHARED|MAP_FIXED, 3</lib/x>, 0x2000) = 0x7ffff7fa4000\n"
+            "7 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 4, 0) = 0x7ffff7fa0000\n"
+            "7 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 4, 0x100) = -1 EINVAL (Invalid argument)\n"
+            "7 munmap(0x7ffff7fa0000, 24576) = 0\n")
+    write("log", text.replace("7 vfork", maps + "7 vfork"))
+    Run(["run", "--strace", "log"]).expect(0, r"^    assumed: a file of its own for a descriptor without a path, 2 times$")
+    write("log", text.replace("7 vfork", maps.replace("-1 EINVAL (Invalid argument)", "0x7ffff7fa1000") + "7 vfork"))
+    Run(["run", "--strace", "log"]).expect(1, r"^FAIL log:9: expected 0x7ffff7fa1000, found -1 EINVAL$")
+    # Logs of real programs: what Linux answered is answered.
+    real = [os.path.join(ROOT, "tests/strace", n + ".log") for n in ("bash", "gcc", "python3", "sqlite3")]
+    Run(["run", "--strace", *real]).expect(0, "^4 passed, 0 failed, 0 skipped$")
     # A thread's change is seen by the other, and an answer that Linux would not give is found.
     write("log", text.replace("9 +++", "7 munmap(0x7ffff7fc3001, 8192) = 0\n9 +++"))
     Run(["run", "--strace", "log"]).expect(1, r"^FAIL log:14: expected 0, found -1 EINVAL$")
