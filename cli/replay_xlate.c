@@ -157,6 +157,7 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 		: access == TLB_EXEC ? PF_FAULT_FLAG_EXEC
 				     : 0)) {
 	case PF_FAULT_DONE:
+	case PF_FAULT_SWAP:
 		break;
 	case PF_FAULT_OOM:
 		w->result->out_of_memory++;

@@ -8,6 +8,7 @@
  *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
  *   run_gup.c     pins
  *   run_log.c     what a log of strace needs besides
+ *   run_swap.c    the swap device
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
 #ifndef CLI_RUN_H
@@ -85,6 +86,9 @@ struct run_world {
 	struct run_process *processes;
 	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
 	struct oracle *oracle;
+	char *swap; /* what is on the swap device; NULL: none */
+	uint64_t swap_slots;
+	int swap_dev;
 
 	struct run_pins *pins; /* newest first */
 	struct run_stamp *stamps;
@@ -215,6 +219,17 @@ bool run_log_process(struct run_world *w, const struct sc_stmt *s);
 bool run_log_call(struct run_world *w, const struct sc_stmt *s, bool *skip);
 /* What was assumed and passed over, as lines of the outcome. */
 void run_log_report(struct run_world *w);
+
+/* ---- run_swap.c ---- */
+
+/* The device of @swap is there, or there is none. */
+bool run_swap_start(struct run_world *w);
+/* All processes have exited: every slot is free. */
+bool run_swap_end(struct run_world *w);
+/* swapoff(). */
+void run_swapoff(struct run_world *w, struct run_result *r);
+/* The word of a page that is swapped. */
+uint64_t run_swap_word(struct run_world *w, pf_pte_t pte);
 
 /* ---- run_expect.c ---- */
 

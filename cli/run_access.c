@@ -95,6 +95,7 @@ static bool access_page(struct run_world *w, struct run_process *p, enum sc_call
 			return true;
 		switch (pf_handle_mm_fault(&p->mm, va, flags)) {
 		case PF_FAULT_DONE:
+		case PF_FAULT_SWAP:
 			continue;
 		case PF_FAULT_OOM:
 			r->kind = SC_R_NOMEM;

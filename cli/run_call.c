@@ -555,6 +555,10 @@ static bool issue(
 	}
 	if (s->call->id == SC_GUP || s->call->id == SC_UNPIN)
 		return run_gup(w, p, s->call->id, a, r);
+	if (s->call->id == SC_SWAPOFF) {
+		run_swapoff(w, r);
+		return true;
+	}
 	return run_syscall(w, p, s->call->id, a, s->nargs, wanted_address(w, s), s->child, r);
 }
 
@@ -563,8 +567,8 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 {
 	uint64_t va = a[0], nr = 0;
 
-	/* mlock: locked, with some pages missing. */
-	if (r->kind == SC_R_ERRNO && r->err == PF_EAGAIN)
+	/* mlock: locked, with some pages missing. swapoff: what was brought in before is in. */
+	if ((r->kind == SC_R_ERRNO && r->err == PF_EAGAIN) || id == SC_SWAPOFF)
 		return run_check(w);
 	if (id == SC_LOAD || id == SC_STORE || id == SC_EXEC)
 		nr = (r->value - va) / w->env.page;

@@ -12,6 +12,21 @@
 typedef bool visit_fn(
 	void *ctx, struct run_process *p, uint64_t va, const struct pf_page_info *info);
 
+/* The pages of [va, va + nr pages) whose entries are neither empty nor present. */
+static bool each_softleaf(struct run_world *w, struct run_process *p, uint64_t va, uint64_t nr,
+	visit_fn *fn, void *ctx)
+{
+	const uint64_t end = va + nr * w->env.page;
+	struct pf_page_info info = {0};
+
+	for (; va < end &&
+		w->cfg->fmt->next_softleaf(&p->mm.space, &va, (end - va) / w->env.page, &info.pte);
+		va += w->env.page)
+		if (!fn(ctx, p, va, &info))
+			return false;
+	return true;
+}
+
 /* Every page of the process's mappings whose entry is not empty, ascending. */
 static bool each_page(struct run_world *w, struct run_process *p, visit_fn *fn, void *ctx)
 {
@@ -23,15 +38,13 @@ static bool each_page(struct run_world *w, struct run_process *p, visit_fn *fn, 
 			bool present;
 			uint64_t nr = w->cfg->fmt->present_run(&p->mm.space, va, max, &present);
 
-			/* "Not empty" in a hurry: entries of another kind come as runs of neither. */
-			if (!nr)
-				nr = 1;
-			for (uint64_t i = 0; i < nr && (present || nr == 1); i++) {
+			if (!present && !each_softleaf(w, p, va, nr, fn, ctx))
+				return false;
+			for (uint64_t i = 0; i < nr && present; i++) {
 				struct pf_page_info info;
 
 				pf_page_info(&p->mm, va + i * w->env.page, &info);
-				if (!pf_pte_none(info.pte) &&
-					!fn(ctx, p, va + i * w->env.page, &info))
+				if (!fn(ctx, p, va + i * w->env.page, &info))
 					return false;
 			}
 			va += nr * w->env.page;
@@ -46,6 +59,8 @@ static uint64_t word_of(struct run_world *w, pf_pte_t pte)
 {
 	uint64_t word;
 
+	if (pf_pte_kind(pte) == PF_PTE_SWAP)
+		return run_swap_word(w, pte);
 	memcpy(&word, pf_port_virt(pf_pte_pfn(pte) * w->env.page), sizeof(word));
 	return word;
 }
@@ -87,11 +102,13 @@ static bool check_page(
 {
 	struct pages *all = ctx;
 
-	if (!pf_pte_present(info->pte))
+	bool present = pf_pte_present(info->pte);
+
+	if (!present && pf_pte_kind(info->pte) != PF_PTE_SWAP)
 		return true;
 	if (!run_check_value(all->w, p, va, word_of(all->w, info->pte)))
 		return false;
-	if (pf_pte_special(info->pte))
+	if (!present || pf_pte_special(info->pte))
 		return true;
 	if (all->nr == all->room) {
 		all->room = all->room ? 2 * all->room : 256;
@@ -295,8 +312,11 @@ static bool snap_page(
 	}
 	sp->pages[sp->npages++] = (struct snap_page){
 		.va = va,
-		.pte = info->pte.v & ~(PF_PTE_A | PF_PTE_D),
-		.word = pf_pte_present(info->pte) ? word_of(s->w, info->pte) : 0,
+		.pte = pf_pte_present(info->pte) ? info->pte.v & ~(PF_PTE_A | PF_PTE_D)
+						 : info->pte.v,
+		.word = pf_pte_present(info->pte) || pf_pte_kind(info->pte) == PF_PTE_SWAP
+				? word_of(s->w, info->pte)
+				: 0,
 		.order = info->order,
 		.exclusive = info->exclusive,
 	};
@@ -311,7 +331,8 @@ static void snap_process(struct run_snapshot *s, struct run_process *p)
 	s->processes = resize(s->processes, (s->nr + 1) * sizeof(*s->processes));
 	sp = &s->processes[s->nr++];
 	*sp = (struct snap_process){.pid = p->pid,
-		.rss = p->mm.space.rss_anon + p->mm.space.rss_file + p->mm.space.rss_shmem,
+		.rss = p->mm.space.rss_anon + p->mm.space.rss_file + p->mm.space.rss_shmem +
+		       p->mm.space.rss_swap,
 		.total_vm = p->mm.total_vm,
 		.brk = p->mm.brk};
 	for (uint64_t at = 0; pf_find_vma_info(&p->mm, at, &v); at = v.area.end) {
@@ -367,11 +388,22 @@ static bool same_vmas(
 	return true;
 }
 
+/*
+ * The page was swapped, and is in memory now, or so that another process knows it: an access brings it in before it may
+ * find that there is no memory for a copy. Nobody sees a difference.
+ */
+static bool brought_in(const struct snap_page *x, const struct snap_page *y)
+{
+	return pf_pte_kind(pf_pte(x->pte)) == PF_PTE_SWAP && pf_pte_present(pf_pte(y->pte)) &&
+	       x->word == y->word;
+}
+
 /* The first page of one list that the other has not, or has otherwise; pages of the range aside. */
 static bool same_pages(struct run_world *w, const struct snap_process *a,
 	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow)
 {
-	uint64_t ignore = cow ? PF_PTE_W : 0;
+	/* Of a page, W; of a swap entry, what stands for AnonExclusive. */
+	uint64_t ignore = cow ? PF_PTE_W | PF_PTE_EXCLUSIVE : 0;
 	size_t i = 0, j = 0;
 
 	while (i < a->npages || j < b->npages) {
@@ -394,6 +426,8 @@ static bool same_pages(struct run_world *w, const struct snap_process *a,
 		/* A fault that finds no memory splits folios of which a part is mapped: entries stay. */
 		if (x && y && !((x->pte ^ y->pte) & ~ignore) && x->word == y->word &&
 			y->order <= x->order && (cow || x->exclusive == y->exclusive))
+			continue;
+		if (x && y && brought_in(x, y))
 			continue;
 		run_fail(w,
 			"expected the failed call to leave the entry of 0x%llx as it was: %llx%s, "

@@ -140,6 +140,18 @@ static bool prepare_settings(struct preparation *pr)
 				"@memory of %llu bytes, expected 1M to 64G in pages",
 				(unsigned long long)size);
 	}
+	if (set->swap) {
+		uint64_t size;
+		const char *why;
+
+		if (!prepare_values(pr, set->swap_line, set->swap))
+			return false;
+		sc_eval(set->swap, &pr->env, &size, &why);
+		if (!size || size > UINT64_C(1) << 30 || size % pr->env.page)
+			return bad(pr, set->swap_line,
+				"@swap of %llu bytes, expected pages, up to 1G",
+				(unsigned long long)size);
+	}
 	if (set->features && !machine_features(pr->pt->name, set->features, &features))
 		return bad(pr, set->features_line, "@feature %s, expected features that %s has",
 			set->features, pr->pt->name);

@@ -295,7 +295,7 @@ static bool start_library(struct run_world *w)
 		w->sys.task_size = w->cfg->task_size;
 	if (w->cfg->min_addr)
 		w->sys.mmap_min_addr = w->cfg->min_addr;
-	return run_start(w, 1);
+	return run_start(w, 1) && run_swap_start(w);
 }
 
 bool run_world_start(struct run_world *w)
@@ -349,7 +349,7 @@ bool run_world_end(struct run_world *w)
 		if (!run_check_machine(w))
 			return false;
 	}
-	if (!run_pins_end(w))
+	if (!run_pins_end(w) || !run_swap_end(w))
 		return false;
 	run_backing_end(w);
 	if (pf_handle_live(&w->sys.anon_vmas))
@@ -404,4 +404,5 @@ void run_world_drop(struct run_world *w)
 	run_backing_drop(w);
 	free(w->vars);
 	free(w->stamps);
+	free(w->swap);
 }

@@ -82,6 +82,7 @@ enum sc_call_id {
 	SC_AGE,
 	SC_MIGRATE,
 	SC_SPLIT,
+	SC_SWAPOFF,
 	SC_OTHER, /* in the language, not built */
 };
 
@@ -284,6 +285,8 @@ struct sc_settings {
 	struct sc_value *memory;
 	unsigned memory_line;
 	unsigned cpus;
+	struct sc_value *swap; /* bytes of the swap device; NULL: none */
+	unsigned swap_line;
 	enum sc_fold fold;
 	bool linux_policy; /* when to fold: as Linux does, else policy `watch` */
 	struct sc_thp *thp;

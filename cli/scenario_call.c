@@ -158,9 +158,9 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 		else if (n & 0x40000)
 			sc_unsupported(l, "MAP_HUGETLB");
 	} else if (s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) {
-		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; REMOVE, DONTFORK, DOFORK; HUGEPAGE, NOHUGEPAGE,
-		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK; POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED */
-		static const uint64_t built = 0x1f | 7 << 9 | 0x3f << 14 | 7 << 22;
+		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; FREE, REMOVE, DONTFORK, DOFORK; HUGEPAGE, NOHUGEPAGE,
+		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED */
+		static const uint64_t built = 0x1f | 0xf << 8 | 0x7ff << 14;
 		const char *name = sc_advice_name(n);
 
 		/* GUARD_INSTALL, GUARD_REMOVE */

@@ -51,7 +51,7 @@ static const struct sc_call_desc calls[] = {
 	{"numa_hint", SC_OTHER, 2, 2, false, true},
 	{"poison", SC_OTHER, 1, 1, false, true},
 	{"clear_refs", SC_OTHER, 1, 1, false, true},
-	{"swapoff", SC_OTHER, 0, 0, false, true},
+	{"swapoff", SC_SWAPOFF, 0, 0, false, true},
 
 	{"vm", SC_OTHER, 1, 1, false, true},
 	{"slot", SC_OTHER, 4, 4, false, true},

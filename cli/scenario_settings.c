@@ -229,8 +229,8 @@ void sc_read_setting(struct sc_parser *ps)
 		read_features(ps);
 	} else if (!strcmp(w, "swap")) {
 		once(ps, SET_SWAP, w);
-		sc_sum(l);
-		sc_unsupported(l, "@swap");
+		set->swap = sc_sum(l);
+		set->swap_line = l->line;
 	} else if (!strcmp(w, "file")) {
 		read_file(ps);
 	} else if (!strcmp(w, "dax")) {

@@ -5,7 +5,7 @@
 #include "mm/internal.h"
 
 struct count {
-	uint64_t vmas, pages, locked, data, anon, file, shmem;
+	uint64_t vmas, pages, locked, data, anon, file, shmem, swap;
 };
 
 /* Nobody's first write to a clean page may go unnoticed. */
@@ -138,6 +138,32 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 	return bad;
 }
 
+/* Entries that are not present. */
+static const char *check_softleaves(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
+{
+	pf_va_t va = vma->area.start;
+	pf_pte_t pte;
+
+	for (; va < vma->area.end && mm->sys->fmt->next_softleaf(&mm->space, &va,
+					     pf_mm_pages(mm, va, vma->area.end), &pte);
+		va += pf_mm_page(mm)) {
+		const struct pf_swap *dev;
+
+		if (pf_pte_kind(pte) != PF_PTE_SWAP)
+			continue;
+		c->swap++;
+		dev = mm->sys->swaps.dev[pf_pte_swap_dev(pte)];
+		if (!dev || pf_pte_swap_offset(pte) >= dev->slots)
+			return "an entry names no slot of a device";
+		if (!dev->slot[pf_pte_swap_offset(pte)].count)
+			return "an entry names a slot without a count";
+		/* Without a family nothing was ever written here. */
+		if (!vma->area.anon)
+			return "a swapped page in a VMA without a family";
+	}
+	return NULL;
+}
+
 static const char *check_hole(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 {
 	while (start < end) {
@@ -212,6 +238,8 @@ static const char *check_all(struct pf_mm *mm)
 			bad = check_hole(mm, at, vma->area.start);
 		if (!bad)
 			bad = check_mapped(mm, vma, &c);
+		if (!bad)
+			bad = check_softleaves(mm, vma, &c);
 		c.vmas++;
 		count_pages(&c, vma->area.flags, pf_mm_pages(mm, vma->area.start, vma->area.end));
 		at = vma->area.end;
@@ -233,6 +261,8 @@ static const char *check_all(struct pf_mm *mm)
 		return "rss_file";
 	if ((int64_t)c.shmem != mm->space.rss_shmem)
 		return "rss_shmem";
+	if ((int64_t)c.swap != mm->space.rss_swap)
+		return "rss_swap";
 	return (int64_t)c.anon == mm->space.rss_anon ? NULL : "rss_anon";
 }
 

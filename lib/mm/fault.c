@@ -24,16 +24,19 @@ static bool access_allowed(const struct pf_vma *vma, unsigned flags)
 enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
 {
 	enum pf_fault_result result;
+	uint32_t orders;
 
 	/* Before there can be a page that is found through it. Reads map the zero page, or a file's, only. */
 	if ((flags & (PF_FAULT_FLAG_WRITE | PF_FAULT_FLAG_UNSHARE)) &&
 		!(vma->area.flags & PF_VM_SHARED) && pf_anon_prepare(mm, vma))
 		return PF_FAULT_OOM;
+	orders = pf_thp_orders(mm->sys, vma->area.flags);
 	for (;;) {
-		result = mm->sys->fmt->fault(
-			&mm->space, &vma->area, va, flags, pf_thp_orders(mm->sys, vma->area.flags));
+		result = mm->sys->fmt->fault(&mm->space, &vma->area, va, flags, orders);
 		if (result == PF_FAULT_MISSING)
 			result = pf_filemap_fault(vma, va, flags);
+		if (result == PF_FAULT_SWAP)
+			result = pf_swap_fault(mm, vma, va, flags, orders);
 		/* There may be memory in what is left of large folios. */
 		if (result != PF_FAULT_OOM || !pf_split_deferred(mm->sys))
 			return result;
@@ -98,6 +101,7 @@ static int populate_vma(
 		/* Done is not yet there: a copy may have lost a race. The next round sees. */
 		switch (pf_vma_fault(mm, vma, start, write ? PF_FAULT_FLAG_WRITE : 0)) {
 		case PF_FAULT_DONE:
+		case PF_FAULT_SWAP:
 			break;
 		case PF_FAULT_OOM:
 			return -PF_ENOMEM;

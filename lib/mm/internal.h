@@ -257,6 +257,18 @@ struct pf_remap {
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r);
 void pf_folio_remap(struct pf_system *sys, struct pf_remap *r);
 
+/*
+ * A fault on a swap entry (swap.c): bring the page in, with neighbours as `orders` allows, and map it. DONE also when
+ * somebody else is about to, or has: the access is run again. mmap lock, any way.
+ */
+enum pf_fault_result pf_swap_fault(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags, uint32_t orders);
+/* MADV_WILLNEED: read what is swapped of [start, end) into the swap cache; errors do not matter. */
+void pf_swap_ahead(struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end);
+/* The mm is one that swapoff must look at; and no longer. No lock. */
+void pf_swap_mm_add(struct pf_mm *mm);
+void pf_swap_mm_del(struct pf_mm *mm);
+
 PF_INLINE void pf_mmap_read_lock(struct pf_mm *mm)
 {
 	pf_port_rw_read_lock(&mm->mmap_lock, PF_LOCK_MMAP);

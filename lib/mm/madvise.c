@@ -3,6 +3,7 @@
  * madvise.
  */
 #include "mm/internal.h"
+#include "reclaim/reclaim.h"
 
 /* Advice that Linux knows and this does not act on. */
 #define MADV_HWPOISON     100
@@ -27,16 +28,16 @@ static int advice_known(int advice)
 	case PF_MADV_DODUMP:
 	case PF_MADV_WIPEONFORK:
 	case PF_MADV_KEEPONFORK:
+	case PF_MADV_FREE:
+	case PF_MADV_COLD:
+	case PF_MADV_PAGEOUT:
 	case PF_MADV_POPULATE_READ:
 	case PF_MADV_POPULATE_WRITE:
 	case PF_MADV_GUARD_INSTALL:
 	case PF_MADV_GUARD_REMOVE:
 		return 0;
-	case PF_MADV_FREE:
 	case PF_MADV_MERGEABLE:
 	case PF_MADV_UNMERGEABLE:
-	case PF_MADV_COLD:
-	case PF_MADV_PAGEOUT:
 	case PF_MADV_COLLAPSE:
 	case MADV_HWPOISON:
 	case MADV_SOFT_OFFLINE:
@@ -156,6 +157,43 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return err;
 }
 
+struct pageout {
+	struct pf_mm *mm;
+	const struct pf_area *area;
+	pf_va_t va;
+	uint64_t nr;
+	pf_pfn_t pfn;
+};
+
+static bool unmap_here(void *ctx, struct pf_folio *folio)
+{
+	const struct pageout *p = ctx;
+
+	return p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->nr, folio, p->pfn);
+}
+
+/*
+ * MADV_PAGEOUT: anonymous folios that are mapped wholly here, and nowhere else, are reclaimed, used or not. Of a folio that lies
+ * partly in the range Linux takes the part, by splitting it; here it stays.
+ */
+static void page_out(struct pf_mm *mm, const struct pf_area *area, pf_va_t start, pf_va_t end)
+{
+	struct pageout p = {.mm = mm, .area = area, .va = start};
+
+	for (; p.va < end; p.va += p.nr << pf_mm_shift(mm)) {
+		struct pf_folio *folio;
+
+		p.nr = mm->sys->fmt->folio_run(
+			&mm->space, p.va, pf_mm_pages(mm, p.va, end), &folio, &p.pfn);
+		if (!folio)
+			continue;
+		if (p.nr == pf_folio_nr(folio) && pf_folio_mapcount(folio) == p.nr)
+			pf_reclaim_folio(mm->sys->phys, &mm->sys->swaps, folio, unmap_here, &p);
+		else
+			pf_folio_put(mm->sys->phys, folio, 1);
+	}
+}
+
 /* One VMA's part of the range. */
 static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g,
 	struct pf_vma *vma, pf_va_t start, pf_va_t end, int advice)
@@ -188,6 +226,23 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 			return -PF_EINVAL;
 		mm->sys->fmt->guard_remove(&mm->space, start, pf_mm_pages(mm, start, end));
 		return 0;
+	case PF_MADV_FREE:
+		if ((flags & (PF_VM_LOCKED | PF_VM_PFNMAP)) || vma->area.backing != PF_BACKED_ANON)
+			return -PF_EINVAL;
+		mm->sys->fmt->free_lazily(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		return 0;
+	case PF_MADV_COLD:
+	case PF_MADV_PAGEOUT:
+		if (flags & (PF_VM_LOCKED | PF_VM_PFNMAP))
+			return -PF_EINVAL;
+		if (advice == PF_MADV_COLD)
+			mm->sys->fmt->make_old(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		else
+			page_out(mm, &vma->area, start, end);
+		return 0;
+	case PF_MADV_WILLNEED:
+		pf_swap_ahead(mm, vma, start, end);
+		return 0;
 	case PF_MADV_REMOVE:
 		if ((flags & PF_VM_LOCKED) || !vma->mapping)
 			return -PF_EINVAL;
@@ -197,7 +252,6 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 			(vma->area.pgoff << pf_mm_shift(mm)) + (start - vma->area.start),
 			end - start);
 	default:
-		/* WILLNEED: swapped pages would be read; there are none. */
 		return 0;
 	}
 }

@@ -86,6 +86,7 @@ int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf
 		return -PF_ENOMEM;
 	}
 	pf_handle_pool_init(&sys->anon_vmas, PF_HANDLE_ANON, sizeof(struct pf_anon_vma));
+	pf_port_rw_init(&sys->mms_lock, PF_LOCK_SYSTEM);
 	sys->zero_pfn = pf_folio_pfn(phys, zero);
 	pf_port_clear_pages(sys->zero_pfn << pt->page_shift, PF_BIT(pt->page_shift));
 	return 0;
@@ -112,6 +113,7 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid)
 		.limits = {PF_RLIM_INFINITY, PF_RLIM_INFINITY, PF_RLIM_INFINITY, PF_RLIM_INFINITY},
 	};
 	mm->space.phys = sys->phys;
+	mm->space.swaps = &sys->swaps;
 	mm->space.zero_pfn = sys->zero_pfn;
 	mm->mmap_base = sys->task_size - STACK_GAP;
 	mm->vmas = pf_port_meta_alloc(sizeof(*mm->vmas));
@@ -128,6 +130,7 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid)
 	}
 	pf_vma_tree_init(mm->vmas);
 	pf_port_rw_init(&mm->mmap_lock, PF_LOCK_MMAP);
+	pf_swap_mm_add(mm);
 	return 0;
 
 no_id:
@@ -168,6 +171,7 @@ void pf_mm_exit(struct pf_mm *mm)
 	mm->map_count = 0;
 	mm->total_vm = mm->locked_vm = mm->data_vm = 0;
 	pf_mmap_write_unlock(mm);
+	pf_swap_mm_del(mm);
 	fmt->pt->destroy(&mm->space.pt);
 	pf_port_meta_free(mm->vmas, sizeof(*mm->vmas));
 	mm->vmas = NULL;

@@ -106,6 +106,9 @@ struct pf_system {
 	struct pf_handle_pool anon_vmas;
 	uint64_t splits;                /* folios split; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
+	struct pf_swaps swaps;          /* devices; change under mms_lock, for writing */
+	struct pf_rwlock mms_lock;
+	struct pf_mm *mms; /* all there are, under mms_lock: for swapoff */
 };
 
 /*
@@ -137,6 +140,7 @@ struct pf_mm {
 	struct pf_limits limits; /* at first none */
 	pf_va_t mmap_base;       /* top-down placement starts below it */
 	pf_va_t start_brk, brk;
+	struct pf_mm *mms_next, *mms_prev; /* sys->mms */
 	/*
 	 * Some neighbours could be one VMA and are not: fork and MREMAP_DONTUNMAP leave it so, as
 	 * Linux does. For pf_mm_check.
@@ -243,6 +247,19 @@ int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_
 /* Any context without spinlocks. The address space may be gone. Takes PF_LOCK_ZONE. */
 void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
 void pf_put_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
+
+/*
+ * Swap. The embedder's device has room for `slots` pages, which `ops` reads and writes; it may be used from
+ * now on. The number that entries call it by, which swapoff takes; -PF_EINVAL: no slots, or more than an
+ * entry of the format can name; -PF_EPERM: too many devices (Linux's answer); -PF_ENOMEM.
+ */
+int pf_swapon(struct pf_system *sys, const struct pf_swap_ops *ops, void *ctx, uint64_t slots);
+/*
+ * Bring everything in that is on the device, and forget it. -PF_EINVAL: no such device; -PF_ENOMEM, -PF_EIO:
+ * a page could not be brought in; the device is then in use as before. Takes every mm's mmap lock for
+ * reading, one after the other.
+ */
+int pf_swapoff(struct pf_system *sys, unsigned dev);
 
 /* One VMA as /proc/PID/maps and smaps would tell. */
 struct pf_vma_info {

@@ -67,6 +67,41 @@ static uint64_t present_run(struct pf_space *space, pf_va_t va, uint64_t max, bo
 	return nr;
 }
 
+/* In the leaf table of va: slots [va, va + n). */
+static bool softleaf_in_table(struct pf_pte_map *m, pf_va_t *va, unsigned n, pf_pte_t *pte)
+{
+	unsigned idx = pf_pte_idx(m, *va), end = idx + n;
+
+	while (idx < end) {
+		unsigned run = pf_pte_batch(m, idx, end - idx, 0, pte);
+
+		if (!pf_pte_none(*pte) && !pf_pte_present(*pte)) {
+			*va = pf_pte_va(m, idx);
+			return true;
+		}
+		idx += run;
+	}
+	return false;
+}
+
+static bool next_softleaf(struct pf_space *space, pf_va_t *va, uint64_t nr, pf_pte_t *pte)
+{
+	struct pf_pte_map m;
+
+	*va = pf_align_down(*va, PF_PAGE_SIZE);
+	while (pf_next_table(space, va, &nr, &m)) {
+		unsigned n = pf_pages_in_table(*va, nr);
+		bool found = softleaf_in_table(&m, va, n, pte);
+
+		pf_pte_unmap_unlock(&m);
+		if (found)
+			return true;
+		*va += (pf_va_t)n << PF_PAGE_SHIFT;
+		nr -= n;
+	}
+	return false;
+}
+
 const struct pf_format pf_format_this = {
 	.pt = &pf_pt_format_this,
 	.fault = pf_fault,
@@ -91,4 +126,11 @@ const struct pf_format pf_format_this = {
 	.age_range = pf_age_range,
 	.page_info = page_info,
 	.present_run = present_run,
+	.next_softleaf = next_softleaf,
+	.swap_look = pf_swap_look_at,
+	.swap_in = pf_swap_in,
+	.unmap = pf_unmap,
+	.folio_run = pf_folio_run,
+	.free_lazily = pf_free_lazily,
+	.make_old = pf_make_old,
 };

@@ -31,6 +31,12 @@
 #define pf_get_folio            PF_FN(get_folio)
 #define pf_free_tables          PF_FN(free_tables)
 #define pf_follow_pages         PF_FN(follow_pages)
+#define pf_swap_look_at         PF_FN(swap_look_at)
+#define pf_swap_in              PF_FN(swap_in)
+#define pf_unmap                PF_FN(unmap)
+#define pf_folio_run            PF_FN(folio_run)
+#define pf_free_lazily          PF_FN(free_lazily)
+#define pf_make_old             PF_FN(make_old)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -63,6 +69,16 @@ struct pf_folio *pf_get_folio(struct pf_space *space, pf_va_t *va, uint64_t *nr)
 uint64_t pf_age_range(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_age how);
 int64_t pf_follow_pages(struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr,
 	unsigned foll, pf_pfn_t *pages, unsigned *want);
+bool pf_swap_look_at(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	uint32_t orders, struct pf_swap_look *look);
+void pf_swap_in(struct pf_space *space, const struct pf_area *area, pf_va_t va, unsigned flags,
+	const struct pf_swap_look *look, struct pf_folio *folio);
+bool pf_unmap(struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr,
+	struct pf_folio *folio, pf_pfn_t pfn);
+uint64_t pf_folio_run(
+	struct pf_space *space, pf_va_t va, uint64_t max, struct pf_folio **folio, pf_pfn_t *pfn);
+void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 
 /*

@@ -10,6 +10,7 @@
 #ifndef PF_OPS_OPS_H
 #define PF_OPS_OPS_H
 
+#include "phys/swap.h"
 #include "tlb/gather.h"
 
 /* VMA flags, with Linux's values where it has them. */
@@ -94,6 +95,7 @@ enum pf_fault_result {
 	PF_FAULT_OOM,     /* nothing changed but, perhaps, empty tables */
 	PF_FAULT_SIGSEGV, /* the area does not allow it */
 	PF_FAULT_SIGBUS,  /* poisoned, or past the end of what backs it */
+	PF_FAULT_SWAP,    /* only inside the library: the page is to be brought in (swap_look) */
 };
 
 /* What change_protection is for: Linux's MM_CP_*. */
@@ -134,6 +136,14 @@ struct pf_page_info {
 	uint8_t order;  /* of its folio; 0 if it has none */
 };
 
+/* What a fault on a swap entry found, and holds: a count of each of the slots. */
+struct pf_swap_look {
+	struct pf_swap *dev;
+	pf_pte_t pte;   /* the entry of the page that faulted */
+	unsigned order; /* of the largest folio that its neighbours could be brought in with */
+	uint64_t slot;  /* of the first page of that folio */
+};
+
 struct pf_format {
 	const struct pf_pt_format *pt;
 
@@ -160,6 +170,58 @@ struct pf_format {
 	/* The same for a write to a private area: a copy of page pfn. */
 	enum pf_fault_result (*cow_file)(
 		struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn);
+
+	/*
+	 * After PF_FAULT_SWAP, and whenever a page is to be brought in: what the entry of va says, and
+	 * the largest order of `orders` (0 always) whose aligned range lies in the area and in one table,
+	 * and whose entries name consecutive slots, naturally aligned, with the same bits. Takes a count
+	 * of each slot of that range, which the caller puts back: none of them can become another
+	 * page's meanwhile (S1). False: it is no swap entry (any more). mmap lock, any way.
+	 */
+	bool (*swap_look)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		uint32_t orders, struct pf_swap_look *look);
+
+	/*
+	 * Map what swap_look found. `folio` has the page of look->pte: it is in the swap cache, and
+	 * locked. If all of its pages lie in the area and in one table, and their entries are its own,
+	 * with the same bits, all are mapped; else the page of va alone; none if its entry has changed.
+	 * What an entry said of its page comes back: AnonExclusive, soft-dirty, uffd-wp; with
+	 * AnonExclusive also W, if the area allows it and no write need be noticed. D only for a
+	 * write (PF_FAULT_FLAG_WRITE). The slots' counts of the entries are put when the pages are
+	 * mapped. mmap lock, any way.
+	 */
+	void (*swap_in)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		unsigned flags, const struct pf_swap_look *look, struct pf_folio *folio);
+
+	/*
+	 * Reclaim: unmap what of the pages [pfn, pfn + nr) of a folio stands at va (the i-th page at the i-th
+	 * address, or not at all). The folio is locked and the caller has a reference. If it is in the
+	 * swap cache, its entries become swap entries, which keep soft-dirty, uffd-wp and AnonExclusive; if it
+	 * is lazyfree they become empty. Run by run, whole blocks without unfolding them, each flushed
+	 * before its table's lock is released. D goes to PF_FOLIO_DIRTY. False: not all could be unmapped
+	 * (the area is mlocked; the folio is pinned, or lazyfree and was written); what was not is as it
+	 * was. Who calls keeps space and area alive: the mmap lock, or the lock of the reverse map.
+	 */
+	bool (*unmap)(struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr,
+		struct pf_folio *folio, pf_pfn_t pfn);
+
+	/*
+	 * Pages from va, at most max, and not beyond a table, that map consecutive pages of one folio: it, with
+	 * a reference, and the first of the pages; or that map no folio (NULL). mmap lock, any way.
+	 */
+	uint64_t (*folio_run)(struct pf_space *space, pf_va_t va, uint64_t max,
+		struct pf_folio **folio, pf_pfn_t *pfn);
+
+	/*
+	 * MADV_FREE of pages of an anonymous area: those that the process alone has, folio by folio, become
+	 * clean, old and lazyfree; swapped ones go. A large folio that is not wholly mapped in the range is
+	 * left as it is. Downgrades are gathered. mmap lock, any way.
+	 */
+	void (*free_lazily)(
+		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+
+	/* MADV_COLD: pages of folios wholly in the range, and nobody else's, become old. As above. */
+	void (*make_old)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
 	/*
 	 * fork: share src's pages with dst, batch by batch; in COW areas both sides become
@@ -276,6 +338,12 @@ struct pf_format {
 	 * mincore, pagemap, MADV_POPULATE. mmap lock, any way.
 	 */
 	uint64_t (*present_run)(struct pf_space *space, pf_va_t va, uint64_t max, bool *present);
+
+	/*
+	 * The first of the nr pages from *va whose entry is neither empty nor present: its address in *va and
+	 * the entry in *pte; false if there is none. mmap lock, any way.
+	 */
+	bool (*next_softleaf)(struct pf_space *space, pf_va_t *va, uint64_t nr, pf_pte_t *pte);
 };
 
 /* NULL-terminated; the order of `@format all`. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Softleaves: migration entries and markers, in fork, unmapping, mprotect, mremap and faults.
+ * Softleaves: swap entries, migration entries and markers, in fork, unmapping, mprotect, mremap and faults.
  *
  * A migration entry stands for a page that is on its way to another frame, or into smaller folios. The folio is locked
  * by who does that, and has no mapping of it; the entry is found again by a walk (mm/migrate.c), wherever these
@@ -26,6 +26,43 @@ static void copy_migration(struct pf_copy *c, unsigned didx, unsigned sidx, pf_p
 	c->anon++;
 }
 
+/*
+ * Bounded by max, not by what it meets: an entry that continues the last may stand beyond the table
+ * (coremm B5, B6).
+ */
+unsigned pf_swap_pte_batch(const struct pf_pte_map *m, unsigned idx, unsigned max, pf_pte_t first)
+{
+	unsigned n = 1;
+
+	while (n < max && pf_pte_same(pf_ptep_get(m, idx + n), pf_pte_swap_advance(first, n)))
+		n++;
+	return n;
+}
+
+/*
+ * Two entries name the page: neither is its only owner any more, so whoever brings it in first does not
+ * write it in place (coremm 4.4). Nothing is flushed: no TLB holds anything of a swap entry, for the page was flushed
+ * before the entry was written.
+ */
+static unsigned copy_swap(
+	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err)
+{
+	unsigned n = pf_swap_pte_batch(&c->s, sidx, max, pte);
+
+	*err = pf_swap_dup(pf_pte_swap_device(c->src, pte), pf_pte_swap_offset(pte), n);
+	if (*err)
+		return 0;
+	if ((pte.v & PF_PTE_EXCLUSIVE) && !PF_MUTANT("fork-keeps-swap-exclusive")) {
+		pte = pf_pte_clear(pte, PF_PTE_EXCLUSIVE);
+		pf_set_swap_ptes(&c->s, sidx, pte, n);
+	}
+	if (!(c->dst_area->flags & PF_VM_UFFD_WP))
+		pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
+	pf_set_swap_ptes(&c->d, didx, pte, n);
+	c->swap += n;
+	return n;
+}
+
 /* Poison and guard are copied, uffd-wp only to who has asked for it. */
 static void copy_marker(struct pf_copy *c, unsigned didx, pf_pte_t pte)
 {
@@ -38,11 +75,12 @@ static void copy_marker(struct pf_copy *c, unsigned didx, pf_pte_t pte)
 unsigned pf_softleaf_copy(
 	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err)
 {
-	(void)max;
 	switch (pf_pte_kind(pte)) {
 	case PF_PTE_MIGRATION:
 		copy_migration(c, didx, sidx, pte);
 		return 1;
+	case PF_PTE_SWAP:
+		return copy_swap(c, didx, sidx, pte, max, err);
 	case PF_PTE_MARKER:
 		copy_marker(c, didx, pte);
 		return 1;
@@ -52,15 +90,25 @@ unsigned pf_softleaf_copy(
 	}
 }
 
-/* The page's mapping went when the migration entry was written; what is left is the count of pages. */
 unsigned pf_softleaf_zap(
 	struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned max)
 {
-	(void)max;
-	pf_clear_not_present_ptes(m, idx, 1);
-	if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
-		pf_add_relaxed(&space->rss_anon, -1);
-	return 1;
+	unsigned n = 1;
+
+	if (pf_pte_kind(pte) != PF_PTE_SWAP) {
+		pf_clear_not_present_ptes(m, idx, n);
+		/* Its mapping went when the entry was written; what is left is the count of pages. */
+		if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
+			pf_add_relaxed(&space->rss_anon, -1);
+		return n;
+	}
+	n = pf_swap_pte_batch(m, idx, max, pte);
+	pf_clear_not_present_ptes(m, idx, n);
+	pf_add_relaxed(&space->rss_swap, -(int64_t)n);
+	/* The entries' counts, so after the entries. */
+	if (!PF_MUTANT("zap-keeps-slots"))
+		pf_swap_put(pf_pte_swap_device(space, pte), pf_pte_swap_offset(pte), n);
+	return n;
 }
 
 /*
@@ -82,7 +130,8 @@ bool pf_softleaf_protect(struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
 /* The memory at the new address is new to who tracks it there (coremm B32). */
 pf_pte_t pf_softleaf_moved(pf_pte_t pte)
 {
-	if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
+	if (pf_pte_kind(pte) == PF_PTE_MIGRATION ||
+		(pf_pte_kind(pte) == PF_PTE_SWAP && !PF_MUTANT("move-swap-no-soft-dirty")))
 		return pf_pte_set(pte, PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY);
 	return pte;
 }
@@ -94,6 +143,8 @@ enum pf_fault_result pf_softleaf_fault(pf_pte_t pte)
 		pf_port_relax();
 		return PF_FAULT_DONE;
 	}
+	if (pf_pte_kind(pte) == PF_PTE_SWAP)
+		return PF_FAULT_SWAP;
 	/* Of the others only markers are built, and a fault on one is an error. */
 	return pte.v & PF_MARKER_GUARD ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
 }

@@ -13,8 +13,8 @@ struct pf_copy {
 	struct pf_space *dst, *src;
 	const struct pf_area *dst_area, *src_area;
 	struct pf_pte_map d, s;
-	int64_t anon, file; /* pages */
-	bool *flush;        /* write permission was taken from the parent */
+	int64_t anon, file, swap; /* pages */
+	bool *flush;              /* write permission was taken from the parent */
 	/*
 	 * For a page that may be pinned and is the parent's alone: it stays so, and the child gets a copy of it, here.
 	 */
@@ -26,6 +26,13 @@ struct pf_copy {
 #define pf_softleaf_protect PF_FN(softleaf_protect)
 #define pf_softleaf_moved   PF_FN(softleaf_moved)
 #define pf_softleaf_fault   PF_FN(softleaf_fault)
+#define pf_swap_pte_batch   PF_FN(swap_pte_batch)
+
+/*
+ * The longest run from idx, at most max, of swap entries that continue `first`, which stands there: same
+ * device, slots ascending by one, same bits.
+ */
+unsigned pf_swap_pte_batch(const struct pf_pte_map *m, unsigned idx, unsigned max, pf_pte_t first);
 
 /*
  * fork: the entry at sidx, `pte`, and as many of the following as can be dealt with together, at most max. How
@@ -42,5 +49,22 @@ bool pf_softleaf_protect(struct pf_pte_map *m, unsigned idx, pf_pte_t pte);
 pf_pte_t pf_softleaf_moved(pf_pte_t pte);
 /* What a fault on it is. No lock. */
 enum pf_fault_result pf_softleaf_fault(pf_pte_t pte);
+
+PF_INLINE struct pf_swap *pf_pte_swap_device(const struct pf_space *space, pf_pte_t pte)
+{
+	return space->swaps->dev[pf_pte_swap_dev(pte)];
+}
+
+PF_INLINE pf_pte_t pf_pte_swap_advance(pf_pte_t pte, uint64_t n)
+{
+	return pf_pte(pte.v + (n << PF_SWAP_OFFSET_SHIFT));
+}
+
+/* nr swap entries with consecutive slots, into slots that are empty or softleaves. */
+PF_INLINE void pf_set_swap_ptes(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		pf_set_pte_at(m, idx + i, pf_pte_swap_advance(pte, i), PF_NO_EXTENT);
+}
 
 #endif

@@ -9,6 +9,7 @@
 #include "pt/table.h"
 
 struct pf_phys;
+struct pf_swaps;
 
 /* Software's counters (SCENARIOS.md). Changed under the mmap lock or a table lock; statistics only.
  */
@@ -21,8 +22,9 @@ struct pf_space_stats {
 struct pf_space {
 	struct pf_pt pt;
 	struct pf_phys *phys;
-	pf_pfn_t zero_pfn; /* the shared page of zeros, mapped special */
-	uint16_t mm_id;    /* who maps a large folio (lib/phys), never 0 */
+	const struct pf_swaps *swaps; /* the machine's swap devices; NULL: none */
+	pf_pfn_t zero_pfn;            /* the shared page of zeros, mapped special */
+	uint16_t mm_id;               /* who maps a large folio (lib/phys), never 0 */
 	/*
 	 * Gathers in progress. More than one means that another thread may have changed entries
 	 * whose flush it has not done yet; read under a table lock.

@@ -112,8 +112,8 @@ static void whole_language(void **state)
 	for (struct sc_stmt *s = f->stmts; s; s = s->next)
 		n++;
 	assert_int_equal(n, 71);
-	assert_int_equal(f->unsupported_line, 11);
-	assert_string_equal(f->unsupported, "@swap");
+	assert_int_equal(f->unsupported_line, 13);
+	assert_string_equal(f->unsupported, "@dax");
 	assert_int_equal(f->settings.fold, SC_FOLD_BOTH);
 	assert_int_equal(f->settings.cpus, 4);
 	assert_string_equal(f->settings.formats, "arm64-4k,fake-inv");
@@ -303,12 +303,11 @@ static void not_built(void **state)
 		const char *text, *name;
 		unsigned line;
 	} all[] = {
-		{"load(0)\nswapoff()", "swapoff", 2},
-		{"@swap 1M", "@swap", 1},
+		{"load(0)\ncollapse(0, 4K)", "collapse", 2},
 		{"@dax f 1M", "@dax", 1},
 		{"mmap(0, 1, 0, MAP_PRIVATE, 3</lib/libc.so>, 0)", "mmap of a file", 1},
-		{"madvise(0, 1, MADV_FREE)", "MADV_FREE", 1},
 		{"madvise(0, 1, MADV_HWPOISON)", "MADV_HWPOISON", 1},
+		{"madvise(0, 1, MADV_COLLAPSE)", "MADV_COLLAPSE", 1},
 		{"threads\n 0: load(0)\nexplore preemptions=1", "threads", 1},
 		{"expect guest_mapped(1, 2, 3)", "guest_mapped", 1},
 		{"expect notifier_start == 0", "notifier_start", 1},

@@ -125,7 +125,7 @@ def not_built():
             ("load(0)\nthreads\n 0: load(0)\n", 2, "threads"),
             ("$v = vm(tdp)\n", 1, "vm"),
             ("$p = gup_fast(0, 1)\n", 1, "gup_fast"),
-            ("@swap 1M\n", 1, "@swap"),
+            ("@dax f 1M\n", 1, "@dax"),
             ("collapse(0, 64K)\n", 1, "collapse"),
             ("expect leaf(0, 4K, 4K)\n", 1, "leaf"),
     ):

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One folio on its way out.
+ *
+ * Its lock is held from before it gets a place in swap until it is free or given up. A fault that finds it in the cache
+ * does not get the lock and runs its access again, so nobody maps it while it is written (coremm B34), and its contents
+ * are the slots' when it is frozen.
+ */
+#include "reclaim/reclaim.h"
+
+struct out {
+	struct pf_phys *phys;
+	const struct pf_swaps *swaps;
+	struct pf_folio *folio;
+	struct pf_swap *dev; /* counts of the folio's slots are held on it */
+	uint64_t slot;
+};
+
+/* Nobody has it but its mappings, the swap cache and the caller, once. A snapshot: freezing decides. */
+static bool idle(const struct pf_folio *folio)
+{
+	unsigned cache = pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE) ? 1 : 0;
+
+	return pf_folio_extra_ref(folio) == 1 + cache;
+}
+
+/* A place in swap, the one it has or a new one, with counts of ours, so that it stays. */
+static bool place(struct out *o)
+{
+	if (pf_folio_test_flags(o->folio, PF_FOLIO_SWAPCACHE)) {
+		struct pf_swap *dev = o->swaps->dev[pf_folio_swap_dev(o->folio)];
+
+		/* The last count may go at this moment, and with it the folio's place. */
+		o->slot = pf_folio_swap_slot(o->folio);
+		if (!pf_swap_hold(dev, o->folio))
+			return false;
+		o->dev = dev;
+		return true;
+	}
+	for (unsigned i = 0; i < PF_SWAP_DEVICES && !o->dev; i++)
+		if (o->swaps->dev[i] && pf_swap_add_folio(o->swaps->dev[i], o->folio))
+			o->dev = o->swaps->dev[i];
+	if (!o->dev)
+		return false;
+	/* Its slots hold nothing yet, whether its entries are dirty or not. */
+	pf_folio_set_flags(o->folio, PF_FOLIO_DIRTY);
+	o->slot = pf_folio_swap_slot(o->folio);
+	return true;
+}
+
+static bool clean(struct out *o)
+{
+	const unsigned shift = o->phys->page_shift;
+
+	if (!pf_folio_test_flags(o->folio, PF_FOLIO_DIRTY))
+		return true;
+	if (o->dev->ops->write(o->dev->ctx, o->slot, pf_folio_pfn(o->phys, o->folio) << shift,
+		    (size_t)pf_folio_nr(o->folio) << shift))
+		return false;
+	pf_folio_clear_flags(o->folio, PF_FOLIO_DIRTY);
+	return true;
+}
+
+/* Lazyfree, unmapped: free, if only the caller has it. */
+static bool freeze(struct pf_folio *folio)
+{
+	uint64_t c = pf_count_make(PF_FRAME_FOLIO, pf_folio_order(folio), 0, 1);
+
+	return pf_cas(&folio->head.count.word, &c, c - 1);
+}
+
+static bool reclaim_locked(struct out *o, pf_unmap_fn *unmap, void *ctx)
+{
+	struct pf_folio *folio = o->folio;
+	bool cached = pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE);
+	bool lazy = !cached && pf_folio_test_flags(folio, PF_FOLIO_LAZYFREE);
+
+	/* Pages of files stay. Neither mapped nor in the cache: on its way in or out elsewhere. */
+	if (pf_folio_is_file(folio) || !idle(folio) || (!cached && !pf_folio_mapcount(folio)))
+		return false;
+	if (!lazy && !place(o))
+		return false;
+	if (pf_folio_mapcount(folio) && (!unmap(ctx, folio) || pf_folio_mapcount(folio)))
+		return false;
+	if (lazy)
+		return freeze(folio);
+	return clean(o) && pf_swap_cache_freeze(o->dev, folio);
+}
+
+unsigned pf_reclaim_folio(struct pf_phys *phys, const struct pf_swaps *swaps,
+	struct pf_folio *folio, pf_unmap_fn *unmap, void *ctx)
+{
+	struct out o = {.phys = phys, .swaps = swaps, .folio = folio};
+	unsigned nr = pf_folio_nr(folio);
+	bool freed;
+
+	if (!pf_folio_trylock(folio)) {
+		pf_folio_put(phys, folio, 1);
+		return 0;
+	}
+	freed = reclaim_locked(&o, unmap, ctx);
+	if (freed)
+		pf_folio_free(phys, folio);
+	else
+		pf_folio_unlock(folio);
+	if (o.dev)
+		pf_swap_put(o.dev, o.slot, nr);
+	if (!freed)
+		pf_folio_put(phys, folio, 1);
+	return freed ? nr : 0;
+}
