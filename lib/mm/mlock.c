@@ -102,7 +102,11 @@ static int do_mlock(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint32_t locke
 	/* What is locked already counts once. */
 	if (mm->locked_vm + more > limit)
 		more -= locked_pages(mm, addr, len);
-	err = mm->locked_vm + more > limit ? -PF_ENOMEM : lock_range(mm, addr, len, locked);
+	/* Without a limit (Linux: with CAP_IPC_LOCK) what is wrong with the range is found, however long it is. */
+	if (mm->limits.memlock != PF_RLIM_INFINITY && mm->locked_vm + more > limit)
+		err = -PF_ENOMEM;
+	else
+		err = lock_range(mm, addr, len, locked);
 	pf_mmap_write_unlock(mm);
 	if (err)
 		return err;
