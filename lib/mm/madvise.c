@@ -149,6 +149,9 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 		if (seal_forbids(vma->area.flags, PF_MADV_GUARD_INSTALL) ||
 			!guardable(vma->area.flags, PF_MADV_GUARD_INSTALL))
 			break;
+		/* In files and shared memory they are not built: nothing has changed yet. */
+		if (vma->mapping)
+			return -PF_EOPNOTSUPP;
 		err = pf_anon_prepare(mm, vma);
 		if (!err)
 			err = mm->sys->fmt->alloc_tables(

@@ -25,6 +25,7 @@ static const struct {
 	SAME(EPERM),
 	SAME(ENOENT),
 	SAME(EINTR),
+	SAME(EIO),
 	SAME(EBADF),
 	SAME(EAGAIN),
 	SAME(ENOMEM),

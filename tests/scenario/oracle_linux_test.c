@@ -310,10 +310,10 @@ static void do_madvise(void)
 
 	if (!inside(addr, len) && len && len < UINT64_C(1) << 48)
 		return;
-	/* Guards in shared memory are not in the model. */
+	/* Guards in shared memory and in files are not in the model. */
 	for (uint64_t at = addr; a == 102 && at < addr + len && oracle_find(model, pid, at, &m);
 		at = m.end)
-		if (m.shared && m.start < addr + len)
+		if ((m.shared || m.file) && m.start < addr + len)
 			return;
 	note("madvise(0x%" PRIx64 ", 0x%" PRIx64 ", %u)", addr, len, (unsigned)a);
 	int64_t r = madvise((void *)addr, len, (int)a) ? -errno : 0;
