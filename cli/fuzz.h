@@ -38,6 +38,7 @@ struct fuzz_area {
 	uint64_t
 		away; /* where a mapping is told to be that the host placed elsewhere: it goes at once */
 	uint64_t min; /* mmap_min_addr */
+	bool swap;    /* the host has some */
 	uint64_t top; /* the first address above user space; 0: not to be tried */
 };
 

@@ -42,6 +42,8 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 	case SC_MPROTECT: /* ends at the first hole, and behind the window there is one */
 		return may_name(area, a[0]);
 	case SC_MADVISE: /* goes on behind holes */
+		if (a[2] == PF_MADV_PAGEOUT && area->swap)
+			return false;
 		return may_change(area, a[0], a[1]) &&
 		       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
 	case SC_MINCORE: /* there is room for the bytes of the window */
@@ -76,6 +78,8 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 	program_begin(d, g, fmt, seed, steps + PROGRAM_MAX_PID * FUZZ_MAPS);
 	g->memory = UINT64_C(16) << 20;
 	g->fail_at = 0;
+	/* What Linux swaps out, and when, is its own affair: neither side has where to. */
+	g->swap = false;
 	g->pages = FUZZ_PAGES;
 	g->brk_start = area->heap;
 	g->top = area->top;

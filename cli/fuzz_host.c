@@ -711,6 +711,20 @@ static uint64_t min_addr(void)
 	return min;
 }
 
+/* Is there anything to swap to? The first line of /proc/swaps is its heading. */
+static bool has_swap(void)
+{
+	FILE *f = fopen("/proc/swaps", "r");
+	char line[256];
+	unsigned lines = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		lines++;
+	if (f)
+		fclose(f);
+	return lines > 1;
+}
+
 bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area)
 {
 	/* The second where a sanitizer's shadow has the first. */
@@ -739,6 +753,7 @@ bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area)
 			.base = low + (UINT64_C(1) << 30),
 			.away = low + (UINT64_C(3) << 30),
 			.min = min,
+			.swap = has_swap(),
 			.top = pt->va_bits >= 48 && last < user_end - (UINT64_C(1) << 20) ? user_end
 											  : 0};
 		return true;

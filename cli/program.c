@@ -123,6 +123,7 @@ void program_begin(struct program_drawing *d, struct program *g, const struct pf
 	d->block = d->page << (pt->cont_shift[0] ? pt->cont_shift[0] : 4);
 	*g = (struct program){.fmt = fmt,
 		.seed = seed,
+		.swap = true,
 		.brk_start = BRK_START,
 		.top = pt->va_bits < 64 ? UINT64_C(1) << pt->va_bits : 0};
 	for (unsigned i = 0; i < 4; i++)

@@ -53,6 +53,7 @@ struct program {
 	uint64_t base, pages; /* the window that it works in */
 	bool locks; /* memory is locked and faulted in at once: whoever plays it tells the judge of all stores */
 	bool seals; /* mseal is drawn */
+	bool swap;  /* there is a device to swap to */
 	uint64_t brk_start;
 	uint64_t top; /* the end of user space, or beyond; addresses around it are drawn */
 	struct op *ops;

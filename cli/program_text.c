@@ -113,9 +113,13 @@ char *program_text(const struct program *g, unsigned *first)
 		[SC_THP_NEVER] = "never"};
 	struct text t = {0};
 
-	put(&t, "@swap 4M\n@format %s\n@cpus %u\n@memory %" PRIu64 "K\n@fold %s\n",
-		g->fmt->pt->name, PROGRAM_CPUS, g->memory >> 10, g->fold ? "on" : "off");
+	put(&t, "@format %s\n@cpus %u\n@memory %" PRIu64 "K\n@fold %s\n", g->fmt->pt->name,
+		PROGRAM_CPUS, g->memory >> 10, g->fold ? "on" : "off");
 	*first = 5;
+	if (g->swap) {
+		put(&t, "@swap 4M\n");
+		++*first;
+	}
 	if (g->feature) {
 		put(&t, "@feature %s\n", g->feature);
 		++*first;
