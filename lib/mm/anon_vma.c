@@ -220,7 +220,7 @@ static struct pf_anon_vma *neighbours(
 	const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b, bool of_b)
 {
 	const struct pf_vma *from = of_b ? b : a;
-	const uint32_t ignore = PF_VM_ACCESS | PF_VM_SOFTDIRTY;
+	const uint32_t ignore = PF_VM_ACCESS | PF_VM_STICKY;
 	struct pf_anon_vma *anon = own(mm->sys, from);
 
 	if (!anon || pf_vma_forked(from) || !pf_vma_continues(mm, a, b) ||

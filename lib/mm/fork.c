@@ -41,6 +41,16 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 	return err;
 }
 
+/*
+ * Are there entries that the child would miss? Without a family no page was ever written: there may be pages of zeros,
+ * which the child finds by itself; and, where guards have been, guards.
+ */
+static bool has_entries(const struct pf_vma *dup)
+{
+	return dup->area.anon ||
+	       (dup->area.flags & (PF_VM_MAYBE_GUARD | PF_VM_WIPEONFORK)) == PF_VM_MAYBE_GUARD;
+}
+
 static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
 {
 	const struct pf_format *fmt = parent->sys->fmt;
@@ -53,7 +63,7 @@ static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
 		if (!kept(vma))
 			continue;
 		err = dup_vma(child, vma, &dup);
-		if (!err && dup->area.anon)
+		if (!err && has_entries(dup))
 			err = fmt->copy_range(&child->space, &parent->space, &dup->area, &vma->area,
 				vma->area.start,
 				pf_mm_pages(parent, vma->area.start, vma->area.end), flush);

@@ -222,6 +222,7 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 	case PF_MADV_GUARD_INSTALL:
 		if (!guardable(flags, advice))
 			return -PF_EINVAL;
+		pf_or_relaxed(&vma->area.flags, PF_VM_MAYBE_GUARD);
 		mm->sys->fmt->guard_install(g, &vma->area, start, pf_mm_pages(mm, start, end));
 		return 0;
 	case PF_MADV_GUARD_REMOVE:

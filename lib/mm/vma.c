@@ -108,7 +108,7 @@ void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 
 static bool same_flags(uint32_t a, uint32_t b)
 {
-	return !((a ^ b) & ~PF_VM_SOFTDIRTY);
+	return !((a ^ b) & ~PF_VM_STICKY);
 }
 
 static bool anon_vmas_agree(const struct pf_vma *a, const struct pf_vma *b)
@@ -270,7 +270,7 @@ static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 	pf_anon_unhook(a);
 	pf_anon_unhook(b);
 	left = pf_anon_inherit(mm->sys, a, b);
-	a->area.flags |= b->area.flags & PF_VM_SOFTDIRTY;
+	a->area.flags |= b->area.flags & PF_VM_STICKY;
 	i_mmap_unhook(b);
 	take_out(mm, b);
 	set_range(mm, a, a->area.start, end, a->area.pgoff);
@@ -307,7 +307,7 @@ static void extend(
 {
 	struct pf_anon_vma *root;
 
-	vma->area.flags |= new->area.flags &PF_VM_SOFTDIRTY;
+	vma->area.flags |= new->area.flags &PF_VM_STICKY;
 	if (new->area.start < vma->area.start)
 		pf_vma_set_range(mm, vma, new->area.start, vma->area.end, new->area.pgoff);
 	else

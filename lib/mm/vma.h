@@ -21,6 +21,13 @@
 #define PF_VM_ACCESS      (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
 #define PF_VM_LOCKED_MASK (PF_VM_LOCKED | PF_VM_LOCKONFAULT)
 
+/*
+ * Guards have been installed, ever: fork copies the entries. Set with the mmap lock for reading, hence by an atomic.
+ */
+#define PF_VM_MAYBE_GUARD 0x800u
+/* Neighbours may differ in these and be one VMA, which has them if one had. */
+#define PF_VM_STICKY (PF_VM_SOFTDIRTY | PF_VM_MAYBE_GUARD)
+
 struct pf_anon_link;
 struct pf_mm;
 struct pf_mapping;
