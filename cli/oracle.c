@@ -397,7 +397,7 @@ static bool protect_one(struct oracle *o, struct ov_process *p, size_t i, uint64
 		flags &= ~(unsigned)OV_ACCOUNT;
 	}
 	/* Locked pages are copied as soon as they may be written. */
-	bool populate = !v->object && (flags & OV_LOCKS) == OV_LOCKED && !(v->prot & P_WRITE) &&
+	bool populate = !v->shared && (flags & OV_LOCKS) == OV_LOCKED && !(v->prot & P_WRITE) &&
 			prot & P_WRITE;
 
 	if (!ov_modify(o, p, start, end, prot, flags))
@@ -542,7 +542,7 @@ enum oracle_signal oracle_access(
 	struct ov_process *p = ov_process(o, pid);
 
 	expand_down(o, p, va);
-	const struct ov_vma *v = mapping_of(p, va);
+	struct ov_vma *v = mapping_of(p, va);
 	unsigned need = how == ORACLE_WRITE ? P_WRITE : how == ORACLE_EXEC ? P_EXEC : 0;
 
 	if (!v || !v->prot || (v->prot & need) != need)
@@ -551,8 +551,12 @@ enum oracle_signal oracle_access(
 		return ORACLE_EITHER;
 	if (ov_guarded(o, p, va, va + 1))
 		return ORACLE_SEGV;
-	if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
+	if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size) {
+		/* do_cow_fault: it could have been copied before anybody sees that there is nothing. */
+		if (how == ORACLE_WRITE)
+			ov_make_anon(o, p, (size_t)(v - p->vmas));
 		return ORACLE_BUS;
+	}
 	return ORACLE_OK;
 }
 
@@ -579,12 +583,14 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 
 		if (!v || !gup_allowed(v, flags))
 			break;
-		if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
-			break;
 		if (flags & F_NOFAULT)
 			return ORACLE_UNKNOWN; /* what is mapped, the model does not know */
 		if (flags & F_WRITE)
 			oracle_store_found_none(o, pid, va);
+		if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
+			break;
+		if (ov_guarded(o, p, va, va + 1))
+			break;
 	}
 	return n || !nr ? (int64_t)n : -EFAULT;
 }
