@@ -82,6 +82,25 @@ enum oracle_signal oracle_access(
  */
 int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, unsigned flags);
 
+struct oracle_part {
+	uint64_t base, len;
+};
+/*
+ * Calls on other processes; target 0: there is none of that number. `most`: the kernel ran out of memory when it had
+ * dealt with so many bytes; UINT64_MAX: it did not. UNKNOWN: words would be copied that are not first words of pages,
+ * or to where none is.
+ */
+int64_t oracle_process_madvise(struct oracle *o, unsigned pid, unsigned target,
+	const struct oracle_part *parts, uint64_t nr, uint64_t advice, uint64_t flags,
+	uint64_t most);
+struct oracle_transfer {
+	unsigned pid, target;
+	const struct oracle_part *local, *remote;
+	uint64_t nlocal, nremote, flags, most;
+	bool write;
+};
+int64_t oracle_process_vm(struct oracle *o, const struct oracle_transfer *t);
+
 /* A store to va's page was done. The access was oracle_access()ed as possible. */
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp);
 /* A store to va's page was possible and found no memory: it is not done, but the mapping has its anon_vma by then. */

@@ -7,6 +7,7 @@
  *   run_world.c   machine, processes, CPUs, counters; run_backing.c what @file makes
  *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
  *   run_gup.c     pins
+ *   run_process.c calls on other processes
  *   run_log.c     what a log of strace needs besides
  *   run_swap.c    the swap device
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
@@ -190,6 +191,13 @@ uint64_t run_stamp_number(const struct run_world *w, uint64_t value);
 /* The word at va's page is one that the process may find there. */
 bool run_check_value(struct run_world *w, struct run_process *p, uint64_t va, uint64_t value);
 void run_describe_value(struct run_world *w, uint64_t value, char *text, size_t size);
+/* The library is about to fault pages of a mapped range in for writing: to the judge that is a store to each. */
+void run_note_stores(struct run_world *w, struct run_process *p, uint64_t va, uint64_t len);
+/*
+ * A call may have found no memory for an anon_vma and gone on: then mappings would be merged otherwise than in the model,
+ * where memory never runs out. A write gives each the one that the model has.
+ */
+void run_catch_up(struct run_world *w, struct run_process *p);
 /* A system call with its values evaluated; `wanted` is the address written as its result, or -1. */
 bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 	const uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child,
@@ -210,6 +218,13 @@ bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, con
 /* Before everything is to be free: all pins were given back. */
 bool run_pins_end(struct run_world *w);
 void run_pins_drop(struct run_world *w);
+
+/* ---- run_process.c ---- */
+
+/* process_madvise, process_vm_readv, process_vm_writev. */
+bool run_is_process_call(enum sc_call_id id);
+bool run_process_call(
+	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
 
 /* ---- run_log.c ---- */
 

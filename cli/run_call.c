@@ -76,6 +76,15 @@ static void note_stores(struct syscall *c, uint64_t addr, uint64_t len, bool loc
 	}
 }
 
+void run_note_stores(struct run_world *w, struct run_process *p, uint64_t va, uint64_t len)
+{
+	struct syscall c = {.w = w, .p = p};
+
+	/* A range that wraps reaches the end. */
+	run_switch(w, p);
+	note_stores(&c, va, va + len < va ? UINT64_MAX - va : len, false);
+}
+
 static void note_locked(struct syscall *c, enum sc_call_id id)
 {
 	const struct pf_mm *mm = &c->p->mm;
@@ -355,24 +364,25 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 	return true;
 }
 
-/*
- * A call that faults pages in and ignores what fails may leave a mapping without an anon_vma, where memory ran out for
- * that; then it is merged otherwise than in the model, where memory never runs out. A write gives it one.
- */
-static void catch_up(struct syscall *c)
+void run_catch_up(struct run_world *w, struct run_process *p)
 {
 	struct pf_vma_info info;
 	struct oracle_map m;
 
-	if (c->allocs >= c->w->fail_at || machine_counters.allocs < c->w->fail_at)
-		return;
-	for (pf_va_t va = 0; pf_find_vma_info(&c->p->mm, va, &info); va = info.area.end) {
-		if (info.area.anon || !oracle_find(c->w->oracle, c->p->pid, info.area.start, &m) ||
+	for (pf_va_t va = 0; pf_find_vma_info(&p->mm, va, &info); va = info.area.end) {
+		if (info.area.anon || !oracle_find(w->oracle, p->pid, info.area.start, &m) ||
 			!m.anon)
 			continue;
 		machine_note_store(info.area.start);
-		pf_handle_mm_fault(&c->p->mm, info.area.start, PF_FAULT_FLAG_WRITE);
+		pf_handle_mm_fault(&p->mm, info.area.start, PF_FAULT_FLAG_WRITE);
 	}
+}
+
+/* A call that faults pages in and ignores what fails. */
+static void catch_up(struct syscall *c)
+{
+	if (c->allocs < c->w->fail_at && machine_counters.allocs >= c->w->fail_at)
+		run_catch_up(c->w, c->p);
 }
 
 static void show_answer(int64_t v, char *text, size_t size)
@@ -545,6 +555,8 @@ static bool issue(
 
 	if (s->call->access)
 		return run_access(w, p, s, r);
+	if (run_is_process_call(s->call->id))
+		return run_process_call(w, p, s, r);
 	if (!evaluate(w, s, a))
 		return false;
 	if (s->call->id == SC_EXIT_GROUP) {
@@ -567,8 +579,12 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 {
 	uint64_t va = a[0], nr = 0;
 
-	/* mlock: locked, with some pages missing. swapoff: what was brought in before is in. */
-	if ((r->kind == SC_R_ERRNO && r->err == PF_EAGAIN) || id == SC_SWAPOFF)
+	/*
+	 * mlock: locked, with some pages missing. swapoff: what was brought in before is in. Parts of a vector
+	 * before the failure are done, and the model knows.
+	 */
+	if ((r->kind == SC_R_ERRNO && r->err == PF_EAGAIN) || id == SC_SWAPOFF ||
+		run_is_process_call(id))
 		return run_check(w);
 	if (id == SC_LOAD || id == SC_STORE || id == SC_EXEC)
 		nr = (r->value - va) / w->env.page;
@@ -584,8 +600,9 @@ static bool check_failed_call(struct run_world *w, const struct sc_stmt *s, stru
 	const struct run_snapshot *before, const struct run_result *r)
 {
 	uint64_t a[6] = {0}, nr;
-	bool ok = s->call->access ? run_eval_range(w, s->args, s->args->next, &a[0], &nr)
-				  : evaluate(w, s, a);
+	bool ok = run_is_process_call(s->call->id) ? true
+		  : s->call->access ? run_eval_range(w, s->args, s->args->next, &a[0], &nr)
+				    : evaluate(w, s, a);
 
 	return ok && run_check_failed(w, p, s->call->id, a, before, r);
 }

@@ -83,6 +83,9 @@ enum sc_call_id {
 	SC_MIGRATE,
 	SC_SPLIT,
 	SC_SWAPOFF,
+	SC_PROCESS_MADVISE,
+	SC_PROCESS_VM_READV,
+	SC_PROCESS_VM_WRITEV,
 	SC_OTHER, /* in the language, not built */
 };
 

@@ -157,7 +157,8 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 			sc_unsupported(l, "mmap of a file");
 		else if (n & 0x40000)
 			sc_unsupported(l, "MAP_HUGETLB");
-	} else if (s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) {
+	} else if ((s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) ||
+		   (s->call->id == SC_PROCESS_MADVISE && constant_of(arg(s, 3), &n))) {
 		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; FREE, REMOVE, DONTFORK, DOFORK; HUGEPAGE, NOHUGEPAGE,
 		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED */
 		static const uint64_t built = 0x1f | 0xf << 8 | 0x7ff << 14;

@@ -30,13 +30,13 @@ static const struct sc_call_desc calls[] = {
 	{"exec", SC_EXEC, 1, 2, true, false},
 	{"touch", SC_TOUCH, 1, 2, true, false},
 
-	{"process_madvise", SC_OTHER, 5, 5, false, true},
+	{"process_madvise", SC_PROCESS_MADVISE, 5, 5, false, true},
 	{"vfork", SC_OTHER, 0, 0, false, true},
 	{"clone", SC_OTHER, 1, 6, false, true},
 	{"userfaultfd", SC_OTHER, 1, 1, false, true},
 	{"ioctl", SC_OTHER, 2, 3, false, true},
-	{"process_vm_readv", SC_OTHER, 6, 6, false, true},
-	{"process_vm_writev", SC_OTHER, 6, 6, false, true},
+	{"process_vm_readv", SC_PROCESS_VM_READV, 6, 6, false, true},
+	{"process_vm_writev", SC_PROCESS_VM_WRITEV, 6, 6, false, true},
 
 	{"gup", SC_GUP, 2, 3, false, true},
 	{"gup_fast", SC_OTHER, 2, 3, false, true},

@@ -36,7 +36,9 @@ static bool concerns_us(const char *name)
 {
 	const struct sc_call_desc *d = sc_find_call(name);
 
-	return d && d->system && strcmp(name, "ioctl") && strcmp(name, "exit_group");
+	/* What one process reads or writes of another is like its loads and stores, of which a log has none. */
+	return d && d->system && strcmp(name, "ioctl") && strcmp(name, "exit_group") &&
+	       d->id != SC_PROCESS_VM_READV && d->id != SC_PROCESS_VM_WRITEV;
 }
 
 static bool makes_tasks(const char *name)
@@ -267,8 +269,11 @@ static void read_log_call(struct log *log, struct task *t, bool born)
 		read_execve(log, t);
 		return;
 	}
-	if (!concerns_us(name)) {
-		sc_note(l, "passed over", name);
+	/* Of a descriptor strace -y tells the process, unless it is old. */
+	bool whose = strcmp(name, "process_madvise") || find(l->p, l->end, "<pid:");
+
+	if (!concerns_us(name) || !whose) {
+		sc_note(l, "passed over", whose ? name : "advice to an unknown process");
 		l->p = l->end;
 		return;
 	}

@@ -8,6 +8,7 @@
 
 #define PF_EPERM      1
 #define PF_ENOENT     2
+#define PF_ESRCH      3
 #define PF_EINTR      4
 #define PF_EIO        5
 #define PF_EBADF      9

@@ -86,6 +86,14 @@ void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t 
 	}
 }
 
+void pf_unpin_user_pages_dirty(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr)
+{
+	/* While the pin keeps the folio: what cleans it later writes what was written through the pin. */
+	for (uint64_t i = 0; i < nr; i++)
+		pf_folio_set_flags(pf_page_folio(sys->phys, pages[i]), PF_FOLIO_DIRTY);
+	pf_unpin_user_pages(sys, pages, nr);
+}
+
 void pf_put_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr)
 {
 	for (uint64_t i = 0; i < nr; i++)

@@ -201,6 +201,21 @@ int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write)
  */
 int pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool ignore_errors);
 
+/* ---- madvise, range by range (madvise.c) ---- */
+
+struct pf_advising {
+	struct pf_mm *mm;
+	int advice;
+	bool by_flags; /* it changes VMAs: the mmap lock is held for writing, else for reading */
+	struct pf_gather gather;
+};
+
+/* Takes the mmap lock; end gives it back, and no TLB holds a right then that was taken away. */
+void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice);
+/* madvise's answer for one range, unless it has to wait for a flush: that is done by the end. */
+int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len);
+void pf_advise_end(struct pf_advising *a);
+
 /* ---- what grows down (stack.c) ---- */
 
 /* Where the VMA begins, with the gap below it if it grows down. mmap lock, any way. */

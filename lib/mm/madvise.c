@@ -288,62 +288,100 @@ static int walk(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g,
 	return hole;
 }
 
-/* Changes VMAs: the lock for writing, and what may be needed in hand before the first change. */
-static int advise_by_flags(struct pf_mm *mm, pf_va_t start, pf_va_t end, int advice)
+/* Faults pages in, which a gather that is open would keep from being seen whole. */
+static bool populates(int advice)
+{
+	return advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE;
+}
+
+/*
+ * Advice that changes VMAs takes the lock for writing; what changes entries at most takes it for reading, as in Linux. One
+ * flush for all ranges and VMAs.
+ */
+void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice)
+{
+	uint32_t flags = 0;
+
+	*a = (struct pf_advising){
+		.mm = mm, .advice = advice, .by_flags = advised_flags(advice, &flags)};
+	if (a->by_flags)
+		pf_mmap_write_lock(mm);
+	else
+		pf_mmap_read_lock(mm);
+	if (!a->by_flags && !populates(advice))
+		pf_tlb_gather_mmu(&a->gather, &mm->space);
+}
+
+void pf_advise_end(struct pf_advising *a)
+{
+	if (a->by_flags) {
+		pf_mmap_write_unlock(a->mm);
+		return;
+	}
+	if (!populates(a->advice))
+		pf_tlb_finish_mmu(&a->gather);
+	pf_mmap_read_unlock(a->mm);
+}
+
+static int advise_pages(struct pf_advising *a, pf_va_t start, pf_va_t end)
+{
+	int err = 0;
+
+	if (populates(a->advice))
+		return pf_populate_locked(a->mm, start, end, a->advice == PF_MADV_POPULATE_WRITE);
+	if (a->advice == PF_MADV_GUARD_INSTALL)
+		err = guard_reserve(a->mm, start, end);
+	return err ? err : walk(a->mm, NULL, &a->gather, start, end, a->advice);
+}
+
+/* What may be needed in hand before the first change. */
+static int advise_by_flags(struct pf_advising *a, pf_va_t start, pf_va_t end)
 {
 	struct pf_vma_reserve r;
-	int err;
+	int err = pf_vma_reserve_splits(a->mm, &r, start, end);
 
-	pf_mmap_write_lock(mm);
-	err = pf_vma_reserve_splits(mm, &r, start, end);
 	if (!err)
-		err = walk(mm, &r, NULL, start, end, advice);
-	pf_vma_unreserve(mm, &r);
-	pf_mmap_write_unlock(mm);
+		err = walk(a->mm, &r, NULL, start, end, a->advice);
+	pf_vma_unreserve(a->mm, &r);
 	return err;
 }
 
-/* Changes entries at most: the lock for reading, as Linux. One flush for all VMAs. */
-static int advise_pages(struct pf_mm *mm, pf_va_t start, pf_va_t end, int advice)
+/* Of a range: an error, or, with *end behind `addr`, there is something to do. */
+static int check_range(const struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice, pf_va_t *end)
 {
-	struct pf_gather g;
-	int err;
+	const int err = advice_known(advice);
 
-	pf_mmap_read_lock(mm);
-	if (advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE) {
-		err = pf_populate_locked(mm, start, end, advice == PF_MADV_POPULATE_WRITE);
-	} else {
-		err = advice == PF_MADV_GUARD_INSTALL ? guard_reserve(mm, start, end) : 0;
-		if (err) {
-			pf_mmap_read_unlock(mm);
-			return err;
-		}
-		pf_tlb_gather_mmu(&g, &mm->space);
-		err = walk(mm, NULL, &g, start, end, advice);
-		pf_tlb_finish_mmu(&g);
-	}
-	pf_mmap_read_unlock(mm);
-	return err;
-}
-
-int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice)
-{
-	int err = advice_known(advice);
-	uint32_t flags = 0;
-	pf_va_t end;
-
+	*end = addr;
 	if (err == -PF_EINVAL || !pf_mm_aligned(mm, addr))
 		return -PF_EINVAL;
 	if (len && !pf_mm_align(mm, len))
 		return -PF_EINVAL;
-	end = addr + pf_mm_align(mm, len);
-	if (end < addr)
+	*end = addr + pf_mm_align(mm, len);
+	if (*end < addr)
 		return -PF_EINVAL;
-	if (end == addr)
-		return 0;
-	if (err)
+	return *end == addr ? 0 : err;
+}
+
+int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len)
+{
+	pf_va_t end;
+	const int err = check_range(a->mm, addr, len, a->advice, &end);
+
+	if (err || end == addr)
 		return err;
-	if (advised_flags(advice, &flags))
-		return advise_by_flags(mm, addr, end, advice);
-	return advise_pages(mm, addr, end, advice);
+	return a->by_flags ? advise_by_flags(a, addr, end) : advise_pages(a, addr, end);
+}
+
+int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice)
+{
+	struct pf_advising a;
+	pf_va_t end;
+	int err = check_range(mm, addr, len, advice, &end);
+
+	if (err || end == addr)
+		return err;
+	pf_advise_begin(&a, mm, advice);
+	err = pf_advise_range(&a, addr, len);
+	pf_advise_end(&a);
+	return err;
 }

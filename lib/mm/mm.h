@@ -246,7 +246,39 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
 int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
 /* Any context without spinlocks. The address space may be gone. Takes PF_LOCK_ZONE. */
 void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
+/* The same for pages that the pins' owner wrote to: their folios are dirty. unpin_user_pages_dirty_lock. */
+void pf_unpin_user_pages_dirty(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
 void pf_put_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
+
+/* ---- other processes (process.c) ---- */
+
+struct pf_iovec {
+	pf_va_t base;
+	uint64_t len; /* bytes */
+};
+#define PF_UIO_MAXIOV 1024u
+
+/*
+ * process_madvise by `mm` of `target`, which may be the same; NULL: there is no such process. Who may do that to whom
+ * is the embedder's to decide, and descriptors are its own. The bytes of the parts that were dealt with, up to the first
+ * that could not be; if that is the first one, its error: madvise's, -PF_EINVAL (flags; more than PF_UIO_MAXIOV
+ * parts; a part longer than INT64_MAX; advice that is not for others: all but COLD, PAGEOUT, WILLNEED and COLLAPSE),
+ * -PF_EFAULT (a part outside user space: nothing is done), -PF_ESRCH. No more than 2 GiB less a page are dealt with.
+ */
+int64_t pf_process_madvise(struct pf_mm *mm, struct pf_mm *target, const struct pf_iovec *vec,
+	uint64_t nr, int advice, unsigned flags);
+
+/*
+ * process_vm_readv and process_vm_writev: copy between `mm`'s own memory and `target`'s, part by part, as many bytes as both
+ * sides have. They need of either what a load or store would need, and no more; pages are faulted in, 16 at a time
+ * of the target's, also where fewer bytes are asked for. How many bytes; if none, -PF_EFAULT (not mapped, or not so),
+ * -PF_ENOMEM, -PF_EINVAL (flags; too many parts, or too long), -PF_ESRCH. Takes each mmap lock for reading,
+ * one after the other. The owners see what was written as if by a store, but for D, which the folio has.
+ */
+int64_t pf_process_vm_readv(struct pf_mm *mm, const struct pf_iovec *local, uint64_t nlocal,
+	struct pf_mm *target, const struct pf_iovec *remote, uint64_t nremote, uint64_t flags);
+int64_t pf_process_vm_writev(struct pf_mm *mm, const struct pf_iovec *local, uint64_t nlocal,
+	struct pf_mm *target, const struct pf_iovec *remote, uint64_t nremote, uint64_t flags);
 
 /*
  * Swap. The embedder's device has room for `slots` pages, which `ops` reads and writes; it may be used from

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -410,6 +411,84 @@ static void do_other(void)
 	compare_result(r, m);
 }
 
+/*
+ * Parts of memory, of this process and of its parent, which waits: it may be read, and what it holds its own model
+ * would not know to have been written.
+ */
+static uint64_t draw_parts(struct oracle_part *v, struct iovec *io)
+{
+	uint64_t nr = draw(4);
+
+	for (uint64_t i = 0; i < nr; i++) {
+		uint64_t off = draw(6) ? 0 : draw(2) ? 8 : PAGE - 8;
+
+		v[i].base = draw(60) ? BASE + draw(NR) * PAGE + off : -PAGE * draw(3);
+		v[i].len = draw(40) ? draw(8) ? draw(8) * PAGE : draw(PAGE) : UINT64_MAX - draw(2);
+		if (draw(3) && v[i].len >= 8 && v[i].len < NR * PAGE)
+			v[i].len = (v[i].len & ~(PAGE - 1)) + (draw(4) ? 0 : 8);
+		io[i] = (struct iovec){(void *)v[i].base, v[i].len};
+		note("  part 0x%" PRIx64 ", 0x%" PRIx64 "\n", v[i].base, v[i].len);
+	}
+	return nr;
+}
+
+static void do_process_madvise(void)
+{
+	static const unsigned advice[] = {0, 2, 3, 4, 4, 4, 10, 11, 16, 20, 22, 23, 23, 77};
+	uint64_t a = advice[draw(sizeof(advice) / sizeof(advice[0]))], flags = !draw(20);
+	bool other = pid > 1 && !draw(3);
+	struct oracle_part v[4];
+	struct iovec io[4];
+	uint64_t nr = draw_parts(v, io);
+	int pidfd;
+
+	for (uint64_t i = 0; i < nr; i++)
+		if (!inside(v[i].base, v[i].len) && (int64_t)v[i].len > 0)
+			return;
+	pidfd = (int)syscall(SYS_pidfd_open, other ? getppid() : getpid(), 0);
+	if (pidfd < 0)
+		_exit(1);
+	note("process_madvise(%d, %u parts, %u, %u)", other, (unsigned)nr, (unsigned)a,
+		(unsigned)flags);
+	int64_t r = syscall(SYS_process_madvise, pidfd, io, nr, a, flags);
+
+	r = r < 0 ? -errno : r;
+	close(pidfd);
+	compare_result(r, oracle_process_madvise(
+				  model, pid, other ? pid - 1 : pid, v, nr, a, flags, UINT64_MAX));
+}
+
+static void do_process_vm(void)
+{
+	struct oracle_part v[4], u[4];
+	struct iovec io[4], ru[4];
+	bool other = pid > 1 && draw(2);
+	struct oracle_transfer t = {.pid = pid,
+		.target = other ? pid - 1 : pid,
+		.local = v,
+		.remote = u,
+		.most = UINT64_MAX,
+		.write = !other && draw(2),
+		.flags = !draw(30)};
+	struct oracle *copy = oracle_clone(model);
+	int64_t r, m;
+
+	t.nlocal = draw_parts(v, io);
+	t.nremote = draw_parts(u, ru);
+	/* What would not be seen in the first words of pages cannot be compared. */
+	m = oracle_process_vm(copy, &t);
+	oracle_free(copy);
+	if (m == ORACLE_UNKNOWN)
+		return;
+	note("process_vm(%u, write %d, %u and %u parts, %u)", t.target, t.write, (unsigned)t.nlocal,
+		(unsigned)t.nremote, (unsigned)t.flags);
+	pid_t target = other ? getppid() : getpid();
+
+	r = t.write ? process_vm_writev(target, io, t.nlocal, ru, t.nremote, t.flags)
+		    : process_vm_readv(target, io, t.nlocal, ru, t.nremote, t.flags);
+	compare_result(r < 0 ? -errno : r, oracle_process_vm(model, &t));
+}
+
 static void everything(void)
 {
 	compare_maps();
@@ -479,8 +558,12 @@ static void run_steps(unsigned steps)
 			do_madvise();
 		else if (what < 77)
 			do_mlock();
-		else if (what < 80)
+		else if (what < 79)
 			do_other();
+		else if (what < 81)
+			do_process_madvise();
+		else if (what < 86)
+			do_process_vm();
 		else if (what < 98 || pid > 3)
 			compare_store(BASE + draw(NR) * PAGE);
 		else
