@@ -51,6 +51,9 @@ int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t ol
 	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told);
 int64_t oracle_madvise(
 	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t advice);
+/* madvise(MADV_COLLAPSE), where a leaf table maps `pmd` bytes. Which tables there are and which pages somebody keeps, it is told. */
+int64_t oracle_collapse(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t pmd, int64_t told);
 int64_t oracle_mlock(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
 int64_t oracle_munlock(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
 int64_t oracle_mlockall(struct oracle *o, unsigned pid, uint64_t flags);

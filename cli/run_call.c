@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/run.h"
+#include "mm/collapse.h"
 #include "mm/migrate.h"
 #include "mm/sample.h"
 
@@ -173,6 +174,12 @@ static bool is_free(struct syscall *c, enum sc_call_id id)
 	return !oracle_find(c->w->oracle, c->p->pid, at, &m) || m.start >= at + len;
 }
 
+/* Bytes that a leaf table maps. */
+static uint64_t leaf_size(const struct syscall *c)
+{
+	return c->w->env.page << c->w->cfg->fmt->pt->level_bits;
+}
+
 /* What Linux answers, without the failing allocation. */
 static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id, int64_t told)
 {
@@ -184,6 +191,8 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	case SC_MPROTECT:
 		return oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_MADVISE:
+		if (c->a[2] == PF_MADV_COLLAPSE)
+			return oracle_collapse(o, pid, c->a[0], c->a[1], leaf_size(c), told);
 		return oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_MMAP:
 		return oracle_mmap(o, pid, c->a[0], c->a[1], c->a[2], c->a[3],
@@ -216,6 +225,7 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	case SC_AGE:
 	case SC_MIGRATE:
 	case SC_SPLIT:
+	case SC_COLLAPSE:
 		return 0;
 	default:
 		return ORACLE_UNKNOWN;
@@ -324,6 +334,8 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_migrate(mm, c->a[0], c->a[1]);
 	case SC_SPLIT:
 		return pf_split(mm, c->a[0]);
+	case SC_COLLAPSE:
+		return pf_khugepaged(mm, c->a[0], c->a[1]);
 	default:
 		return -PF_EOPNOTSUPP;
 	}

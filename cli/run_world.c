@@ -163,6 +163,7 @@ void run_counters(struct run_world *w, uint64_t c[SC_C_NR])
 	c[SC_C_DSB] = m->dsb;
 	c[SC_C_IPI] = m->ipi;
 	c[SC_C_SPLIT] = w->sys.splits;
+	c[SC_C_COLLAPSE] = w->sys.collapses;
 	c[SC_C_TABLE_ALLOC] = m->table_alloc;
 	c[SC_C_TABLE_FREE] = m->table_free;
 	c[SC_C_WALK_LOAD] = m->walk_load;

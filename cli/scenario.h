@@ -82,6 +82,7 @@ enum sc_call_id {
 	SC_AGE,
 	SC_MIGRATE,
 	SC_SPLIT,
+	SC_COLLAPSE,
 	SC_SWAPOFF,
 	SC_PROCESS_MADVISE,
 	SC_PROCESS_VM_READV,
@@ -153,11 +154,11 @@ enum sc_counter_id {
 	SC_C_WALK_AD,
 	SC_C_TLB_MISS,
 	SC_C_SPLIT,
+	SC_C_COLLAPSE,
 	SC_C_BUILT, /* those below have nothing that counts them yet */
 	SC_C_NOTIFIER_START = SC_C_BUILT,
 	SC_C_NOTIFIER_END,
 	SC_C_LEAF_SPLIT,
-	SC_C_COLLAPSE,
 	SC_C_NR,
 };
 extern const char *const sc_counter_names[SC_C_NR];

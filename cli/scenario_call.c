@@ -160,8 +160,9 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 	} else if ((s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) ||
 		   (s->call->id == SC_PROCESS_MADVISE && constant_of(arg(s, 3), &n))) {
 		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; FREE, REMOVE, DONTFORK, DOFORK; HUGEPAGE, NOHUGEPAGE,
-		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED */
-		static const uint64_t built = 0x1f | 0xf << 8 | 0x7ff << 14;
+		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED,
+		 * COLLAPSE */
+		static const uint64_t built = 0x1f | 0xf << 8 | 0xfff << 14;
 		const char *name = sc_advice_name(n);
 
 		/* GUARD_INSTALL, GUARD_REMOVE */

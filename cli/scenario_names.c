@@ -44,7 +44,7 @@ static const struct sc_call_desc calls[] = {
 
 	{"reclaim", SC_OTHER, 1, 1, false, true},
 	{"age", SC_AGE, 0, 0, false, true},
-	{"collapse", SC_OTHER, 2, 2, false, true},
+	{"collapse", SC_COLLAPSE, 2, 2, false, true},
 	{"split", SC_SPLIT, 1, 1, false, true},
 	{"migrate", SC_MIGRATE, 2, 2, false, true},
 	{"ksm", SC_OTHER, 2, 2, false, true},

@@ -272,6 +272,9 @@ struct pf_remap {
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r);
 void pf_folio_remap(struct pf_system *sys, struct pf_remap *r);
 
+/* MADV_COLLAPSE (collapse.c), page aligned. Linux's result. */
+int pf_madvise_collapse(struct pf_mm *mm, pf_va_t start, pf_va_t end);
+
 /*
  * A fault on a swap entry (swap.c): bring the page in, with neighbours as `orders` allows, and map it. DONE also when
  * somebody else is about to, or has: the access is run again. mmap lock, any way.

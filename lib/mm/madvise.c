@@ -31,6 +31,7 @@ static int advice_known(int advice)
 	case PF_MADV_FREE:
 	case PF_MADV_COLD:
 	case PF_MADV_PAGEOUT:
+	case PF_MADV_COLLAPSE:
 	case PF_MADV_POPULATE_READ:
 	case PF_MADV_POPULATE_WRITE:
 	case PF_MADV_GUARD_INSTALL:
@@ -38,7 +39,6 @@ static int advice_known(int advice)
 		return 0;
 	case PF_MADV_MERGEABLE:
 	case PF_MADV_UNMERGEABLE:
-	case PF_MADV_COLLAPSE:
 	case MADV_HWPOISON:
 	case MADV_SOFT_OFFLINE:
 		return -PF_EOPNOTSUPP;
@@ -294,6 +294,12 @@ static bool populates(int advice)
 	return advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE;
 }
 
+/* Takes and releases the lock a leaf table at a time, and for writing, too. */
+static bool locks_itself(int advice)
+{
+	return advice == PF_MADV_COLLAPSE;
+}
+
 /*
  * Advice that changes VMAs takes the lock for writing; what changes entries at most takes it for reading, as in Linux. One
  * flush for all ranges and VMAs.
@@ -304,6 +310,8 @@ void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice)
 
 	*a = (struct pf_advising){
 		.mm = mm, .advice = advice, .by_flags = advised_flags(advice, &flags)};
+	if (locks_itself(advice))
+		return;
 	if (a->by_flags)
 		pf_mmap_write_lock(mm);
 	else
@@ -314,6 +322,8 @@ void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice)
 
 void pf_advise_end(struct pf_advising *a)
 {
+	if (locks_itself(a->advice))
+		return;
 	if (a->by_flags) {
 		pf_mmap_write_unlock(a->mm);
 		return;
@@ -327,6 +337,8 @@ static int advise_pages(struct pf_advising *a, pf_va_t start, pf_va_t end)
 {
 	int err = 0;
 
+	if (a->advice == PF_MADV_COLLAPSE)
+		return pf_madvise_collapse(a->mm, start, end);
 	if (populates(a->advice))
 		return pf_populate_locked(a->mm, start, end, a->advice == PF_MADV_POPULATE_WRITE);
 	if (a->advice == PF_MADV_GUARD_INSTALL)

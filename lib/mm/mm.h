@@ -85,6 +85,8 @@ struct pf_thp {
 	/* shmem_enabled, and hugepages-<size>/shmem_enabled: shared memory that has no file. */
 	enum pf_thp_mode shmem_enabled;
 	enum pf_thp_mode shmem[16];
+	/* khugepaged/max_ptes_*: pages of a leaf table, at first all but one, an eighth and half of them. */
+	uint32_t max_ptes_none, max_ptes_swap, max_ptes_shared;
 };
 
 /* What the address spaces of one machine share. Filled by pf_system_init; thp may be changed any
@@ -105,6 +107,7 @@ struct pf_system {
 	uint16_t next_mm_id;      /* where to look first; a hint */
 	struct pf_handle_pool anon_vmas;
 	uint64_t splits;                /* folios split; atomic */
+	uint64_t collapses;             /* folios that took the place of smaller ones; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
 	struct pf_swaps swaps;          /* devices; change under mms_lock, for writing */
 	struct pf_rwlock mms_lock;
@@ -176,7 +179,7 @@ void pf_mm_exit(struct pf_mm *mm);
  *           of a table, and so are the pages that a smaller size cuts off; of several VMAs those
  *           before the failure have moved.
  * madvise   EINVAL, ENOMEM (a hole: the rest is done; no memory: nothing is), EAGAIN (too many
- *           mappings), EFAULT (populate: a signal)
+ *           mappings; COLLAPSE: somebody keeps a page), EFAULT (populate: a signal)
  * mlock     EINVAL (flags; the end wraps), EPERM, ENOMEM (limits.memlock; a hole: what comes before it
  *           is locked; too many mappings: likewise; a page that cannot be had, because nobody may
  *           touch it; no memory for VMAs: nothing is locked), EAGAIN (no memory for pages: all is

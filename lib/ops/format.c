@@ -133,4 +133,6 @@ const struct pf_format pf_format_this = {
 	.folio_run = pf_folio_run,
 	.free_lazily = pf_free_lazily,
 	.make_old = pf_make_old,
+	.collapse_scan = pf_collapse_scan,
+	.collapse_install = pf_collapse_install,
 };

@@ -37,6 +37,8 @@
 #define pf_folio_run            PF_FN(folio_run)
 #define pf_free_lazily          PF_FN(free_lazily)
 #define pf_make_old             PF_FN(make_old)
+#define pf_collapse_scan        PF_FN(collapse_scan)
+#define pf_collapse_install     PF_FN(collapse_install)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -79,6 +81,9 @@ uint64_t pf_folio_run(
 	struct pf_space *space, pf_va_t va, uint64_t max, struct pf_folio **folio, pf_pfn_t *pfn);
 void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan);
+void pf_collapse_install(
+	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 
 /*

@@ -144,6 +144,16 @@ struct pf_swap_look {
 	uint64_t slot;  /* of the first page of that folio */
 };
 
+/* What a leaf table maps, in pages. */
+struct pf_collapse_view {
+	unsigned none; /* nothing, or the page of zeros */
+	unsigned swap;
+	unsigned shared; /* of folios that several processes may map */
+	unsigned young;
+	bool lazyfree; /* some of it is */
+	bool refused; /* something in it cannot be copied: a marker, a page of a mapping, uffd-wp */
+};
+
 struct pf_format {
 	const struct pf_pt_format *pt;
 
@@ -329,6 +339,18 @@ struct pf_format {
 	 * not told. mmap lock, any way.
 	 */
 	uint64_t (*age_range)(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_age how);
+
+	/*
+	 * Collapse: what the leaf table of va maps; false: there is none. mmap lock, any way.
+	 */
+	bool (*collapse_scan)(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan);
+	/*
+	 * Map a folio of as many pages as a leaf table has entries, new and filled, over the table at va, which
+	 * the area covers: in it are migration entries whose pages have been copied, the page of zeros, and nothing. The pages
+	 * are exclusive, and dirty if the folio is. Uses up the folio's reference. mmap lock for writing.
+	 */
+	void (*collapse_install)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		struct pf_folio *folio);
 
 	/* The entry of one page, without fault or effect. mmap lock, any way. */
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);

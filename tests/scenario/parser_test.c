@@ -303,11 +303,10 @@ static void not_built(void **state)
 		const char *text, *name;
 		unsigned line;
 	} all[] = {
-		{"load(0)\ncollapse(0, 4K)", "collapse", 2},
+		{"load(0)\nguest_load(1, 2)", "guest_load", 2},
 		{"@dax f 1M", "@dax", 1},
 		{"mmap(0, 1, 0, MAP_PRIVATE, 3</lib/libc.so>, 0)", "mmap of a file", 1},
 		{"madvise(0, 1, MADV_HWPOISON)", "MADV_HWPOISON", 1},
-		{"madvise(0, 1, MADV_COLLAPSE)", "MADV_COLLAPSE", 1},
 		{"threads\n 0: load(0)\nexplore preemptions=1", "threads", 1},
 		{"expect guest_mapped(1, 2, 3)", "guest_mapped", 1},
 		{"expect notifier_start == 0", "notifier_start", 1},
@@ -318,6 +317,8 @@ static void not_built(void **state)
 		"madvise(0, 1, 6)",
 		"madvise(0, 1, 999)",
 		"madvise(0, 1, MADV_WIPEONFORK)",
+		"madvise(0, 1, MADV_COLLAPSE)",
+		"load(0)\ncollapse(0, 4K)",
 		"mmap(0, 1, 0, MAP_ANONYMOUS, -1, 0)",
 	};
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+/* MADV_COLLAPSE: which mappings may be collapsed, and what can be in the way. */
+#include <errno.h>
+
+#include "cli/oracle_impl.h"
+
+/* Has the mapping a whole aligned piece of `pmd` bytes, and are its pages of a kind that can be collapsed? */
+static bool may_collapse(const struct ov_vma *v, uint64_t pmd)
+{
+	uint64_t first = (v->start + pmd - 1) & ~(pmd - 1);
+
+	return !(v->flags & OV_NOHUGEPAGE) && v->anon && first >= v->start && first < v->end &&
+	       v->end - first >= pmd;
+}
+
+/* Is nothing known to be in the range? Then there may be no table either, which only the kernel knows. */
+static bool may_be_empty(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end)
+{
+	for (; start < end; start += o->cfg.page) {
+		const struct ov_cell *c = ov_get(&p->pages, start / o->cfg.page);
+
+		if (c && (c->value || c->lazy))
+			return false;
+	}
+	return true;
+}
+
+/* One mapping's part. Which pages somebody keeps is not in the model: EAGAIN is the kernel's word. */
+static int64_t collapse_one(const struct oracle *o, struct ov_process *p, const struct ov_vma *v,
+	uint64_t start, uint64_t end, uint64_t pmd, int64_t told)
+{
+	int64_t result = 0;
+
+	if (v->object)
+		return v->flags & OV_NOHUGEPAGE ? -EINVAL : ORACLE_UNKNOWN;
+	if (!may_collapse(v, pmd))
+		return -EINVAL;
+	for (uint64_t at = (start + pmd - 1) & ~(pmd - 1); at < end && end - at >= pmd; at += pmd) {
+		if (ov_guarded(o, p, at, at + pmd))
+			return -EINVAL;
+		if (told == -EINVAL && may_be_empty(o, p, at, at + pmd))
+			result = told;
+		if (told == -EAGAIN)
+			result = told;
+	}
+	return result;
+}
+
+int64_t oracle_collapse(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t pmd, int64_t told)
+{
+	struct ov_process *p = ov_process(o, pid);
+	uint64_t page = o->cfg.page, round = (len + page - 1) & ~(page - 1), end = addr + round;
+	bool hole = false;
+
+	if (addr & (page - 1) || (len && !round) || end < addr)
+		return -EINVAL;
+	for (size_t i = ov_find(p, addr); addr < end; i++) {
+		uint64_t from, to;
+		int64_t r;
+
+		if (i == p->nr || p->vmas[i].start >= end)
+			return -ENOMEM;
+		from = p->vmas[i].start > addr ? p->vmas[i].start : addr;
+		to = p->vmas[i].end < end ? p->vmas[i].end : end;
+		hole |= from > addr;
+		r = collapse_one(o, p, &p->vmas[i], from, to, pmd, told);
+		if (r)
+			return r;
+		addr = to;
+	}
+	return hole ? -ENOMEM : 0;
+}

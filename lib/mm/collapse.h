@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Small folios that become one, of as many pages as a leaf table maps.
+ */
+#ifndef PF_MM_COLLAPSE_H
+#define PF_MM_COLLAPSE_H
+
+#include "mm/mm.h"
+
+/*
+ * What khugepaged does with a range: of every leaf table that lies wholly in it and in one private anonymous VMA for which
+ * transparent_hugepage allows folios of that size, what it maps becomes one folio, if no more of it is empty, swapped out or
+ * shared than sys->thp.max_ptes_* say, and some of it was used lately. Nothing is done about what cannot be had now: pages that
+ * somebody keeps or locks, or that userfaultfd watches. 0; -PF_EINVAL: the range; -PF_ENOMEM: the tables before that one are
+ * done, and pages may have come in from swap. Takes the mmap lock for reading, and for writing.
+ */
+int pf_khugepaged(struct pf_mm *mm, pf_va_t addr, uint64_t len);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collapse: what one leaf table maps, counted; and mapped again by one folio.
+ */
+#include "ops/softleaf.h"
+
+/* Pages of a run of present entries that all map folios. */
+static void scan_pages(
+	const struct pf_space *space, struct pf_collapse_view *scan, pf_pte_t pte, unsigned nr)
+{
+	while (nr) {
+		struct pf_piece p = pf_piece_one(space->phys, pf_pte_pfn(pte), nr);
+
+		if (pf_folio_is_file(p.folio))
+			scan->refused = true;
+		if (pf_folio_test_flags(p.folio, PF_FOLIO_LAZYFREE))
+			scan->lazyfree = true;
+		if (pf_folio_maybe_mapped_shared(p.folio))
+			scan->shared += p.nr;
+		pte = pf_pte_advance(pte, p.nr);
+		nr -= p.nr;
+	}
+}
+
+bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan)
+{
+	struct pf_pte_map m;
+	unsigned n;
+
+	*scan = (struct pf_collapse_view){0};
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return false;
+	for (unsigned i = 0; i < PF_TABLE_ENTRIES; i += n) {
+		pf_pte_t pte;
+
+		n = pf_pte_batch(&m, i, PF_TABLE_ENTRIES - i, 0, &pte);
+		if (pf_pte_none(pte)) {
+			scan->none += n;
+		} else if (pf_pte_kind(pte) == PF_PTE_SWAP) {
+			scan->swap++;
+		} else if (!pf_pte_present(pte)) {
+			scan->refused = true;
+		} else if (!pf_pte_special(pte)) {
+			scan_pages(space, scan, pte, n);
+			for (unsigned k = i; k < i + n; k++)
+				scan->young += pf_pte_young(pf_ptep_get(&m, k));
+		} else if (pf_pte_pfn(pte) == space->zero_pfn) {
+			scan->none += n;
+		} else {
+			scan->refused = true;
+		}
+		/* A write to it is to be noticed, page by page. */
+		if ((pf_pte_present(pte) || pf_pte_kind(pte) == PF_PTE_SWAP) &&
+			(pte.v & PF_PTE_UFFD_WP))
+			scan->refused = true;
+	}
+	pf_pte_unmap_unlock(&m);
+	return true;
+}
+
+void pf_collapse_install(
+	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio)
+{
+	const pf_pfn_t pfn = pf_folio_pfn(space->phys, folio);
+	uint64_t prot = area->prot | PF_PTE_A | pf_sd();
+	unsigned counted = 0, n;
+	struct pf_pte_map m;
+
+	/* Tables go with their VMAs only, and the mmap lock is the caller's. */
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return;
+	space->pt.cause = PF_CAUSE_MIGRATE;
+	for (unsigned i = 0; i < PF_TABLE_ENTRIES; i += n) {
+		pf_pte_t pte;
+
+		n = pf_pte_batch(&m, i, PF_TABLE_ENTRIES - i, 0, &pte);
+		if (pf_pte_present(pte)) {
+			/* The page of zeros: no slot goes from one frame to another (G5). */
+			pf_clear_ptes(&m, i, n);
+			if (pf_pte_accessible(pte) && !PF_MUTANT("collapse-zero-no-flush"))
+				pf_flush_tlb_range(&space->pt, pf_pte_va(&m, i), n);
+		} else if (!pf_pte_none(pte)) {
+			pf_clear_not_present_ptes(&m, i, n);
+			counted += n;
+		}
+	}
+	if (pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
+		prot |= PF_PTE_D;
+	pf_set_anon_mapping(area, folio, va);
+	pf_folio_add_new_anon_rmap(folio, pfn, PF_TABLE_ENTRIES, space->mm_id, true);
+	pf_add_relaxed(&space->rss_anon, (int64_t)PF_TABLE_ENTRIES - counted);
+	pf_forget_zapped(space, va, PF_TABLE_ENTRIES);
+	pf_set_ptes(
+		&m, 0, pf_pte_mk(pfn, prot), PF_TABLE_ENTRIES, pf_folio_extent(space->phys, folio));
+	pf_pte_unmap_unlock(&m);
+}
