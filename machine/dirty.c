@@ -67,6 +67,19 @@ void mj_d_check(struct mj_table *t, unsigned idx, const struct mmu_entry *e)
 		(unsigned long long)f->clean_seq);
 }
 
+/*
+ * Entries of a table that no walker has reached have no level yet and are not counted: of a child that has not run, for
+ * one. A folio that was found clean after such a table was written was not clean: D is as old as the store before.
+ */
+void mj_d_unseen(const struct mj_table *t, const struct mmu_entry *e)
+{
+	struct mj_folio *f = mj_folio_of(e->pa);
+
+	if (f && e->dirty && f->store_seq && f->store_seq <= f->clean_seq &&
+		t->init_seq < f->clean_seq)
+		f->clean_seq = f->store_seq - 1;
+}
+
 void mj_d_quiescent(uint16_t asid)
 {
 	uint64_t kept = 0;

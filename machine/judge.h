@@ -367,6 +367,8 @@ void mj_store_reached(uint64_t pa);
 void mj_store_attempted(uint16_t asid, uint64_t va);
 /* Rule D2 for one entry that shows D. */
 void mj_d_check(struct mj_table *t, unsigned idx, const struct mmu_entry *e);
+/* e is in a table that no walker has reached until now. */
+void mj_d_unseen(const struct mj_table *t, const struct mmu_entry *e);
 void mj_d_quiescent(uint16_t asid);
 
 /* ---- locks.c ---- */

@@ -139,8 +139,10 @@ static void reach(struct mj_table *t, unsigned level, uint64_t va, uint16_t asid
 			c->parent_idx = (uint16_t)i;
 			reach(c, level - 1, mj_slot_va(t, i), asid, p1);
 		} else if (e.leaf || e.inactive) {
-			if (!counted)
+			if (!counted) {
 				mj_count_leaf(&e, 1);
+				mj_d_unseen(t, &e);
+			}
 			mj_d_check(t, i, &e);
 			if (e.leaf)
 				mj_stale_meets(t, i, &e);
