@@ -74,6 +74,8 @@ const struct mutant mutants[] = {
 		"a batch takes AnonExclusive of its first page for all"},
 	{"cow-reuse-shared", "coremm-39", "ops/fault.c fault_write_protected",
 		"a shared page is written in place"},
+	{"fork-merge-shared-write", "", "ops/fork.c",
+		"a batch copied by fork ignores that W of shared pages differs"},
 	{"fork-merge-dirty", "", "ops/fork.c", "a batch copied by fork ignores that D differs"},
 	{"fork-no-flush", "", "mm/fork.c pf_fork",
 		"the parent keeps writable translations of pages it now shares"},

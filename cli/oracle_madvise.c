@@ -135,11 +135,10 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 	case A_GUARD_INSTALL:
 		if (v->flags & OV_LOCKED)
 			return -EINVAL;
-		/* On what is shared it is another matter. */
-		if (v->object)
-			return ORACLE_UNKNOWN;
-		ov_make_anon(o, p, i);
-		ov_discard(&p->pages, first, nr, false);
+		if (!v->object)
+			ov_make_anon(o, p, i);
+		if (!v->shared)
+			ov_discard(&p->pages, first, nr, false);
 		for (uint64_t k = 0; k < nr; k++)
 			ov_put(&p->guards, first + k, 1, false);
 		return 0;

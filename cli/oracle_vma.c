@@ -203,7 +203,7 @@ void ov_copy_pages(
 		struct ov_cell *mine = ov_get(&p->pages, page);
 		struct ov_cell *c = ov_get(&v->object->pages, at);
 
-		if (at >= v->object->size)
+		if (at >= v->object->size || ov_guarded(o, p, va, va + 1))
 			return;
 		if (!mine || !mine->own)
 			ov_put_own(&p->pages, page, c ? c->value : 0);

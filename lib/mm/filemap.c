@@ -276,37 +276,71 @@ static void add_run(struct around *a, struct pf_folio *folio)
 	a->folio[a->nr++] = folio;
 }
 
+static uint64_t index_of(const struct pf_vma *vma, pf_va_t va)
+{
+	return vma->area.pgoff + ((va - vma->area.start) >> pf_mm_shift(vma->mm));
+}
+
 /*
  * What may be mapped beside the page itself: in the VMA, in its leaf table, and not beyond the file's end
- * (a page there must stay SIGBUS however large its folio is). Of memory without a file the whole folio;
- * for reads what is in memory within FAULT_AROUND, by address, so that whole blocks come of it.
+ * (a page there must stay SIGBUS however large its folio is). For reads what is in memory within FAULT_AROUND, from
+ * an aligned address or the VMA's start on, so that whole blocks come of it; of memory without a file the whole
+ * folio, for writes too. folio is NULL where there is none at va.
  */
 static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, bool write)
 {
 	const struct pf_vma *vma = a->vma;
-	const unsigned shift = pf_mm_shift(vma->mm);
-	const bool whole = !vma->mapping->ops && (write || pf_folio_order(folio));
-	const uint64_t reach = whole   ? pf_mm_pmd_size(vma->mm)
-			       : write ? PF_BIT(shift)
-				       : pf_max(FAULT_AROUND, PF_BIT(shift));
-	const pf_va_t table = pf_align_down(va, pf_mm_pmd_size(vma->mm));
-	const pf_va_t base = pf_max(table, pf_align_down(va, reach));
-	const pf_va_t start = pf_max(vma->area.start, base);
-	const pf_va_t last = pf_min(vma->area.end - 1,
-		pf_min(table + (pf_mm_pmd_size(vma->mm) - 1), base + (reach - 1)));
+	const uint64_t pmd = pf_mm_pmd_size(vma->mm);
+	const uint64_t reach =
+		write ? pf_mm_page(vma->mm) : pf_max(FAULT_AROUND, pf_mm_page(vma->mm));
+	const pf_va_t table = pf_align_down(va, pmd);
+	const pf_va_t low = pf_max(vma->area.start, table);
+	const pf_va_t high = pf_min(vma->area.end - 1, table + (pmd - 1));
+	const pf_va_t start = pf_max(low, pf_align_down(va, reach));
+	const pf_va_t last = pf_min(high, start + (reach - 1));
 
-	a->first = vma->area.pgoff + ((start - vma->area.start) >> shift);
-	a->last = vma->area.pgoff + ((last - vma->area.start) >> shift);
-	a->last = pf_min(a->last, pf_mapping_end(vma->mapping) - 1);
-	if (whole) {
-		a->first = pf_max(a->first, folio->head.index);
-		a->last = pf_min(a->last, folio->head.index + (pf_folio_nr(folio) - 1));
+	a->first = index_of(vma, start);
+	a->last = index_of(vma, last);
+	if (folio && !vma->mapping->ops) {
+		const uint64_t at = folio->head.index, end = at + (pf_folio_nr(folio) - 1);
+
+		a->first = pf_min(a->first, pf_max(at, index_of(vma, low)));
+		a->last = pf_max(a->last, pf_min(end, index_of(vma, high)));
 	}
+	a->last = pf_min(a->last, pf_mapping_end(vma->mapping) - 1);
 }
 
 static enum pf_fault_result fault_of(int err)
 {
 	return err == -PF_ENOMEM ? PF_FAULT_OOM : PF_FAULT_SIGBUS;
+}
+
+/* The page itself, of folio, comes first, in case that there are too many folios. Puts the caller's reference to it. */
+static enum pf_fault_result map_around(
+	struct around *a, struct pf_folio *folio, pf_va_t va, unsigned flags)
+{
+	struct pf_mm *mm = a->vma->mm;
+	struct pf_mapping *mapping = a->vma->mapping;
+	enum pf_fault_result result;
+
+	window(a, folio, va, flags & PF_FAULT_FLAG_WRITE);
+	if (folio)
+		add_run(a, folio);
+	for (uint64_t at = a->first; at <= a->last && a->nr < PF_FILE_RUNS;) {
+		struct pf_folio *other = pf_mapping_find(mapping, at, a->last);
+
+		if (!other)
+			break;
+		at = other->head.index + pf_folio_nr(other);
+		if (other == folio)
+			pf_folio_put(mm->sys->phys, other, 1);
+		else
+			add_run(a, other);
+	}
+	result = mm->sys->fmt->map_file(&mm->space, &a->vma->area, va, flags, a->run, a->nr);
+	while (a->nr)
+		pf_folio_put(mm->sys->phys, a->folio[--a->nr], 1);
+	return result;
 }
 
 static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigned flags)
@@ -315,15 +349,19 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 	const struct pf_format *fmt = mm->sys->fmt;
 	struct pf_mapping *mapping = vma->mapping;
 	const bool write = flags & PF_FAULT_FLAG_WRITE;
-	const uint64_t index = vma->area.pgoff + ((va - vma->area.start) >> pf_mm_shift(mm));
+	const uint64_t index = index_of(vma, va);
 	struct pf_file_run run[PF_FILE_RUNS];
 	struct around a = {.vma = vma, .run = run};
 	enum pf_fault_result result;
 	struct pf_folio *folio;
 	int err;
 
-	if (index >= pf_mapping_end(mapping))
+	if (index >= pf_mapping_end(mapping)) {
+		/* Reads look around before they look at the end, as in Linux. */
+		if (!write && pf_mapping_end(mapping))
+			map_around(&a, NULL, va, flags);
 		return PF_FAULT_SIGBUS;
+	}
 	err = get_folio(mapping, index, vma->area.flags, &folio);
 	if (err)
 		return fault_of(err);
@@ -333,24 +371,7 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 		pf_folio_put(mm->sys->phys, folio, 1);
 		return result;
 	}
-	window(&a, folio, va, write);
-	add_run(&a, folio);
-	/* The rest of the window; the page itself comes first, in case that there are too many folios. */
-	for (uint64_t at = a.first; at <= a.last && a.nr < PF_FILE_RUNS;) {
-		struct pf_folio *other = pf_mapping_find(mapping, at, a.last);
-
-		if (!other)
-			break;
-		at = other->head.index + pf_folio_nr(other);
-		if (other == folio)
-			pf_folio_put(mm->sys->phys, other, 1);
-		else
-			add_run(&a, other);
-	}
-	result = fmt->map_file(&mm->space, &vma->area, va, flags, run, a.nr);
-	while (a.nr)
-		pf_folio_put(mm->sys->phys, a.folio[--a.nr], 1);
-	return result;
+	return map_around(&a, folio, va, flags);
 }
 
 enum pf_fault_result pf_filemap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags)

@@ -134,8 +134,7 @@ static bool guardable(uint32_t flags, int advice)
 }
 
 /*
- * What guards will need, of all VMAs that get any: tables, and families, without which fork would not
- * copy them. The call cannot fail for memory after that.
+ * What guards will need, of all VMAs that get any: tables, and families of anonymous ones. The call cannot fail for memory after that.
  */
 static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 {
@@ -149,10 +148,8 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 		if (seal_forbids(vma->area.flags, PF_MADV_GUARD_INSTALL) ||
 			!guardable(vma->area.flags, PF_MADV_GUARD_INSTALL))
 			break;
-		/* In files and shared memory they are not built: nothing has changed yet. */
-		if (vma->mapping)
-			return -PF_EOPNOTSUPP;
-		err = pf_anon_prepare(mm, vma);
+		/* Tables of memory of one's own have a family to be found by; a file's are found by the file. */
+		err = vma->mapping ? 0 : pf_anon_prepare(mm, vma);
 		if (!err)
 			err = mm->sys->fmt->alloc_tables(
 				&mm->space, from, pf_mm_pages(mm, from, to));

@@ -167,13 +167,18 @@ static int copy_present(
 static int copy_table(struct pf_copy *c, pf_va_t va, unsigned max, unsigned *done)
 {
 	unsigned didx = pf_pte_idx(&c->d, va), sidx = pf_pte_idx(&c->s, va);
-	unsigned flags = PF_FPB_MERGE_WRITE;
+	unsigned flags = PF_FPB_RESPECT_SOFT_DIRTY;
 
-	/* Dirty is kept for private pages, so it must be uniform; the child takes the first's
-	 * soft-dirty. */
-	if (!(c->src_area->flags & PF_VM_SHARED) && !PF_MUTANT("fork-merge-dirty"))
-		flags |= PF_FPB_RESPECT_DIRTY;
-	flags |= PF_FPB_RESPECT_SOFT_DIRTY;
+	/*
+	 * The child's entries are the first's. Of private pages it keeps D, and W is taken from all. Of shared ones it
+	 * keeps W, without which the first write to a clean folio is noticed: the next folio's may be another.
+	 */
+	if (!(c->src_area->flags & PF_VM_SHARED))
+		flags |= PF_FPB_MERGE_WRITE |
+			 (PF_MUTANT("fork-merge-dirty") ? 0 : PF_FPB_RESPECT_DIRTY);
+	else
+		flags |= PF_MUTANT("fork-merge-shared-write") ? PF_FPB_MERGE_WRITE
+							      : PF_FPB_RESPECT_WRITE;
 	for (unsigned i = 0; i < max; *done = i) {
 		pf_pte_t pte;
 		unsigned n = pf_pte_batch(&c->s, sidx + i, max - i, flags, &pte);
