@@ -37,8 +37,10 @@ struct fuzz_area {
 		base; /* the window's first page: base; pages that are shown: heap, then window */
 	uint64_t
 		away; /* where a mapping is told to be that the host placed elsewhere: it goes at once */
-	uint64_t min; /* mmap_min_addr */
-	bool swap;    /* the host has some */
+	uint64_t min;    /* mmap_min_addr */
+	bool swap;       /* the host has some */
+	unsigned nfiles; /* that the program has, and how long each is */
+	uint64_t file_size;
 	uint64_t top; /* the first address above user space; 0: not to be tried */
 };
 

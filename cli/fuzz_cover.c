@@ -41,11 +41,11 @@ void fuzz_cover_free(struct fuzz_cover *c)
 /* ---- kinds of memory ---- */
 
 enum { ONE, SEVERAL, HOLE, SPANS };
-enum { NOTHING, FRESH, TOUCHED, NO_ACCESS, SHARED, LOCKED, ODD, BASES };
+enum { NOTHING, FRESH, TOUCHED, NO_ACCESS, SHARED, FILES, LOCKED, ODD, BASES };
 PF_STATIC_ASSERT(BASES *SPANS <= FUZZ_KINDS, "kinds");
 
 static const char *const base_names[] = {
-	"nothing", "fresh", "touched", "no-access", "shared", "locked", "odd"};
+	"nothing", "fresh", "touched", "no-access", "shared", "file", "locked", "odd"};
 static const char *const span_names[] = {"", "+more", "+hole"};
 
 static void kind_name(unsigned kind, char *text, size_t size)
@@ -65,6 +65,8 @@ static unsigned base_of(struct run_process *p, uint64_t va, const struct pf_vma_
 		return NO_ACCESS;
 	if (v->area.flags & (PF_VM_SHARED | PF_VM_MAYSHARE))
 		return SHARED;
+	if (v->mapping)
+		return FILES;
 	RUN_UNCOUNTED(pf_page_info(&p->mm, va, &page));
 	return pf_pte_none(page.pte) ? FRESH : TOUCHED;
 }

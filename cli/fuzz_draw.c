@@ -2,9 +2,10 @@
 /* Programs that a host may be asked to do. */
 #include "cli/fuzz.h"
 
-#define LOW_END   (UINT64_C(1) << 20) /* below it nothing is ever mapped */
-#define TOP_ROOM  (UINT64_C(1) << 16) /* so near to the end of user space neither */
-#define HUGE_FROM (UINT64_C(1) << 47)
+#define LOW_END    (UINT64_C(1) << 20) /* below it nothing is ever mapped */
+#define TOP_ROOM   (UINT64_C(1) << 16) /* so near to the end of user space neither */
+#define FILE_PAGES 20
+#define HUGE_FROM  (UINT64_C(1) << 47)
 
 /* An address that is the program's, nobody's, or none at all. */
 static bool may_name(const struct fuzz_area *area, uint64_t va)
@@ -92,6 +93,11 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 	g->locks = !source_draw(&d->src, 2);
 	g->seals = !source_draw(&d->src, 12);
 	g->nthp = source_draw(&d->src, 3) ? 0 : nthp;
+	g->frees = source_draw(&d->src, 2);
+	g->shares = source_draw(&d->src, 2);
+	g->nfiles = g->shares ? (unsigned)source_draw(&d->src, 3) : 0;
+	/* Its last page is not whole. */
+	g->file_size = FILE_PAGES * d->page - 100;
 	g->ops[g->nr++] = (struct op){.id = SC_MMAP,
 		.pid = 1,
 		.a = {g->base, (g->pages / 2) * d->page, 3,
@@ -103,6 +109,12 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 static bool only_executes(const struct op *op)
 {
 	return (op->id == SC_MMAP || op->id == SC_MPROTECT) && (op->a[2] & 7) == PF_PROT_EXEC;
+}
+
+/* Shared memory has no disk to go to, and Linux unmaps it all the same. */
+static bool pages_shared_out(const struct program *g, const struct op *op)
+{
+	return g->shares && op->id == SC_MADVISE && op->a[2] == PF_MADV_PAGEOUT;
 }
 
 /* The rarest of three. */
@@ -124,7 +136,8 @@ void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 			*d = before;
 			continue;
 		}
-		if (!fuzz_safe(&y->area, &one) || (only_executes(&one) && source_draw(&d->src, 64)))
+		if (!fuzz_safe(&y->area, &one) || pages_shared_out(y->g, &one) ||
+			(only_executes(&one) && source_draw(&d->src, 64)))
 			continue;
 		struct run_process *p = run_process(&y->w, one.pid);
 		uint64_t seen = p && y->f->cover ? fuzz_cover_seen(y->f->cover, &one,

@@ -365,11 +365,29 @@ static int64_t do_mincore(const struct op *op, struct fuzz_answer *ans)
 	return r ? -errno : 0;
 }
 
-static int64_t do_syscall(const struct op *op)
+/* Where the program's files are open: as memory of their own, which no disk reads ahead and nothing writes back. */
+#define FIRST_FILE 100
+
+static bool open_files(const struct fuzz_area *area)
 {
+	for (unsigned i = 0; i < area->nfiles; i++) {
+		int fd = (int)syscall(SYS_memfd_create, "f", 0);
+
+		if (fd < 0 || ftruncate(fd, (off_t)area->file_size) ||
+			dup2(fd, FIRST_FILE + (int)i) < 0)
+			return false;
+		close(fd);
+	}
+	return true;
+}
+
+static int64_t do_syscall(const struct fuzz_area *area, const struct op *op)
+{
+	bool file = op->id == SC_MMAP && op->a[4] - RUN_FIRST_FD < area->nfiles;
+
 	errno = 0;
-	long r = syscall(
-		number_of(op->id), op->a[0], op->a[1], op->a[2], op->a[3], op->a[4], op->a[5]);
+	long r = syscall(number_of(op->id), op->a[0], op->a[1], op->a[2], op->a[3],
+		file ? op->a[4] - RUN_FIRST_FD + FIRST_FILE : op->a[4], op->a[5]);
 
 	return r == -1 && errno ? -errno : r;
 }
@@ -452,7 +470,7 @@ static void do_one(struct arena *a, unsigned pid)
 		ans->result = do_mincore(op, ans);
 		break;
 	default:
-		ans->result = do_syscall(op);
+		ans->result = do_syscall(&a->area, op);
 		take_away(&a->area, op, ans);
 	}
 	look(&a->area, ans, a->closely || a->at == a->nr - 1);
@@ -527,7 +545,7 @@ static void begin_program(struct arena *a)
 	pid_t child = fork();
 
 	if (!child) {
-		if (!set_heap(a->area.heap))
+		if (!set_heap(a->area.heap) || !open_files(&a->area))
 			_exit(1);
 		open_self();
 		wake(&a->judge);

@@ -236,6 +236,8 @@ void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t 
 	}
 	if (steps)
 		fuzz_begin(&d, g, fmt, &y->area, seed, steps);
+	y->area.nfiles = g->nfiles;
+	y->area.file_size = g->file_size;
 	if (!fuzz_host_begin(f->host, &y->area, f->every == 1)) {
 		y->verdict = FUZZ_BROKEN;
 		return;

@@ -106,7 +106,7 @@ int64_t oracle_process_vm(struct oracle *o, const struct oracle_transfer *t);
 
 /* A store to va's page was done. The access was oracle_access()ed as possible. */
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp);
-/* A store to va's page was possible and found no memory: it is not done, but the mapping has its anon_vma by then. */
+/* A store to va's page was allowed and found no memory, or the file's end: it is not done, but the mapping has its anon_vma by then. */
 void oracle_store_found_none(struct oracle *o, unsigned pid, uint64_t va);
 /* The values that a load from va's page may find; how many. */
 #define ORACLE_MAX_ALLOWED 2

@@ -140,6 +140,10 @@ void program_draw(struct program *g, const struct pf_format *fmt, uint64_t seed,
 	struct program_drawing d;
 
 	program_begin(&d, g, fmt, seed, steps + 2);
+	g->frees = draw(&d, 2);
+	g->shares = draw(&d, 2);
+	g->nfiles = g->shares ? (unsigned)draw(&d, 3) : 0;
+	g->file_size = 20 * d.page - 100;
 	d.src.bytes = bytes;
 	d.src.nr = nbytes;
 	g->ops[g->nr++] = (struct op){.id = SC_MMAP,

@@ -53,7 +53,12 @@ struct program {
 	uint64_t base, pages; /* the window that it works in */
 	bool locks; /* memory is locked and faulted in at once: whoever plays it tells the judge of all stores */
 	bool seals; /* mseal is drawn */
-	bool swap;  /* there is a device to swap to */
+	/* MADV_FREE is drawn where MADV_PAGEOUT would be: what the second finds after the first depends on Linux's batches. */
+	bool frees;
+	bool swap;   /* there is a device to swap to */
+	bool shares; /* memory is mapped shared, and files are mapped, if there are any */
+	unsigned nfiles;
+	uint64_t file_size; /* of each, bytes */
 	uint64_t brk_start;
 	uint64_t top; /* the end of user space, or beyond; addresses around it are drawn */
 	struct op *ops;

@@ -102,6 +102,8 @@ static bool draw_madvise(struct program_drawing *d, struct op *op)
 
 	draw_range(d, op);
 	op->a[2] = advice[draw(d, PF_ARRAY_SIZE(advice))];
+	if (d->g->frees && op->a[2] == PF_MADV_PAGEOUT)
+		op->a[2] = PF_MADV_FREE;
 	return true;
 }
 
@@ -163,6 +165,25 @@ static bool draw_munlockall(struct program_drawing *d, struct op *op)
 	return d->g->locks && !draw(d, 2);
 }
 
+/* What is mapped: memory of one's own; where the program has it, shared memory and files, a part of which lies behind their ends. */
+static void draw_backing(struct program_drawing *d, struct op *op)
+{
+	const struct program *g = d->g;
+
+	op->a[3] |= g->shares && !draw(d, 2) ? PF_MAP_SHARED : PF_MAP_PRIVATE;
+	if (g->shares && !draw(d, 24))
+		op->a[3] |= PF_MAP_SHARED_VALIDATE;
+	op->a[4] = UINT64_MAX;
+	if (!g->nfiles || draw(d, 2)) {
+		op->a[3] |= PF_MAP_ANONYMOUS;
+		return;
+	}
+	op->a[4] = RUN_FIRST_FD + draw(d, g->nfiles);
+	op->a[5] = draw(d, 3) ? draw(d, g->file_size / d->page) * d->page : 0;
+	if (!draw(d, 40))
+		op->a[5] = draw(d, 2) ? draw(d, d->page) : -d->page * (1 + draw(d, 4));
+}
+
 static bool draw_mmap(struct program_drawing *d, struct op *op)
 {
 	static const uint64_t how[] = {
@@ -170,13 +191,13 @@ static bool draw_mmap(struct program_drawing *d, struct op *op)
 
 	draw_range(d, op);
 	op->a[2] = a_protection(d) & 7;
-	op->a[3] = PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | how[draw(d, PF_ARRAY_SIZE(how))] |
-		   (draw(d, 8) ? 0 : PF_MAP_NORESERVE) | (draw(d, 10) ? 0 : PF_MAP_POPULATE);
+	op->a[3] = how[draw(d, PF_ARRAY_SIZE(how))] | (draw(d, 8) ? 0 : PF_MAP_NORESERVE) |
+		   (draw(d, 10) ? 0 : PF_MAP_POPULATE);
+	draw_backing(d, op);
 	if (!draw(d, 24))
 		op->a[3] |= draw(d, 2) ? PF_MAP_STACK : PF_MAP_NONBLOCK;
 	if (d->g->locks && !draw(d, 10))
 		op->a[3] |= PF_MAP_LOCKED;
-	op->a[4] = UINT64_MAX;
 	/* The judge is told of the stores of a populate beforehand, so the address is known beforehand. */
 	if (!(op->a[3] & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE)))
 		op->a[3] &= ~(uint64_t)PF_MAP_POPULATE;

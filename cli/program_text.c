@@ -65,7 +65,11 @@ static void put_arg(struct text *t, const struct program_arg *arg, uint64_t v)
 		put(t, "-1");
 		return;
 	}
-	if (arg->kind == PROGRAM_ARG_HEX || arg->kind == PROGRAM_ARG_FD) {
+	if (arg->kind == PROGRAM_ARG_FD) {
+		put(t, "f%" PRIu64, v - RUN_FIRST_FD);
+		return;
+	}
+	if (arg->kind == PROGRAM_ARG_HEX) {
 		put(t, v > 9 ? "0x%" PRIx64 : "%" PRIu64, v);
 		return;
 	}
@@ -120,6 +124,8 @@ char *program_text(const struct program *g, unsigned *first)
 		put(&t, "@swap 4M\n");
 		++*first;
 	}
+	for (unsigned i = 0; i < g->nfiles; i++, ++*first)
+		put(&t, "@file f%u %" PRIu64 "\n", i, g->file_size);
 	if (g->feature) {
 		put(&t, "@feature %s\n", g->feature);
 		++*first;

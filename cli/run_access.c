@@ -135,7 +135,7 @@ static bool agrees(struct run_world *w, struct run_process *p, enum sc_call_id h
 				 : r->kind == SC_R_BUS ? ORACLE_BUS
 						       : ORACLE_OK;
 
-	if (r->kind == SC_R_NOMEM && want == ORACLE_OK && how == SC_STORE)
+	if (how == SC_STORE && (want == ORACLE_BUS || (r->kind == SC_R_NOMEM && want == ORACLE_OK)))
 		oracle_store_found_none(w->oracle, p->pid, va);
 	if (r->kind == SC_R_NOMEM || want == got || (want == ORACLE_EITHER && got != ORACLE_BUS))
 		return true;

@@ -127,14 +127,14 @@ struct answer {
 	bool injected;
 };
 
-/* An address that Linux chose is taken as the address wanted: true if the call asks for it now. */
+/* An address that Linux chose is taken as the address wanted, which is_free(): true if the call asks for it now. */
 static bool take_mmap(struct syscall *c)
 {
 	bool take = c->wanted >= 0 && !(c->a[3] & MAP_FIXED_ANY) && (uint64_t)c->wanted != c->a[0];
 
 	if (take) {
 		c->a[0] = (uint64_t)c->wanted;
-		c->a[3] |= PF_MAP_FIXED_NOREPLACE;
+		c->a[3] |= PF_MAP_FIXED;
 	}
 	if ((c->a[3] & (PF_MAP_POPULATE | PF_MAP_LOCKED) || c->p->mm.def_flags) &&
 		c->a[2] & PF_PROT_WRITE && c->a[1] <= UINT64_C(1) << 40)
