@@ -56,6 +56,27 @@ void pf_mapping_put(struct pf_mapping *mapping)
 	pf_handle_free(&mapping->sys->mappings, mapping);
 }
 
+struct pf_mapping *pf_mapping_of(struct pf_system *sys, const struct pf_folio *folio)
+{
+	const uint32_t handle = pf_load_relaxed(&folio->head.mapping);
+	struct pf_mapping *mapping;
+	uint32_t refs;
+
+	if (pf_handle_type(handle) != PF_HANDLE_FILE || handle == PF_MAPPING_FILE)
+		return NULL;
+	mapping = pf_handle_object(&sys->mappings, handle);
+	refs = pf_load_relaxed(&mapping->refs);
+	do {
+		if (!refs)
+			return NULL;
+	} while (!pf_cas(&mapping->refs, &refs, refs + 1));
+	/* A mapping that goes lets go of its folios first: one that still says so is its, or has been all along. */
+	if (pf_load_relaxed(&folio->head.mapping) == handle)
+		return mapping;
+	pf_mapping_put(mapping);
+	return NULL;
+}
+
 /* ---- the tree ---- */
 
 static void tree_lock(struct pf_mapping *mapping)
@@ -146,6 +167,36 @@ void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio)
 	tree_unlock(mapping);
 	pf_page_nodes_free(freed);
 	pf_folio_put(mapping->sys->phys, folio, 1);
+}
+
+/* Under the tree lock: is it the folio of its index? One that was never entered says so of itself, too. */
+static bool is_in_tree(const struct pf_mapping *mapping, const struct pf_folio *folio)
+{
+	return pf_load_relaxed(&folio->head.mapping) == mapping->head.handle &&
+	       pf_page_tree_load(&mapping->tree, folio->head.index) == folio;
+}
+
+/*
+ * Who finds a folio in the tree takes a reference under its lock: before, and it is counted here, or after, and it finds
+ * the new one.
+ */
+bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct pf_folio *dst)
+{
+	const unsigned order = pf_folio_order(src);
+	uint64_t c = pf_count_make(PF_FRAME_FOLIO, order, 0, 2);
+	bool ok;
+
+	tree_lock(mapping);
+	ok = is_in_tree(mapping, src) && pf_cas(&src->head.count.word, &c, c - 1);
+	if (ok) {
+		dst->head.index = src->head.index;
+		pf_store_relaxed(&dst->head.mapping, mapping->head.handle);
+		pf_store_relaxed(&src->head.mapping, PF_MAPPING_FILE);
+		pf_folio_get(dst, 1);
+		pf_page_tree_replace(&mapping->tree, dst->head.index, order, dst);
+	}
+	tree_unlock(mapping);
+	return ok;
 }
 
 void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last)

@@ -9,6 +9,7 @@
 #include "mm/anon_vma.h"
 #include "mm/mapping.h"
 #include "mm/mm.h"
+#include "mm/rmap.h"
 #include "mm/vma.h"
 #include "phys/phys.h"
 
@@ -257,17 +258,29 @@ struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uin
 void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio);
 void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last);
 
+/* The mapping that a folio is in, with a reference; NULL: none. The caller has a reference on the folio. */
+struct pf_mapping *pf_mapping_of(struct pf_system *sys, const struct pf_folio *folio);
+/*
+ * Write a folio back, whether its flag says dirty or not: clean first, everywhere, then ops->write, whose answer is returned.
+ * Locked, a reference held; pages_lock for reading, so that it is not cut off meanwhile.
+ */
+int pf_mapping_write_folio(struct pf_mapping *mapping, struct pf_folio *folio);
+/*
+ * dst, known to nobody else, takes the place of src, locked, which has it: only if nobody maps src, and nobody but the
+ * mapping and the caller, once, has a reference.
+ */
+bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct pf_folio *dst);
+
 /* A folio whose mappings are migration entries, and where its pages will be. */
 struct pf_remap {
-	struct pf_anon_vma *anon;
-	uint64_t index, nr;
-	pf_pfn_t from, to;
+	struct pf_rmap at;
+	pf_pfn_t to;
 };
 
 /*
  * Make migration entries of all mappings of a folio, which the caller has locked and has a reference on. 0: nobody else has
- * a reference; `to` may be set before pf_folio_remap() ends it. Else mappings are as they were, and -PF_EBUSY or
- * -PF_EAGAIN.
+ * a reference but, of a file's, the mapping; `to` may be set before pf_folio_remap() ends it. Else mappings are as
+ * they were, and -PF_EBUSY or -PF_EAGAIN.
  */
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r);
 void pf_folio_remap(struct pf_system *sys, struct pf_remap *r);

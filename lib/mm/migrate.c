@@ -2,15 +2,14 @@
 /*
  * Migration.
  *
- * Locks: the folio's (tried), then the anon lock for reading, twice, with nothing held of it in between; the
- * anon_vma is kept by a reference, for the folio is not mapped then. Neither the mmap lock nor VMAs need to
+ * Locks: the folio's (tried), then the anon or i_mmap lock for reading, twice, with nothing held of it in between; the
+ * anon_vma or mapping is kept by a reference, for the folio is not mapped then. Neither the mmap lock nor VMAs need to
  * stay as they are: an entry that is zapped meanwhile is just gone, one that is copied or moved is found where it went
  * (fork: its VMA comes after its parent's in the walk; mremap: it waits for the walk, or is over before).
  */
 #include "mm/migrate.h"
 
 #include "mm/internal.h"
-#include "mm/rmap.h"
 
 static bool unmap_visit(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
@@ -26,7 +25,7 @@ static bool remap_visit(
 	const struct pf_remap *r = ctx;
 
 	mm->sys->fmt->remove_migration_one(
-		&mm->space, &vma->area, place, r->to + (place->pfn - r->from));
+		&mm->space, &vma->area, place, r->to + (place->pfn - r->at.pfn));
 	return true;
 }
 
@@ -35,15 +34,15 @@ int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_rema
 	if (pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE) ||
 		pf_folio_maybe_pinned(folio))
 		return -PF_EBUSY;
-	r->anon = pf_anon_get(sys, folio);
-	if (!r->anon)
+	if (!pf_rmap_get(sys, folio, &r->at))
 		return -PF_EAGAIN;
-	r->index = folio->head.index;
-	r->nr = pf_folio_nr(folio);
-	r->from = r->to = pf_folio_pfn(sys->phys, folio);
-	pf_rmap_walk_anon(sys, r->anon, r->index, r->nr, r->from, unmap_visit, NULL, 0);
-	/* Ours is the only reference, and nobody can come by another: there is no entry to come by. */
-	if (!pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == 1)
+	r->to = r->at.pfn;
+	pf_rmap_walk_pages(&r->at, unmap_visit, NULL, 0);
+	/*
+	 * Ours is the only reference, and nobody can come by another: there is no entry to come by. But of a mapping's
+	 * folio, which whoever replaces it asks again.
+	 */
+	if (!pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == (r->at.mapping ? 2 : 1))
 		return 0;
 	pf_folio_remap(sys, r);
 	return pf_folio_maybe_pinned(folio) ? -PF_EBUSY : -PF_EAGAIN;
@@ -51,8 +50,8 @@ int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_rema
 
 void pf_folio_remap(struct pf_system *sys, struct pf_remap *r)
 {
-	pf_rmap_walk_anon(sys, r->anon, r->index, r->nr, r->from, remap_visit, r, 0);
-	pf_anon_put(sys, r->anon);
+	pf_rmap_walk_pages(&r->at, remap_visit, r, 0);
+	pf_rmap_put(sys, &r->at);
 }
 
 /* What a folio says of its pages, for the one that takes its place. */
@@ -61,8 +60,6 @@ static void copy_state(struct pf_folio *dst, const struct pf_folio *src)
 	const uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_LAZYFREE |
 			      PF_FOLIO_REFERENCED | PF_FOLIO_YOUNG | PF_FOLIO_IDLE;
 
-	dst->head.index = src->head.index;
-	dst->head.mapping = src->head.mapping;
 	pf_folio_set_flags(dst, pf_load_relaxed(&src->head.flags) & keep);
 }
 
@@ -81,7 +78,14 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 		pf_folio_trylock(dst);
 		copy_state(dst, src);
 		r.to = pf_folio_pfn(sys->phys, dst);
-		pf_port_copy_pages(r.to << shift, r.from << shift, (size_t)r.nr << shift);
+		pf_port_copy_pages(r.to << shift, r.at.pfn << shift, (size_t)r.at.nr << shift);
+		if (!r.at.mapping) {
+			dst->head.index = src->head.index;
+			dst->head.mapping = src->head.mapping;
+		} else if (!pf_mapping_replace(r.at.mapping, src, dst)) {
+			r.to = r.at.pfn;
+			err = -PF_EAGAIN;
+		}
 		pf_folio_remap(sys, &r);
 		pf_folio_unlock(dst);
 	}
@@ -98,6 +102,8 @@ int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
 
 	if (nr == 1)
 		return 0;
+	if (pf_folio_is_file(folio))
+		return -PF_EOPNOTSUPP;
 	if (!pf_folio_trylock(folio))
 		return -PF_EAGAIN;
 	err = pf_folio_unmap(sys, folio, &r);
@@ -115,7 +121,7 @@ int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
 	/* The caller's reference is on the first; pages that nobody maps are free with ours. */
 	pf_folio_unlock(folio);
 	for (unsigned i = 1; i < nr; i++) {
-		struct pf_folio *page = pf_page_folio(sys->phys, r.from + i);
+		struct pf_folio *page = pf_page_folio(sys->phys, r.at.pfn + i);
 
 		pf_folio_unlock(page);
 		pf_folio_put(sys->phys, page, 1);
@@ -196,7 +202,8 @@ static int plan(struct pf_system *sys, struct pf_folio *src, struct move **list)
 	if (!m)
 		goto nomem;
 	m->src = src;
-	m->dst = pf_folio_alloc(sys->phys, pf_folio_order(src), PF_USE_ANON);
+	m->dst = pf_folio_alloc(
+		sys->phys, pf_folio_order(src), pf_folio_is_file(src) ? PF_USE_FILE : PF_USE_ANON);
 	if (!m->dst)
 		goto nomem;
 	m->next = *list;

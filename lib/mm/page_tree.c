@@ -176,18 +176,37 @@ bool pf_page_tree_insert(struct pf_page_tree *t, uint64_t index, unsigned order,
 	return true;
 }
 
-void pf_page_tree_erase(
-	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares)
+/* Fill the slots of the folio at index. Returns their node. */
+static struct pf_page_node *fill(
+	struct pf_page_tree *t, uint64_t index, unsigned order, void *with, unsigned *nr)
 {
-	const unsigned low = shift_of(order), nr = 1u << (order - low);
+	const unsigned low = shift_of(order);
 	struct pf_page_node *n = t->root;
 	unsigned first;
 
 	while (n->shift > low)
 		n = n->slot[slot_of(n, index)];
 	first = slot_of(n, index);
-	for (unsigned i = first; i < first + nr; i++)
-		n->slot[i] = NULL;
+	*nr = 1u << (order - low);
+	for (unsigned i = first; i < first + *nr; i++)
+		n->slot[i] = with;
+	return n;
+}
+
+void pf_page_tree_replace(
+	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_folio *folio)
+{
+	unsigned nr;
+
+	fill(t, index, order, of_folio(folio), &nr);
+}
+
+void pf_page_tree_erase(
+	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares)
+{
+	unsigned nr;
+	struct pf_page_node *n = fill(t, index, order, NULL, &nr);
+
 	n->count = (uint8_t)(n->count - nr);
 	while (!n->count) {
 		struct pf_page_node *parent = n->parent;

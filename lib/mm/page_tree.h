@@ -40,6 +40,9 @@ unsigned pf_page_tree_need(const struct pf_page_tree *t, uint64_t index, unsigne
  */
 bool pf_page_tree_insert(struct pf_page_tree *t, uint64_t index, unsigned order,
 	struct pf_folio *folio, struct pf_page_node **spares);
+/* Put another folio of the same order in the place of the one at index. */
+void pf_page_tree_replace(
+	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_folio *folio);
 /* Take the folio at index out. Nodes that become empty are added to *spares. */
 void pf_page_tree_erase(
 	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares);

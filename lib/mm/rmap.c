@@ -6,66 +6,103 @@
 
 #include "mm/internal.h"
 
-static bool lock_read(struct pf_anon_vma *root, unsigned flags)
+static struct pf_rwlock *lock_of(const struct pf_rmap *r)
+{
+	return r->anon ? &r->anon->root->lock : &r->mapping->i_mmap_lock;
+}
+
+static enum pf_lock_class class_of(const struct pf_rmap *r)
+{
+	return r->anon ? PF_LOCK_ANON : PF_LOCK_I_MMAP;
+}
+
+static bool lock_read(const struct pf_rmap *r, unsigned flags)
 {
 	if (flags & PF_RMAP_TRY)
-		return pf_port_rw_read_trylock(&root->lock, PF_LOCK_ANON);
-	pf_port_rw_read_lock(&root->lock, PF_LOCK_ANON);
+		return pf_port_rw_read_trylock(lock_of(r), class_of(r));
+	pf_port_rw_read_lock(lock_of(r), class_of(r));
 	return true;
 }
 
-/* The part of the pages that the VMA covers: nothing beyond its ends is its. */
-static struct pf_rmap_place place_of(const struct pf_mm *mm, const struct pf_anon_link *l,
-	uint64_t index, uint64_t nr, pf_pfn_t pfn)
+static struct pf_vma *vma_of(const struct pf_rmap *r, struct pf_inode *n)
 {
-	const uint64_t first = pf_max(index, l->node.start);
-	uint64_t last = pf_min(index + nr - 1, l->node.last);
+	return r->anon ? PF_CONTAINER_OF(n, struct pf_anon_link, node)->vma
+		       : PF_CONTAINER_OF(n, struct pf_vma, i_mmap);
+}
+
+/* The part of the pages that the VMA covers: nothing beyond its ends is its. */
+static struct pf_rmap_place place_of(
+	const struct pf_rmap *r, const struct pf_inode *n, const struct pf_vma *vma)
+{
+	const uint64_t end = r->index + (r->nr - 1), first = pf_max(r->index, n->start);
+	uint64_t last = pf_min(end, n->last);
 
 	if (PF_MUTANT("rmap-past-vma"))
-		last = index + nr - 1;
+		last = end;
 	return (struct pf_rmap_place){
-		.va = l->vma->area.start + ((first - l->node.start) << pf_mm_shift(mm)),
+		.va = vma->area.start + ((first - n->start) << pf_mm_shift(vma->mm)),
 		.nr = last - first + 1,
-		.pfn = pfn + (first - index),
+		.pfn = r->pfn + (first - r->index),
 	};
 }
 
-enum pf_rmap_result pf_rmap_walk_anon(struct pf_system *sys, struct pf_anon_vma *anon,
-	uint64_t index, uint64_t nr, pf_pfn_t pfn, pf_rmap_visit visit, void *ctx, unsigned flags)
+enum pf_rmap_result pf_rmap_walk_pages(
+	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags)
 {
-	struct pf_anon_vma *root = anon->root;
+	const struct pf_itree *tree = r->anon ? &r->anon->links : &r->mapping->i_mmap;
+	const uint64_t last = r->index + (r->nr - 1);
 	enum pf_rmap_result result = PF_RMAP_DONE;
 	struct pf_inode *n;
 
-	(void)sys;
-	if (!lock_read(root, flags))
+	if (!lock_read(r, flags))
 		return PF_RMAP_BUSY;
-	n = pf_itree_first(&anon->links, index, index + nr - 1);
-	for (; n; n = pf_itree_next(n, index, index + nr - 1)) {
-		const struct pf_anon_link *l = PF_CONTAINER_OF(n, struct pf_anon_link, node);
-		struct pf_mm *mm = l->vma->mm;
-		const struct pf_rmap_place place = place_of(mm, l, index, nr, pfn);
+	n = pf_itree_first(tree, r->index, last);
+	for (; n; n = pf_itree_next(n, r->index, last)) {
+		struct pf_vma *vma = vma_of(r, n);
+		const struct pf_rmap_place place = place_of(r, n, vma);
 
-		if (!visit(ctx, mm, l->vma, &place)) {
+		if (!visit(ctx, vma->mm, vma, &place)) {
 			result = PF_RMAP_STOPPED;
 			break;
 		}
 	}
-	pf_port_rw_read_unlock(&root->lock, PF_LOCK_ANON);
+	pf_port_rw_read_unlock(lock_of(r), class_of(r));
 	return result;
+}
+
+bool pf_rmap_get(struct pf_system *sys, struct pf_folio *folio, struct pf_rmap *r)
+{
+	*r = (struct pf_rmap){0};
+	if (pf_folio_is_file(folio))
+		r->mapping = pf_mapping_of(sys, folio);
+	else
+		r->anon = pf_anon_get(sys, folio);
+	if (!r->mapping && !r->anon)
+		return false;
+	r->index = folio->head.index;
+	r->nr = pf_folio_nr(folio);
+	r->pfn = pf_folio_pfn(sys->phys, folio);
+	return true;
+}
+
+void pf_rmap_put(struct pf_system *sys, struct pf_rmap *r)
+{
+	if (r->anon)
+		pf_anon_put(sys, r->anon);
+	else
+		pf_mapping_put(r->mapping);
 }
 
 enum pf_rmap_result pf_rmap_walk(struct pf_system *sys, struct pf_folio *folio, pf_rmap_visit visit,
 	void *ctx, unsigned flags)
 {
-	struct pf_anon_vma *anon = pf_anon_get(sys, folio);
 	enum pf_rmap_result result;
+	struct pf_rmap r;
 
-	if (!anon)
+	if (!pf_rmap_get(sys, folio, &r))
 		return PF_RMAP_DONE;
-	result = pf_rmap_walk_anon(sys, anon, folio->head.index, pf_folio_nr(folio),
-		pf_folio_pfn(sys->phys, folio), visit, ctx, flags);
-	pf_anon_put(sys, anon);
+	result = pf_rmap_walk_pages(&r, visit, ctx, flags);
+	pf_rmap_put(sys, &r);
 	return result;
 }
 
@@ -99,7 +136,6 @@ const char *pf_rmap_check(struct pf_system *sys)
 			continue;
 		/* Its tails lead to it, too. */
 		if (pf_folio_pfn(phys, folio) == pfn && folio->head.mapping &&
-			pf_handle_type(folio->head.mapping) == PF_HANDLE_ANON &&
 			pf_folio_count_mapped(sys, folio) != pf_folio_mapcount(folio))
 			bad = "R1: a walk does not find as many mappings as are counted";
 		pf_folio_put(phys, folio, 1);

@@ -6,6 +6,7 @@
 #define PF_MM_RMAP_H
 
 #include "mm/anon_vma.h"
+#include "mm/mapping.h"
 #include "mm/mm.h"
 
 /*
@@ -24,9 +25,9 @@ enum pf_rmap_result {
 #define PF_RMAP_TRY 1u /* rather give up than wait for the lock */
 
 /*
- * Visit every place that may map a page of the folio, each VMA once. Those that came by fork are visited after those
- * that they came of. The caller has a reference on the folio, and no lock inside the anon lock; holding the folio
- * lock keeps mapping and index what they are. Whether something is mapped at a place is for the visitor to
+ * Visit every place that may map a page of the folio, each VMA once: of an anonymous one under the anon lock, of a
+ * mapping's under the i_mmap lock. Those that came by fork are visited after those that they came of. The caller has a
+ * reference on the folio, and no lock inside these; holding the folio lock keeps mapping and index what they are. Whether something is mapped at a place is for the visitor to
  * find, under table locks (struct pf_format's functions of one place). A page that is mapped throughout is found; what is
  * mapped or unmapped meanwhile may be.
  */
@@ -34,17 +35,30 @@ enum pf_rmap_result pf_rmap_walk(struct pf_system *sys, struct pf_folio *folio, 
 	void *ctx, unsigned flags);
 
 /*
- * The same for nr pages from `pfn` on, with indexes from `index` on, that are found by an anon_vma which the caller
- * keeps (pf_anon_get): they need not be mapped.
+ * Pages, and what they are found by: nr of them from `pfn` on, whose indexes begin at `index`.
  */
-enum pf_rmap_result pf_rmap_walk_anon(struct pf_system *sys, struct pf_anon_vma *anon,
-	uint64_t index, uint64_t nr, pf_pfn_t pfn, pf_rmap_visit visit, void *ctx, unsigned flags);
+struct pf_rmap {
+	struct pf_anon_vma *anon;   /* either this, */
+	struct pf_mapping *mapping; /* or this */
+	uint64_t index, nr;
+	pf_pfn_t pfn;
+};
+
+/*
+ * What the folio's pages are found by now, kept by a reference: they may be looked for when nothing maps them any more.
+ * False: by nothing. A reference held; put may free, and sleeps then.
+ */
+bool pf_rmap_get(struct pf_system *sys, struct pf_folio *folio, struct pf_rmap *r);
+void pf_rmap_put(struct pf_system *sys, struct pf_rmap *r);
+/* pf_rmap_walk() for pages whose anon_vma or mapping the caller keeps. */
+enum pf_rmap_result pf_rmap_walk_pages(
+	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags);
 
 /* Page-table entries that map a page of the folio, counted one by one. */
 uint64_t pf_folio_count_mapped(struct pf_system *sys, struct pf_folio *folio);
 
 /*
- * Of every anonymous folio, all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
+ * Of every folio, all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
  * anything: slow.
  */
 const char *pf_rmap_check(struct pf_system *sys);

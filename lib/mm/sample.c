@@ -5,7 +5,6 @@
 #include "mm/sample.h"
 
 #include "mm/internal.h"
-#include "mm/rmap.h"
 
 static uint64_t by_address(struct pf_mm *mm, pf_va_t va, uint64_t nr, enum pf_age how)
 {

@@ -1,47 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mapping's pages taken away, and written back: what finds address spaces by a page.
+ * A mapping's pages taken away, and written back.
  */
 #include "mm/internal.h"
 
 #include "base/mem.h"
+#include "mm/rmap.h"
 
-/* ---- from pages to the VMAs that map them ---- */
-
-typedef void visit_fn(struct pf_vma *vma, pf_va_t va, uint64_t nr, void *ctx);
-
-/* Each stretch of addresses that pages [first, last] of the mapping have. */
-static void each_vma(
-	struct pf_mapping *mapping, uint64_t first, uint64_t last, visit_fn *visit, void *ctx)
-{
-	struct pf_inode *n;
-
-	pf_port_rw_read_lock(&mapping->i_mmap_lock, PF_LOCK_I_MMAP);
-	for (n = pf_itree_first(&mapping->i_mmap, first, last); n;
-		n = pf_itree_next(n, first, last)) {
-		struct pf_vma *vma = PF_CONTAINER_OF(n, struct pf_vma, i_mmap);
-		const uint64_t from = pf_max(first, n->start), to = pf_min(last, n->last);
-
-		visit(vma, vma->area.start + ((from - n->start) << pf_mm_shift(vma->mm)),
-			to - from + 1, ctx);
-	}
-	pf_port_rw_read_unlock(&mapping->i_mmap_lock, PF_LOCK_I_MMAP);
-}
-
-static void zap(struct pf_vma *vma, pf_va_t va, uint64_t nr, void *ctx)
+static bool zap(void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
 	const unsigned *flags = ctx;
 	struct pf_gather g;
 
-	pf_tlb_gather_mmu(&g, &vma->mm->space);
-	vma->mm->sys->fmt->zap_range(&g, &vma->area, va, nr, *flags);
+	pf_tlb_gather_mmu(&g, &mm->space);
+	mm->sys->fmt->zap_range(&g, &vma->area, place->va, place->nr, *flags);
 	pf_tlb_finish_mmu(&g);
+	return true;
 }
 
 /* Flushed everywhere when it returns. pages_lock for writing, so that nobody maps them again. */
 static void unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last, unsigned flags)
 {
-	each_vma(mapping, first, last, zap, &flags);
+	/* Whatever frames they are in. */
+	const struct pf_rmap pages = {.mapping = mapping, .index = first, .nr = last - first + 1};
+
+	pf_rmap_walk_pages(&pages, zap, &flags, 0);
 }
 
 /* ---- truncation and holes ---- */
@@ -60,8 +43,11 @@ static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t to)
 		const pf_pa_t pa = pf_folio_pfn(mapping->sys->phys, folio) << shift;
 
 		from = pf_max(from, at);
+		/* Who moves it has copied it, or will. */
+		pf_folio_lock(folio);
 		memset((char *)pf_port_virt(pa) + (from - at), 0, pf_min(to, end) - from);
 		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+		pf_folio_unlock(folio);
 		from = end;
 		pf_folio_put(mapping->sys->phys, folio, 1);
 	}
@@ -113,31 +99,36 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 
 /* ---- writing back ---- */
 
-static void mkclean(struct pf_vma *vma, pf_va_t va, uint64_t nr, void *ctx)
+static bool mkclean(
+	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
-	const struct pf_folio *folio = ctx;
-	const uint64_t index = vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, va);
-
+	(void)ctx;
 	/* Private pages are clean as long as they are the file's. */
-	if (vma->area.flags & PF_VM_SHARED)
-		vma->mm->sys->fmt->mkclean_range(&vma->mm->space, &vma->area, va, nr,
-			pf_folio_pfn(vma->mm->sys->phys, folio) + (index - folio->head.index));
+	if (pf_load_relaxed(&vma->area.flags) & PF_VM_SHARED)
+		mm->sys->fmt->mkclean_range(
+			&mm->space, &vma->area, place->va, place->nr, place->pfn);
+	return true;
 }
 
 /*
  * The flag goes first, then the entries' right to write. A CPU that still has it stores before the
  * flush, and the page is read after; one that does not faults, and the fault sets the flag again.
+ * Folio lock: no entry that can be written is a migration entry, which the walk would pass over.
  */
-static int write_back(struct pf_mapping *mapping, struct pf_folio *folio)
+int pf_mapping_write_folio(struct pf_mapping *mapping, struct pf_folio *folio)
 {
-	const uint64_t index = folio->head.index;
-	const unsigned nr = pf_folio_nr(folio);
+	const struct pf_rmap pages = {
+		.mapping = mapping,
+		.index = folio->head.index,
+		.nr = pf_folio_nr(folio),
+		.pfn = pf_folio_pfn(mapping->sys->phys, folio),
+	};
 	int err;
 
 	pf_folio_clear_flags(folio, PF_FOLIO_DIRTY);
-	each_vma(mapping, index, index + (nr - 1), mkclean, folio);
-	err = mapping->ops->write(mapping, index,
-		pf_folio_pfn(mapping->sys->phys, folio) << mapping->sys->fmt->pt->page_shift, nr);
+	pf_rmap_walk_pages(&pages, mkclean, NULL, 0);
+	err = mapping->ops->write(mapping, pages.index,
+		pages.pfn << mapping->sys->fmt->pt->page_shift, (unsigned)pages.nr);
 	if (err)
 		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
 	return err;
@@ -157,8 +148,11 @@ int pf_mapping_sync(struct pf_mapping *mapping, uint64_t index, uint64_t nr)
 		int err = 0;
 
 		index = folio->head.index + pf_folio_nr(folio);
+		/* Also so that what another has begun to write is written. */
+		pf_folio_lock(folio);
 		if (pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
-			err = write_back(mapping, folio);
+			err = pf_mapping_write_folio(mapping, folio);
+		pf_folio_unlock(folio);
 		if (!result)
 			result = err;
 		pf_folio_put(mapping->sys->phys, folio, 1);

@@ -14,6 +14,7 @@ struct cold {
 	/* What is done with the pages of one folio: [idx, idx + nr), all of it, and nobody else's. */
 	void (*act)(
 		struct cold *c, struct pf_folio *folio, unsigned idx, unsigned nr, pf_pte_t pte);
+	const struct pf_area *area;
 	bool discard_swapped;
 };
 
@@ -79,7 +80,7 @@ static void cold_table(struct cold *c, unsigned idx, unsigned max)
 		if (pf_pte_present(pte) && !pf_pte_special(pte))
 			cold_run(c, idx + i, pte, n);
 		else if (c->discard_swapped && pf_pte_kind(pte) == PF_PTE_SWAP)
-			n = pf_softleaf_zap(c->g->space, &c->m, idx + i, pte, max - i);
+			n = pf_softleaf_zap(c->g->space, c->area, &c->m, idx + i, pte, max - i);
 		i += n;
 	}
 }
@@ -100,17 +101,15 @@ static void cold_range(struct cold *c, pf_va_t va, uint64_t nr)
 
 void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
 {
-	struct cold c = {.g = g, .act = free_folio, .discard_swapped = true};
+	struct cold c = {.g = g, .area = area, .act = free_folio, .discard_swapped = true};
 
-	(void)area;
 	cold_range(&c, va, nr);
 }
 
 void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
 {
-	struct cold c = {.g = g, .act = age_folio};
+	struct cold c = {.g = g, .area = area, .act = age_folio};
 
-	(void)area;
 	cold_range(&c, va, nr);
 }
 

@@ -141,7 +141,7 @@ static int64_t change_table(struct protect *p, struct pf_pte_map *m, unsigned id
 			change_present(p, m, idx + i, pte, n);
 			pages += n;
 		} else if (!pf_pte_none(pte)) {
-			pages += pf_softleaf_protect(m, idx + i, pte);
+			pages += pf_softleaf_protect(p->g->space, m, idx + i, pte);
 		}
 		i += n;
 	}

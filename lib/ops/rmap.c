@@ -187,6 +187,7 @@ static bool migrate_run(struct pf_space *space, struct hit *h)
 	struct pf_folio *folio = pf_page_folio(space->phys, pf_pte_pfn(h->pte));
 	pf_pte_t pte = pf_get_and_clear_ptes(&h->m, h->idx, h->nr);
 	const pf_pfn_t pfn = pf_pte_pfn(pte);
+	const bool file = pf_folio_is_file(folio);
 
 	if (pf_pte_accessible(pte) && !PF_MUTANT("migrate-no-flush"))
 		pf_flush_tlb_range(&space->pt, pf_pte_va(&h->m, h->idx), h->nr);
@@ -196,9 +197,13 @@ static bool migrate_run(struct pf_space *space, struct hit *h)
 		const uint64_t bits =
 			pte.v & (PF_PTE_A | PF_PTE_D | PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP);
 		enum pf_mig_kind kind = PF_MIG_READ;
-		bool exclusive;
+		bool exclusive = false;
 
-		n = pf_folio_ae_run(folio, pf_folio_idx(folio, pfn + i), h->nr - i, &exclusive);
+		n = h->nr - i;
+		if (file && pf_pte_write(pte))
+			kind = PF_MIG_WRITE;
+		if (!file)
+			n = pf_folio_ae_run(folio, pf_folio_idx(folio, pfn + i), n, &exclusive);
 		if (exclusive) {
 			kind = pf_pte_write(pte) ? PF_MIG_WRITE : PF_MIG_READ_EXCLUSIVE;
 			if (pf_folio_try_share_anon_rmap_ptes(folio, pfn + i, n)) {
@@ -267,7 +272,14 @@ void pf_remove_migration_one(struct pf_space *space, const struct pf_area *area,
 
 			n = (unsigned)pf_min(
 				h->nr - i, pf_folio_nr(folio) - pf_folio_idx(folio, pfn + i));
-			pf_folio_add_anon_rmap_ptes(folio, pfn + i, n, space->mm_id, exclusive);
+			if (!pf_folio_is_file(folio)) {
+				pf_folio_add_anon_rmap_ptes(
+					folio, pfn + i, n, space->mm_id, exclusive);
+			} else if (!pf_folio_add_file_rmap_ptes(folio, n, space->mm_id)) {
+				/* It can be mapped again by a fault, when fewer do. */
+				pf_add_relaxed(pf_rss(space, area, true), -(int64_t)n);
+				continue;
+			}
 			/* Into empty slots of which no TLB holds anything: whole blocks fold. */
 			pf_set_ptes(&h->m, h->idx + i, restored(area, h->pte, pfn + i, folio), n,
 				pf_folio_extent(space->phys, folio));

@@ -15,6 +15,8 @@
  */
 static void copy_migration(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte)
 {
+	int64_t *pages = pf_softleaf_is_file(c->src, pte) ? &c->file : &c->anon;
+
 	if (pf_pte_mig_kind(pte) != PF_MIG_READ && pf_area_cow(c->dst_area) &&
 		!PF_MUTANT("fork-keeps-migration-write")) {
 		pte = pf_pte(pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT));
@@ -23,7 +25,7 @@ static void copy_migration(struct pf_copy *c, unsigned didx, unsigned sidx, pf_p
 	if (!(c->dst_area->flags & PF_VM_UFFD_WP))
 		pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
 	pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
-	c->anon++;
+	++*pages;
 }
 
 /*
@@ -90,8 +92,8 @@ unsigned pf_softleaf_copy(
 	}
 }
 
-unsigned pf_softleaf_zap(
-	struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned max)
+unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte, unsigned max)
 {
 	unsigned n = 1;
 
@@ -99,7 +101,7 @@ unsigned pf_softleaf_zap(
 		pf_clear_not_present_ptes(m, idx, n);
 		/* Its mapping went when the entry was written; what is left is the count of pages. */
 		if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
-			pf_add_relaxed(&space->rss_anon, -1);
+			pf_add_relaxed(pf_rss(space, area, pf_softleaf_is_file(space, pte)), -1);
 		return n;
 	}
 	n = pf_swap_pte_batch(m, idx, max, pte);
@@ -115,14 +117,19 @@ unsigned pf_softleaf_zap(
  * Whatever the new rights are, a page that comes back is not writable without the checks of a fault; that it is exclusive
  * stays. Nothing is flushed: no TLB holds anything of it.
  */
-bool pf_softleaf_protect(struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
+bool pf_softleaf_protect(
+	const struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
 {
+	enum pf_mig_kind kind = PF_MIG_READ_EXCLUSIVE;
+
 	if (pf_pte_kind(pte) != PF_PTE_MIGRATION)
 		return false;
+	if (pf_softleaf_is_file(space, pte))
+		kind = PF_MIG_READ;
 	if (pf_pte_mig_kind(pte) == PF_MIG_WRITE && !PF_MUTANT("mprotect-keeps-migration-write"))
 		pf_set_pte_at(m, idx,
-			pf_pte((pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT)) |
-				(uint64_t)PF_MIG_READ_EXCLUSIVE << PF_MIG_SHIFT),
+			pf_pte((pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT)) | (uint64_t)kind
+										  << PF_MIG_SHIFT),
 			PF_NO_EXTENT);
 	return true;
 }

@@ -41,10 +41,11 @@ unsigned pf_swap_pte_batch(const struct pf_pte_map *m, unsigned idx, unsigned ma
 unsigned pf_softleaf_copy(
 	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err);
 /* Unmapping: the same. Always at least one. */
-unsigned pf_softleaf_zap(
-	struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned max);
+unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte, unsigned max);
 /* mprotect: one entry. True if it is a page's, which counts as one processed. */
-bool pf_softleaf_protect(struct pf_pte_map *m, unsigned idx, pf_pte_t pte);
+bool pf_softleaf_protect(
+	const struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte);
 /* mremap: what arrives at the new address. */
 pf_pte_t pf_softleaf_moved(pf_pte_t pte);
 /* What a fault on it is. No lock. */
@@ -53,6 +54,16 @@ enum pf_fault_result pf_softleaf_fault(pf_pte_t pte);
 PF_INLINE struct pf_swap *pf_pte_swap_device(const struct pf_space *space, pf_pte_t pte)
 {
 	return space->swaps->dev[pf_pte_swap_dev(pte)];
+}
+
+/*
+ * Is it a mapping's page that is on its way? Who moves it has a reference to the folio that the entry names for as long
+ * as there is such an entry, and what a folio belongs to stays of one type.
+ */
+PF_INLINE bool pf_softleaf_is_file(const struct pf_space *space, pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_MIGRATION &&
+	       pf_folio_is_file(pf_page_folio(space->phys, pf_pte_pfn(pte)));
 }
 
 PF_INLINE pf_pte_t pf_pte_swap_advance(pf_pte_t pte, uint64_t n)

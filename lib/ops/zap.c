@@ -10,8 +10,8 @@
  * many slots are done; fewer than max when the gather is full, with the pages that no longer fit in
  * *pfn and *left. guards: markers of guard regions go, too.
  */
-static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned idx, unsigned max,
-	bool guards, pf_pfn_t *pfn, uint32_t *left)
+static unsigned zap_table(struct pf_gather *g, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, unsigned max, bool guards, pf_pfn_t *pfn, uint32_t *left)
 {
 	unsigned done = 0;
 
@@ -30,7 +30,7 @@ static unsigned zap_table(struct pf_gather *g, struct pf_pte_map *m, unsigned id
 				*left = pf_tlb_remove_pages(g, *pfn, n) ? 0 : n;
 			}
 		} else if (!pf_pte_none(pte) && (guards || !pf_pte_guard(pte))) {
-			n = pf_softleaf_zap(g->space, m, idx + done, pte, max - done);
+			n = pf_softleaf_zap(g->space, area, m, idx + done, pte, max - done);
 		}
 		done += n;
 	}
@@ -67,6 +67,15 @@ static bool zap_piece(
 	return pf_tlb_remove_pages(z->g, pfn, p->nr);
 }
 
+static bool softleaf_goes(const struct zap *z, pf_pte_t pte)
+{
+	if (pf_pte_guard(pte))
+		return !(z->flags & PF_ZAP_KEEP_GUARDS);
+	if (pf_pte_none(pte))
+		return false;
+	return !(z->flags & PF_ZAP_KEEP_ANON) || pf_softleaf_is_file(z->g->space, pte);
+}
+
 static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, unsigned max,
 	pf_pfn_t *pfn, uint32_t *left)
 {
@@ -87,10 +96,8 @@ static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, un
 		} else if (pf_pte_present(pte)) {
 			pf_clear_ptes(m, idx + done, n);
 			pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx + done), n);
-		} else if (pf_pte_guard(pte)
-				   ? !(z->flags & PF_ZAP_KEEP_GUARDS)
-				   : !pf_pte_none(pte) && !(z->flags & PF_ZAP_KEEP_ANON)) {
-			n = pf_softleaf_zap(z->g->space, m, idx + done, pte, max - done);
+		} else if (softleaf_goes(z, pte)) {
+			n = pf_softleaf_zap(z->g->space, z->area, m, idx + done, pte, max - done);
 		}
 		done += n;
 	}
@@ -112,8 +119,8 @@ void pf_zap_range(
 
 		z.dirty = false;
 		if (area->backing == PF_BACKED_ANON)
-			n = zap_table(g, &m, pf_pte_idx(&m, va), n, !(flags & PF_ZAP_KEEP_GUARDS),
-				&pfn, &left);
+			n = zap_table(g, area, &m, pf_pte_idx(&m, va), n,
+				!(flags & PF_ZAP_KEEP_GUARDS), &pfn, &left);
 		else
 			n = zap_backed(&z, &m, pf_pte_idx(&m, va), n, &pfn, &left);
 		/*

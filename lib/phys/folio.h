@@ -202,8 +202,9 @@ PF_INLINE void pf_folio_clear_flags(struct pf_folio *folio, uint32_t flags)
 
 /*
  * The folio lock, a bit: who reads a folio in from swap, writes it out, unmaps it for that, moves it or splits it,
- * or gives up its place in the swap cache holds it. Only tried, never waited for: there is nothing to sleep on, and
- * who does not get it has something else to do (the access is run again; reclaim takes the next folio).
+ * or gives up its place in the swap cache holds it; and who writes a file's folio. Tried, and not waited for, there is
+ * nothing to sleep on: who does not get it has something else to do (the access is run again; reclaim takes the next
+ * folio). The exception is pf_folio_lock().
  * A reference held. Fully ordered; unlocking is a release.
  */
 PF_INLINE bool pf_folio_trylock(struct pf_folio *folio)

@@ -156,6 +156,16 @@ PF_INLINE struct pf_extent pf_folio_extent(const struct pf_phys *phys, const str
  */
 PF_INLINE struct pf_folio *pf_folio_try_get_page(struct pf_phys *phys, pf_pfn_t pfn);
 
+/*
+ * Wait for a folio's lock, with a reference to it and no spinlock: only who holds nothing that a holder of a folio lock
+ * waits for (docs/LOCKING.md), which is what writes a mapping's pages, or fills them with zeros.
+ */
+PF_INLINE void pf_folio_lock(struct pf_folio *folio)
+{
+	while (!pf_folio_trylock(folio))
+		pf_port_relax();
+}
+
 /* ---- dropping references ---- */
 
 /*

@@ -5,6 +5,7 @@
 #include "together.h"
 
 #include "mm/mapping.h"
+#include "mm/migrate.h"
 
 #define A     UINT64_C(0x10000000) /* shared */
 #define B     UINT64_C(0x20000000) /* private */
@@ -303,6 +304,13 @@ static void touch_cut(void)
 	assert_true(r == PF_FAULT_DONE || r == PF_FAULT_SIGBUS);
 }
 
+static void move_all(void)
+{
+	const int err = pf_migrate(&mm, A, PAGES * P);
+
+	assert_true(!err || err == -PF_EAGAIN);
+}
+
 /* Whatever was stored last is on the disk in the end. */
 static void nothing_lost(void (*a)(void), void (*b)(void), bool cuts)
 {
@@ -354,6 +362,26 @@ static void cut_and_touch(void **state)
 	nothing_lost(cut, touch_cut, true);
 }
 
+static void move_and_store(void **state)
+{
+	(void)state;
+	nothing_lost(move_all, store_one, false);
+}
+
+static void move_and_clean(void **state)
+{
+	(void)state;
+	nothing_lost(move_all, sync_and_store, false);
+	nothing_lost(sync_and_store, move_all, false);
+}
+
+static void move_and_cut(void **state)
+{
+	(void)state;
+	nothing_lost(move_all, cut, true);
+	nothing_lost(cut, move_all, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +392,9 @@ int main(void)
 		cmocka_unit_test(zap_and_clean),
 		cmocka_unit_test(clean_and_store),
 		cmocka_unit_test(cut_and_touch),
+		cmocka_unit_test(move_and_store),
+		cmocka_unit_test(move_and_clean),
+		cmocka_unit_test(move_and_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
