@@ -17,6 +17,10 @@ enum op {
 	OP_MUNMAP,
 	OP_MREMAP_ALIGNED,
 	OP_MREMAP_UNALIGNED,
+	OP_FREE,
+	OP_MLOCK,
+	OP_COLLAPSE,
+	OP_PAGEOUT,
 	OP_FAULT,
 	OP_NR,
 };
@@ -48,7 +52,7 @@ struct ours_config {
 	struct layout layout;
 	bool fold;
 	bool settled; /* written before; else A is clear in every entry */
-	bool zeroing; /* fault only: clear the pages, as Linux does */
+	bool data;    /* fault, collapse: pages are cleared and copied, as Linux's are */
 };
 
 /* Hardware operations of one run of an operation, per page; xchg and store in counting builds only. */
@@ -70,6 +74,26 @@ bool counts_of(const char *name, const char *kase, double *xchg, double *store);
 /* pf_pt_map and pf_pt_unmap, 256 pages a call. */
 bool ours_measure_pt(struct samples *map, struct samples *unmap);
 
+/* ---- finding a mapping among many ---- */
+
+#define FIND_VMAS   100000u
+#define FIND_STRIDE UINT64_C(8192) /* a page, and a hole, so that none merge */
+#define FINDS       200000u
+#define FIND_SEED   UINT64_C(88172645463325252)
+
+/* In an order that no cache and no predictor knows. */
+static inline uint64_t find_next(uint64_t *rng)
+{
+	*rng ^= *rng << 13;
+	*rng ^= *rng >> 7;
+	*rng ^= *rng << 17;
+	return (*rng >> 11) % FIND_VMAS;
+}
+
+/* In ns a find, of addresses in no order. False, and *why, if the host cannot have so many. */
+bool ours_measure_find(struct samples *s);
+bool find_linux(struct samples *s, const char **why);
+
 /* ---- replay ---- */
 
 /* Prints rows and adds them; ns per access, without a peer. False if something failed; why is printed. */
@@ -84,6 +108,8 @@ bool linux_measure(const struct layout *layout, enum op op, struct samples *s, c
  * put back when the child ends, however it ends, and on a signal. Returns the child's exit status.
  */
 int with_thp_settings(int (*fn)(void *), void *arg);
+/* Let a process have so many mappings. False without permission. */
+bool max_maps(unsigned nr);
 /* Let MADV_HUGEPAGE give folios of this order and no other. False without permission. */
 bool thp_only(unsigned order);
 

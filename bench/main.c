@@ -14,7 +14,8 @@
 #include <time.h>
 
 const char *const op_name[OP_NR] = {"mprotect-ro", "mprotect-rw", "fork", "dontneed", "munmap",
-	"mremap-aligned", "mremap-unaligned", "fault"};
+	"mremap-aligned", "mremap-unaligned", "madvise-free", "mlock", "collapse", "pageout",
+	"fault"};
 
 double now_ns(void)
 {
@@ -65,7 +66,8 @@ static void row(struct run *r, const char *name, const char *kase, double ours, 
 	o = json_object_new_object();
 	json_object_object_add(o, "name", json_object_new_string(name));
 	json_object_object_add(o, "case", json_object_new_string(kase));
-	json_object_object_add(o, "unit", json_object_new_string("ns/page"));
+	json_object_object_add(
+		o, "unit", json_object_new_string(strcmp(name, "find") ? "ns/page" : "ns/find"));
 	json_object_object_add(o, "ours", json_object_new_double(ours));
 	json_object_object_add(o, "peer", peer < 0 ? NULL : json_object_new_double(peer));
 	json_object_object_add(o, "peer_name", json_object_new_string(r->peer));
@@ -130,15 +132,35 @@ static bool measure_op(struct run *r, enum op op, unsigned order)
 			if (!ours_measure(&c, op, &s, &cost))
 				return false;
 			row(r, op_name[op], kase, median(&s), peer, &cost);
-			if (op != OP_FAULT)
+			if (op != OP_FAULT && op != OP_COLLAPSE)
 				continue;
-			c.zeroing = true;
-			strcat(kase, " zeroing");
+			c.data = true;
+			strcat(kase, op == OP_FAULT ? " zeroing" : " copying");
 			if (!ours_measure(&c, op, &s, &cost))
 				return false;
 			row(r, op_name[op], kase, median(&s), peer, &cost);
 		}
 	}
+	return true;
+}
+
+static bool measure_find(struct run *r)
+{
+	struct samples s;
+	const char *why = NULL;
+	double peer = -1;
+	char kase[64];
+
+	if (!r->no_peer && find_linux(&s, &why))
+		peer = median(&s);
+	else if (!r->no_peer)
+		printf("# find: no peer: %s\n", why);
+	snprintf(kase, sizeof(kase), "one of %u mappings", FIND_VMAS);
+	if (!ours_measure_find(&s)) {
+		fprintf(stderr, "pagefold-bench: find failed\n");
+		return false;
+	}
+	row(r, "find", kase, median(&s), peer, NULL);
 	return true;
 }
 
@@ -160,7 +182,9 @@ static int run_all(void *arg)
 		return 1;
 	for (unsigned i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
 		for (enum op op = 0; op < OP_NR; op++)
-			if ((!r->only || !strcmp(r->only, op_name[op])) &&
+			/* What is 2M already is not collapsed. */
+			if (!(op == OP_COLLAPSE && orders[i] == 9) &&
+				(!r->only || !strcmp(r->only, op_name[op])) &&
 				!measure_op(r, op, orders[i]))
 				return 1;
 	if (!r->only || !strncmp(r->only, "pt-", 3)) {
@@ -169,6 +193,8 @@ static int run_all(void *arg)
 		row(r, "pt-map", "4K 256 pages a call", median(&map), -1, NULL);
 		row(r, "pt-unmap", "4K 256 pages a call", median(&unmap), -1, NULL);
 	}
+	if (!r->counts && (!r->only || !strcmp(r->only, "find")) && !measure_find(r))
+		return 1;
 	ours_stop();
 	if (r->counts)
 		return 0;

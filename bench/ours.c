@@ -60,12 +60,21 @@ void ours_stop(void)
 	machine_stop();
 }
 
+/* A disk that takes no time: what is measured is what the library does. */
+static int no_time(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
+{
+	(void)ctx, (void)slot, (void)pa, (void)bytes;
+	return 0;
+}
+
+static const struct pf_swap_ops no_device = {.read = no_time, .write = no_time};
+
 static bool start(struct world *w, const struct ours_config *c)
 {
 	uint32_t features;
 
 	w->fmt = format;
-	machine_set_data(c->zeroing);
+	machine_set_data(c->data);
 	machine_features(format->pt->name, "", &features);
 	if (pf_phys_init(&w->phys, MACHINE_RAM_BASE, memory, format->pt->page_shift, 11) ||
 		pf_system_init(&w->sys, format, &w->phys, features,
@@ -75,6 +84,10 @@ static bool start(struct world *w, const struct ours_config *c)
 		return false;
 	}
 	w->sys.thp.enabled = PF_THP_MADVISE;
+	if (pf_swapon(&w->sys, &no_device, NULL, c->layout.bytes / 4096) < 0) {
+		fprintf(stderr, "pagefold-bench: no memory for swap\n");
+		return false;
+	}
 	if (c->layout.order)
 		w->sys.thp.order[c->layout.order] = PF_THP_ALWAYS;
 	return true;
@@ -127,6 +140,22 @@ static bool run_op(struct world *w, const struct ours_config *c, enum op op, dou
 		break;
 	case OP_DONTNEED:
 		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_DONTNEED))
+			return false;
+		break;
+	case OP_FREE:
+		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_FREE))
+			return false;
+		break;
+	case OP_MLOCK:
+		if (pf_mlock(&w->mm, BASE, bytes))
+			return false;
+		break;
+	case OP_COLLAPSE:
+		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_COLLAPSE))
+			return false;
+		break;
+	case OP_PAGEOUT:
+		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_PAGEOUT))
 			return false;
 		break;
 	case OP_MUNMAP:
@@ -234,4 +263,32 @@ bool ours_measure_pt(struct samples *map, struct samples *unmap)
 	}
 	stop(&w);
 	return ok;
+}
+
+bool ours_measure_find(struct samples *s)
+{
+	const struct ours_config c = {.layout = {UINT64_C(4) << 20, 0}};
+	uint64_t rng = FIND_SEED, found = 0;
+	struct world w;
+	bool ok = true;
+
+	if (!start(&w, &c))
+		return false;
+	w.sys.max_map_count = FIND_VMAS + 1;
+	for (unsigned i = 0; ok && i < FIND_VMAS; i++)
+		ok = pf_mmap(&w.mm, BASE + i * FIND_STRIDE, FIND_STRIDE / 2, PF_PROT_READ,
+			     PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED) > 0;
+	for (unsigned r = 0; ok && r < RUNS; r++) {
+		double t = now_ns();
+
+		for (unsigned i = 0; i < FINDS; i++) {
+			const pf_va_t va = BASE + find_next(&rng) * FIND_STRIDE;
+			struct pf_vma_info v;
+
+			found += pf_find_vma_info(&w.mm, va, &v) && v.area.start == va;
+		}
+		s->ns[r] = (now_ns() - t) / FINDS;
+	}
+	stop(&w);
+	return ok && found == (uint64_t)RUNS * FINDS;
 }

@@ -15,6 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
 #define PAGE 4096ul
 #define PMD  (2ul << 20)
 
@@ -110,6 +114,7 @@ bool linux_measure(const struct layout *l, enum op op, struct samples *s, const 
 {
 	for (unsigned i = 0; i < RUNS; i++) {
 		double t = 0, fault_ns, base = 0;
+		int err = 0;
 		char *p;
 
 		if (op == OP_FORK)
@@ -137,6 +142,22 @@ bool linux_measure(const struct layout *l, enum op op, struct samples *s, const 
 			madvise(p, l->bytes, MADV_DONTNEED);
 			t = now_ns() - t;
 			break;
+		case OP_FREE:
+			t = now_ns();
+			madvise(p, l->bytes, MADV_FREE);
+			t = now_ns() - t;
+			break;
+		case OP_MLOCK:
+			t = now_ns();
+			err = mlock(p, l->bytes);
+			t = now_ns() - t;
+			break;
+		case OP_COLLAPSE:
+			madvise(p, l->bytes, MADV_HUGEPAGE);
+			t = now_ns();
+			err = madvise(p, l->bytes, MADV_COLLAPSE);
+			t = now_ns() - t;
+			break;
 		case OP_MUNMAP:
 			t = now_ns();
 			munmap(p, l->bytes);
@@ -153,7 +174,13 @@ bool linux_measure(const struct layout *l, enum op op, struct samples *s, const 
 		case OP_FAULT:
 			t = fault_ns * (double)(l->bytes / PAGE);
 			break;
+		case OP_PAGEOUT: /* needs a device to swap to, which no benchmark may have added */
 		case OP_NR:
+			err = -1;
+		}
+		if (err) {
+			*why = op == OP_PAGEOUT ? "the host's swap is left alone" : strerror(errno);
+			munmap(p, l->bytes);
 			return false;
 		}
 		s->ns[i] = t / (double)(l->bytes / PAGE);

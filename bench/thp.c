@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The host's transparent huge page settings: changed for the peer's runs, always put back.
+ * The host's settings (transparent huge pages, how many mappings there may be): changed for the peer's runs, always put back.
  */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define THP       "/sys/kernel/mm/transparent_hugepage"
+#define MAX_MAPS  "/proc/sys/vm/max_map_count"
 #define MAX_SIZES 32
 
 struct saved {
@@ -25,6 +26,7 @@ struct saved {
 };
 
 static struct saved saved[MAX_SIZES];
+static struct saved saved_maps = {.path = MAX_MAPS};
 static unsigned nr_saved;
 static pid_t child;
 
@@ -62,6 +64,7 @@ static bool get(const char *path, char *value, size_t size)
 
 static void save_all(void)
 {
+	FILE *f = fopen(MAX_MAPS, "r");
 	DIR *d = opendir(THP);
 	struct dirent *e;
 
@@ -74,6 +77,10 @@ static void save_all(void)
 		if (get(s->path, s->value, sizeof(s->value)))
 			nr_saved++;
 	}
+	if (f && !fgets(saved_maps.value, sizeof(saved_maps.value), f))
+		saved_maps.value[0] = 0;
+	if (f)
+		fclose(f);
 	if (d)
 		closedir(d);
 	if (nr_saved < MAX_SIZES) {
@@ -87,6 +94,8 @@ static void save_all(void)
 
 static void restore_all(void)
 {
+	if (saved_maps.value[0])
+		put(saved_maps.path, saved_maps.value);
 	for (unsigned i = 0; i < nr_saved; i++)
 		put(saved[i].path, saved[i].value);
 }
@@ -123,6 +132,16 @@ int with_thp_settings(int (*fn)(void *), void *arg)
 		;
 	restore_all();
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+bool max_maps(unsigned nr)
+{
+	char value[16];
+
+	if (strtoul(saved_maps.value, NULL, 10) >= nr)
+		return true;
+	snprintf(value, sizeof(value), "%u", nr);
+	return put(MAX_MAPS, value);
 }
 
 bool thp_only(unsigned order)
