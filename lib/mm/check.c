@@ -117,8 +117,8 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 	while (va < vma->area.end && !bad) {
 		struct pf_page_info info;
 		bool present;
-		uint64_t n = mm->sys->fmt->present_run(
-			&mm->space, va, pf_mm_pages(mm, va, vma->area.end), &present);
+		uint64_t n = mm->sys->fmt->run_of(&mm->space, va,
+			pf_mm_pages(mm, va, vma->area.end), PF_RUN_PRESENT, &present);
 
 		for (uint64_t i = 0; present && i < n && !bad; i++) {
 			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
@@ -168,8 +168,8 @@ static const char *check_hole(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 {
 	while (start < end) {
 		bool present;
-		uint64_t n = mm->sys->fmt->present_run(
-			&mm->space, start, pf_mm_pages(mm, start, end), &present);
+		uint64_t n = mm->sys->fmt->run_of(
+			&mm->space, start, pf_mm_pages(mm, start, end), PF_RUN_PRESENT, &present);
 
 		if (present)
 			return "a page is mapped outside all VMAs";

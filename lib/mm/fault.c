@@ -72,20 +72,11 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
 /* Pages from va, at most max, that need no fault. */
 static uint64_t populated(struct pf_mm *mm, pf_va_t va, uint64_t max, bool write)
 {
-	struct pf_page_info info;
-	bool present;
-	uint64_t n;
+	bool ready;
+	uint64_t n = mm->sys->fmt->run_of(
+		&mm->space, va, max, write ? PF_RUN_WRITABLE : PF_RUN_ACCESSIBLE, &ready);
 
-	n = mm->sys->fmt->present_run(&mm->space, va, max, &present);
-	if (!present)
-		return 0;
-	for (uint64_t i = 0; i < n; i++) {
-		mm->sys->fmt->page_info(&mm->space, va + (i << pf_mm_shift(mm)), &info);
-		/* PROT_NONE where the VMA allows access is a hint, which a fault takes back. */
-		if (!pf_pte_accessible(info.pte) || (write && !pf_pte_write(info.pte)))
-			return i;
-	}
-	return n;
+	return ready ? n : 0;
 }
 
 /* The part of one VMA. 0, or what populate returns. */

@@ -35,8 +35,9 @@ int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec)
 			err = -PF_ENOMEM;
 			break;
 		}
-		n = mm->sys->fmt->present_run(&mm->space, addr,
-			pf_mm_pages(mm, addr, pf_min(vma->area.end, end)), &present);
+		n = mm->sys->fmt->run_of(&mm->space, addr,
+			pf_mm_pages(mm, addr, pf_min(vma->area.end, end)), PF_RUN_PRESENT,
+			&present);
 		memset(vec, present, n);
 		if (!present && vma->mapping)
 			ask_mapping(vma, addr, n, vec);

@@ -27,12 +27,21 @@ static void page_info(struct pf_space *space, pf_va_t va, struct pf_page_info *i
 	pf_pte_unmap_unlock(&m);
 }
 
-static uint64_t present_run(struct pf_space *space, pf_va_t va, uint64_t max, bool *present)
+static bool entry_is(pf_pte_t pte, enum pf_run_of what)
 {
+	if (what == PF_RUN_PRESENT)
+		return pf_pte_present(pte);
+	return pf_pte_accessible(pte) && (what == PF_RUN_ACCESSIBLE || pf_pte_write(pte));
+}
+
+static uint64_t run_of(
+	struct pf_space *space, pf_va_t va, uint64_t max, enum pf_run_of what, bool *is)
+{
+	const unsigned flags = what == PF_RUN_WRITABLE ? PF_FPB_RESPECT_WRITE : 0;
 	uint64_t nr = pf_pte_hole(&space->pt, va, max);
 	struct pf_pte_map m;
 
-	*present = false;
+	*is = false;
 	while (nr < max) {
 		pf_va_t at = va + (nr << PF_PAGE_SHIFT);
 		unsigned idx, end;
@@ -41,7 +50,7 @@ static uint64_t present_run(struct pf_space *space, pf_va_t va, uint64_t max, bo
 		if (!pf_pte_offset_map_lock(&space->pt, at, &m)) {
 			uint64_t hole = pf_pte_hole(&space->pt, at, max - nr);
 
-			if (*present && hole)
+			if (*is && hole)
 				break;
 			nr += hole;
 			continue;
@@ -50,11 +59,11 @@ static uint64_t present_run(struct pf_space *space, pf_va_t va, uint64_t max, bo
 		end = idx + pf_pages_in_table(at, max - nr);
 		while (idx < end && !stop) {
 			pf_pte_t pte;
-			unsigned n = pf_pte_batch(&m, idx, end - idx, 0, &pte);
+			unsigned n = pf_pte_batch(&m, idx, end - idx, flags, &pte);
 
 			if (!nr)
-				*present = pf_pte_present(pte);
-			stop = pf_pte_present(pte) != *present;
+				*is = entry_is(pte, what);
+			stop = entry_is(pte, what) != *is;
 			if (!stop) {
 				nr += n;
 				idx += n;
@@ -125,7 +134,7 @@ const struct pf_format pf_format_this = {
 	.get_folio = pf_get_folio,
 	.age_range = pf_age_range,
 	.page_info = page_info,
-	.present_run = present_run,
+	.run_of = run_of,
 	.next_softleaf = next_softleaf,
 	.swap_look = pf_swap_look_at,
 	.swap_in = pf_swap_in,

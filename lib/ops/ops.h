@@ -89,6 +89,9 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 	(PF_FOLL_WRITE | PF_FOLL_GET | PF_FOLL_FORCE | PF_FOLL_NOFAULT | PF_FOLL_LONGTERM |        \
 		PF_FOLL_HONOR_NUMA_FAULT | PF_FOLL_PIN)
 
+/* Of an entry. Without access where the VMA allows it, a present one is a hint, which a fault takes back. */
+enum pf_run_of { PF_RUN_PRESENT, PF_RUN_ACCESSIBLE, PF_RUN_WRITABLE };
+
 enum pf_fault_result {
 	PF_FAULT_DONE, /* try the access again */
 	PF_FAULT_MISSING, /* lib/ops to lib/mm: an empty slot of a backed area, for map_file or cow_file */
@@ -356,10 +359,10 @@ struct pf_format {
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);
 
 	/*
-	 * Pages from va, at most max, that are empty (*present = false) or all present: for
-	 * mincore, pagemap, MADV_POPULATE. mmap lock, any way.
+	 * Pages from va, at most max, that are `what`, or all not (*is): for mincore and populate. mmap lock, any way.
 	 */
-	uint64_t (*present_run)(struct pf_space *space, pf_va_t va, uint64_t max, bool *present);
+	uint64_t (*run_of)(
+		struct pf_space *space, pf_va_t va, uint64_t max, enum pf_run_of what, bool *is);
 
 	/*
 	 * The first of the nr pages from *va whose entry is neither empty nor present: its address in *va and
