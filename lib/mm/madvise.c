@@ -118,11 +118,11 @@ static bool discards(int advice)
 	}
 }
 
-/* Of sealed memory only what may be written may be discarded: it could be overwritten as well. */
-static bool seal_forbids(uint32_t flags, int advice)
+/* Of sealed anonymous memory only what may be written may be discarded: it could be overwritten as well. */
+static bool seal_forbids(const struct pf_vma *vma, int advice)
 {
-	return (flags & PF_VM_SEALED) && !(flags & (PF_VM_WRITE | PF_VM_SHARED)) &&
-	       discards(advice);
+	return (vma->area.flags & PF_VM_SEALED) && !(vma->area.flags & PF_VM_WRITE) &&
+	       !vma->mapping && discards(advice);
 }
 
 /* Guards stand among pages that are memory and may be given up. */
@@ -145,7 +145,7 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 		const pf_va_t from = pf_max(vma->area.start, start);
 		const pf_va_t to = pf_min(vma->area.end, end);
 
-		if (seal_forbids(vma->area.flags, PF_MADV_GUARD_INSTALL) ||
+		if (seal_forbids(vma, PF_MADV_GUARD_INSTALL) ||
 			!guardable(vma->area.flags, PF_MADV_GUARD_INSTALL))
 			break;
 		/* Tables of memory of one's own have a family to be found by; a file's are found by the file. */
@@ -200,7 +200,7 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 {
 	uint32_t flags = vma->area.flags;
 
-	if (seal_forbids(flags, advice))
+	if (seal_forbids(vma, advice))
 		return -PF_EPERM;
 	/* Only what is the process's own can be wiped. */
 	if (advice == PF_MADV_WIPEONFORK && vma->mapping)
