@@ -36,7 +36,8 @@ static bool each_page(struct run_world *w, struct run_process *p, visit_fn *fn, 
 		for (uint64_t va = v.area.start; va < v.area.end;) {
 			uint64_t max = (v.area.end - va) / w->env.page;
 			bool present;
-			uint64_t nr = w->cfg->fmt->run_of(&p->mm.space, va, max, PF_RUN_PRESENT, &present);
+			uint64_t nr = w->cfg->fmt->run_of(
+				&p->mm.space, va, max, PF_RUN_PRESENT, &present);
 
 			if (!present && !each_softleaf(w, p, va, nr, fn, ctx))
 				return false;
