@@ -11,6 +11,7 @@
  *   replay_world.c   one configuration: machine, address spaces, runs
  *   replay_xlate.c   faults, and translations for the TLB model
  *   replay_event.c   what the recorded calls do to an address space
+ *   replay_file.c    the files that they map
  *   replay_report.c  results as text and as JSON
  *
  * A machine is one to a process (its port is compiled in), so each configuration of several is played by
@@ -24,6 +25,7 @@
 
 #include "cli/tlb_presets.h"
 #include "cli/trace_format.h"
+#include "mm/mapping.h"
 #include "mm/mm.h"
 #include "phys/phys.h"
 
@@ -37,6 +39,7 @@ struct replay_config {
 	struct pf_thp thp;
 	uint32_t features;
 	uint64_t memory;
+	unsigned file_order;  /* of the largest folios of files and shared memory */
 	bool recorded_layout; /* addresses as recorded; else placed as Linux would */
 	char preset[32];
 	struct tlb_cfg tlb;
@@ -107,7 +110,7 @@ void replay_share_gone(struct replay_share *s, unsigned reader);
 
 /* ---- addresses (replay_layout.c) ---- */
 
-/* What a mapping stands for. Only anonymous private memory gets large folios. */
+/* What a mapping is of. */
 enum replay_backing { REPLAY_ANON, REPLAY_FILE, REPLAY_SHARED };
 
 /* Recorded pages [start, end) are pages start + delta and so on of the replay. */
@@ -142,7 +145,7 @@ struct replay_result {
 	uint64_t fault_order[16];
 	uint64_t fold, unfold, fold_failed, unfold_cause[8];
 	uint64_t tlbi, tlbi_range, tlbi_pages, barriers, pte_store, pte_xchg;
-	uint64_t table_bytes, table_bytes_peak, anon_pages_peak;
+	uint64_t table_bytes, table_bytes_peak, anon_pages_peak, file_pages_peak;
 	uint64_t dropped;                    /* TLB entries lost to invalidations */
 	uint64_t forks, events, moved_apart; /* mappings that did not find the place they had */
 	struct {
@@ -192,6 +195,7 @@ struct replay_world {
 	struct pf_system sys;
 	struct tlb_model *tlb;
 	struct replay_process *processes, *loaded;
+	struct replay_file *files;
 	struct replay_process **by_asid; /* 65536 */
 	struct replay_result *result;
 	unsigned walk_shift; /* log2 of 4K pages in a page of the format */
@@ -245,6 +249,17 @@ void replay_tlbi(void *ctx, const struct machine_tlbi *op);
 bool replay_event(struct replay_world *w, struct replay_process *p, const struct replay_step *step);
 /* Place the mappings that the process started with. */
 bool replay_place_initial(struct replay_world *w, struct replay_process *p);
+
+/* ---- files (replay_file.c) ---- */
+
+/*
+ * The pages of a file that is `bytes` long at least: those that were there, if it has been asked for. Without an
+ * inode it is nobody else's. NULL: no memory.
+ */
+struct pf_mapping *replay_file(
+	struct replay_world *w, uint64_t device, uint64_t inode, uint64_t bytes);
+uint64_t replay_file_pages(const struct replay_world *w); /* in memory */
+void replay_files_end(struct replay_world *w);            /* no process maps any */
 
 /* ---- results (replay_report.c) ---- */
 

@@ -106,6 +106,45 @@ static bool parse_thp(struct replay_config *c, char *text, const char **why)
 	return true;
 }
 
+/* The largest folios that are always to be had; 0: none. */
+static unsigned always_order(const struct replay_config *c)
+{
+	unsigned order = 0;
+
+	for (unsigned i = 0; i < PF_ARRAY_SIZE(c->thp.order); i++)
+		if (c->thp.order[i] == PF_THP_ALWAYS ||
+			(c->thp.order[i] == PF_THP_INHERIT && c->thp.enabled == PF_THP_ALWAYS))
+			order = i;
+	return order;
+}
+
+/* Memory that is shared has no readahead that would make its folios larger; they are as files' here. */
+static void share_order(struct replay_config *c)
+{
+	c->thp.shmem_enabled = PF_THP_ALWAYS;
+	for (unsigned i = 0; i < PF_ARRAY_SIZE(c->thp.shmem); i++)
+		c->thp.shmem[i] = i && i <= c->file_order ? PF_THP_ALWAYS : PF_THP_NEVER;
+}
+
+static bool parse_files(struct replay_config *c, const char *text, const char **why)
+{
+	const unsigned page_shift = c->fmt->pt->page_shift;
+	uint64_t size;
+
+	if (!strcmp(text, "none")) {
+		c->file_order = 0;
+		return true;
+	}
+	if (!parse_size(text, &size) || !pf_is_pow2(size) || size < PF_BIT(page_shift) ||
+		pf_log2(size) - page_shift > c->fmt->pt->level_bits)
+		return wrong(why,
+			"files: a size of 1 page to a table's reach expected, such as 64K, or "
+			"none, not '%s'",
+			text);
+	c->file_order = pf_log2(size) - page_shift;
+	return true;
+}
+
 static bool set_format(struct replay_config *c, const char *name, const char **why)
 {
 	c->fmt = find_format(name);
@@ -150,6 +189,8 @@ static bool set(struct replay_config *c, const char *key, char *value, const cha
 	}
 	if (!strcmp(key, "thp"))
 		return parse_thp(c, value, why);
+	if (!strcmp(key, "files"))
+		return parse_files(c, value, why);
 	if (!strcmp(key, "enabled")) {
 		if (!parse_mode(value, &c->thp.enabled) || c->thp.enabled == PF_THP_INHERIT)
 			return wrong(
@@ -194,9 +235,9 @@ void replay_config_init(struct replay_config *c)
 }
 
 /* Keys that others depend on come first, wherever they stand. */
-static bool is_first(const char *key)
+static int turn_of(const char *key)
 {
-	return !strcmp(key, "format") || !strcmp(key, "tlb");
+	return !strcmp(key, "format") || !strcmp(key, "tlb") ? 0 : !strcmp(key, "files") ? 2 : 1;
 }
 
 bool replay_config_parse(struct replay_config *c, const char *text, const char **why)
@@ -214,7 +255,7 @@ bool replay_config_parse(struct replay_config *c, const char *text, const char *
 	memcpy(c->name, text, name);
 	c->name[name] = 0;
 	strcpy(c->spec, spec ? spec + 1 : "");
-	for (int pass = 0; pass < 2; pass++) {
+	for (int pass = 0; pass < 3; pass++) {
 		char copy[sizeof(c->spec)], *rest = copy, *one;
 
 		strcpy(copy, c->spec);
@@ -226,10 +267,14 @@ bool replay_config_parse(struct replay_config *c, const char *text, const char *
 			if (!value)
 				return wrong(why, "KEY=VALUE expected, not '%s'", one);
 			*value++ = 0;
-			if (is_first(one) == !pass && !set(c, one, value, why))
+			if (turn_of(one) == pass && !set(c, one, value, why))
 				return false;
 		}
+		/* Unless it is said otherwise. */
+		if (pass == 1)
+			c->file_order = always_order(c);
 	}
+	share_order(c);
 	pt = c->fmt->pt;
 	tlb_cfg_geometry(&c->tlb, pt->page_shift, pt->level_bits, pt->levels);
 	bad = tlbmodel_check(&c->tlb);
@@ -245,6 +290,9 @@ void replay_config_help(FILE *out)
 	      "                      a block is complete or restored (watch, or on)\n"
 	      "  thp=SIZE[:MODE]+... folio sizes, MODE always, madvise or inherit (64K:always); "
 	      "none: 4K only\n"
+	      "  files=SIZE          the largest folios of files and shared memory (the largest of "
+	      "thp that\n"
+	      "                      is always to be had); none: 4K only\n"
 	      "  enabled=MODE        what `inherit` follows (madvise)\n"
 	      "  features=A+B        hardware, as @feature of a scenario (the format's newest)\n"
 	      "  memory=SIZE         physical memory (16G); little is taken of what is not used\n"

@@ -9,7 +9,7 @@
  * aligned); what it placed itself inside a mapping keeps its place there; the program, its heap and its
  * stack lie where Linux starts them, without randomisation.
  *
- * File mappings and shared memory are private anonymous memory of single pages here, never folded.
+ * A file is as long as it is mapped: what was read behind its end was no mapping's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -60,13 +60,6 @@ static uint64_t next_piece(
 
 /* ---- mapping ---- */
 
-static const char *backing_call(enum replay_backing backing, const char *anon)
-{
-	return backing == REPLAY_ANON   ? anon
-	       : backing == REPLAY_FILE ? "file mapping"
-					: "shared mapping";
-}
-
 static void unmap(struct replay_world *w, struct replay_process *p, uint64_t page, uint64_t nr)
 {
 	uint64_t end = page + nr, n;
@@ -82,36 +75,56 @@ static void unmap(struct replay_world *w, struct replay_process *p, uint64_t pag
 	}
 }
 
+/* What is to be mapped. */
+struct what {
+	unsigned prot, flags; /* of mmap; of the flags, the type and what is `kept` count */
+	enum replay_backing backing;
+	uint64_t device, inode, offset; /* of a file; bytes */
+};
+
+static int64_t do_map(struct replay_world *w, struct replay_process *p, pf_va_t at, uint64_t bytes,
+	unsigned fixed, const struct what *what)
+{
+	const unsigned kept =
+		PF_MAP_STACK | PF_MAP_NORESERVE | PF_MAP_POPULATE | PF_MAP_NONBLOCK | PF_MAP_LOCKED;
+	const bool shared = what->backing == REPLAY_SHARED ||
+			    (what->backing == REPLAY_FILE && (what->flags & PF_MAP_SHARED));
+	const unsigned prot = what->prot & (PF_PROT_READ | PF_PROT_WRITE | PF_PROT_EXEC);
+	const unsigned flags =
+		(what->flags & kept) | fixed | (shared ? PF_MAP_SHARED : PF_MAP_PRIVATE);
+	const uint64_t offset = what->offset & ~(PF_BIT(w->cfg->fmt->pt->page_shift) - 1);
+	struct pf_file file = {.mode = PF_FILE_READ | PF_FILE_WRITE};
+
+	if (what->backing != REPLAY_FILE)
+		return pf_mmap(&p->mm, at, bytes, prot, flags | PF_MAP_ANONYMOUS);
+	file.mapping = replay_file(w, what->device, what->inode, offset + bytes);
+	if (!file.mapping)
+		return -PF_ENOMEM;
+	return pf_mmap_file(&p->mm, at, bytes, prot, flags, &file, offset);
+}
+
 /*
  * Map nr pages for recorded `page`, at page `to` (NO_PAGE: where the memory manager puts them). What is
  * recorded there has been unmapped.
  */
 static bool map(struct replay_world *w, struct replay_process *p, uint64_t page, uint64_t nr,
-	uint64_t to, unsigned prot, unsigned flags, enum replay_backing backing)
+	uint64_t to, const struct what *what)
 {
-	unsigned keep =
-		PF_MAP_STACK | PF_MAP_NORESERVE | PF_MAP_POPULATE | PF_MAP_NONBLOCK | PF_MAP_LOCKED;
+	const uint64_t bytes = nr << 12;
 	int64_t at;
 
-	flags &= backing == REPLAY_ANON ? keep : 0;
-	prot &= PF_PROT_READ | PF_PROT_WRITE | PF_PROT_EXEC;
-	at = pf_mmap(&p->mm, to == NO_PAGE ? 0 : to << 12, nr << 12, prot,
-		flags | PF_MAP_PRIVATE | PF_MAP_ANONYMOUS |
-			(to == NO_PAGE ? 0 : PF_MAP_FIXED_NOREPLACE));
+	at = do_map(w, p, to == NO_PAGE ? 0 : to << 12, bytes,
+		to == NO_PAGE ? 0 : PF_MAP_FIXED_NOREPLACE, what);
 	if (at == -PF_EEXIST || (at < 0 && to != NO_PAGE)) {
 		/* Occupied, or beyond what the format's addresses reach. */
 		w->result->moved_apart++;
-		at = pf_mmap(&p->mm, 0, nr << 12, prot, flags | PF_MAP_PRIVATE | PF_MAP_ANONYMOUS);
+		at = do_map(w, p, 0, bytes, 0, what);
 	}
 	if (at < 0)
 		return replay_fail(w, "mapping %llu pages fails: error %lld",
 			(unsigned long long)nr, (long long)-at);
-	/* Single pages only, whatever is configured. */
-	if (backing != REPLAY_ANON && pf_madvise(&p->mm, (pf_va_t)at, nr << 12, PF_MADV_NOHUGEPAGE))
-		return replay_fail(
-			w, "a %s cannot be kept to single pages", backing_call(backing, ""));
 	replay_changed(w, p, (uint64_t)at >> 12, nr);
-	track(p, page, nr, (uint64_t)at >> 12, backing);
+	track(p, page, nr, (uint64_t)at >> 12, what->backing);
 	return true;
 }
 
@@ -184,10 +197,17 @@ static bool place(struct replay_world *w, struct replay_process *p, const struct
 	for (size_t i = 0; i < n; i++) {
 		const struct trace_event *e = &step[i].event;
 		uint64_t from = e->args[0] >> 12;
-
 		/* Stacks grow, and get no large folios. */
-		if (!map(w, p, from, pages(e->args[1]), to + (from - page), (unsigned)e->args[2],
-			    is_stack(e) ? PF_MAP_STACK : 0, backing_at_start(e)))
+		const struct what what = {
+			.prot = (unsigned)e->args[2],
+			.flags = is_stack(e) ? PF_MAP_STACK : 0,
+			.backing = backing_at_start(e),
+			.offset = e->args[4],
+			.device = e->args[5],
+			.inode = e->args[6],
+		};
+
+		if (!map(w, p, from, pages(e->args[1]), to + (from - page), &what))
 			return false;
 	}
 	return true;
@@ -248,21 +268,25 @@ static void keep_initial(struct replay_process *p, const struct replay_step *ste
 static bool do_mmap(struct replay_world *w, struct replay_process *p, const struct trace_event *e)
 {
 	uint64_t page = (uint64_t)e->result >> 12, nr = pages(e->args[1]), flags = e->args[3];
-	enum replay_backing backing = REPLAY_ANON;
+	struct what what = {.prot = (unsigned)e->args[2], .flags = (unsigned)flags};
 	uint64_t to = NO_PAGE;
 
 	if (!nr)
 		return true;
-	if (!(flags & PF_MAP_ANONYMOUS))
-		backing = REPLAY_FILE;
-	else if ((flags & PF_MAP_TYPE) != PF_MAP_PRIVATE)
-		backing = REPLAY_SHARED;
+	if (!(flags & PF_MAP_ANONYMOUS)) {
+		what.backing = REPLAY_FILE;
+		what.offset = e->args[5];
+		what.device = e->nr_args > 7 ? e->args[6] : 0;
+		what.inode = e->nr_args > 7 ? e->args[7] : 0;
+	} else if ((flags & PF_MAP_TYPE) != PF_MAP_PRIVATE) {
+		what.backing = REPLAY_SHARED;
+	}
 	/* A hint that was followed is a wish. */
 	if (w->cfg->recorded_layout || flags & (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE) ||
 		(e->args[0] && e->args[0] >> 12 == page))
 		to = place_fixed(w, p, page);
 	unmap(w, p, page, nr);
-	return map(w, p, page, nr, to, (unsigned)e->args[2], (unsigned)flags, backing);
+	return map(w, p, page, nr, to, &what);
 }
 
 static bool do_shmat(struct replay_world *w, struct replay_process *p, const struct trace_event *e)
@@ -273,11 +297,13 @@ static bool do_shmat(struct replay_world *w, struct replay_process *p, const str
 		replay_refused(w, "shmat of unknown size");
 		return true;
 	}
+	/* SHM_RDONLY; each attachment is memory of its own, which a child shares. */
+	const struct what what = {
+		.prot = e->args[2] & 010000 ? PF_PROT_READ : PF_PROT_READ | PF_PROT_WRITE,
+		.backing = REPLAY_SHARED};
+
 	unmap(w, p, page, pages(e->args[3]));
-	/* SHM_RDONLY */
-	return map(w, p, page, pages(e->args[3]), w->cfg->recorded_layout ? page : NO_PAGE,
-		e->args[2] & 010000 ? PF_PROT_READ : PF_PROT_READ | PF_PROT_WRITE, 0,
-		REPLAY_SHARED);
+	return map(w, p, page, pages(e->args[3]), w->cfg->recorded_layout ? page : NO_PAGE, &what);
 }
 
 /* All of the segment that starts there: a detach names no size. */
@@ -316,10 +342,6 @@ static void do_madvise(struct replay_world *w, struct replay_process *p, uint64_
 		uint64_t at = page + (uint64_t)seg.delta;
 		char what[32];
 
-		/* These stand for memory that anonymous memory's advice does not fit. */
-		if (seg.backing != REPLAY_ANON && advice != PF_MADV_DONTNEED &&
-			advice != PF_MADV_DONTFORK && advice != PF_MADV_DOFORK)
-			continue;
 		if (pf_madvise(&p->mm, at << 12, n << 12, (int)advice)) {
 			snprintf(what, sizeof(what), "madvise %llu", (unsigned long long)advice);
 			replay_refused(w, what);
@@ -337,22 +359,17 @@ static bool do_mremap(struct replay_world *w, struct replay_process *p, const st
 	struct replay_segment seg;
 	int64_t got;
 
+	const struct what writable = {.prot = PF_PROT_READ | PF_PROT_WRITE};
+
 	n = next_piece(p, &from, page + pf_max(nr, 1), &seg);
 	if (!n || from != page || n < nr) {
 		replay_refused(w, "mremap across mappings");
 		unmap(w, p, page, nr);
 		if (result != page)
 			unmap(w, p, result, new_nr);
-		return map(w, p, result, new_nr, NO_PAGE, PF_PROT_READ | PF_PROT_WRITE, 0,
-			REPLAY_ANON);
+		return map(w, p, result, new_nr, NO_PAGE, &writable);
 	}
 	at = page + (uint64_t)seg.delta;
-	if (!nr) {
-		/* A second mapping of shared memory. */
-		unmap(w, p, result, new_nr);
-		return map(w, p, result, new_nr, w->cfg->recorded_layout ? result : NO_PAGE,
-			PF_PROT_READ | PF_PROT_WRITE, 0, seg.backing);
-	}
 	if (result != page) {
 		if (e->args[3] & PF_MREMAP_FIXED || w->cfg->recorded_layout)
 			to = place_fixed(w, p, result);
@@ -368,7 +385,8 @@ static bool do_mremap(struct replay_world *w, struct replay_process *p, const st
 	if (got < 0)
 		return replay_fail(w, "an mremap of %llu pages to %llu fails: error %lld",
 			(unsigned long long)nr, (unsigned long long)new_nr, (long long)-got);
-	if (!(flags & PF_MREMAP_DONTUNMAP))
+	/* nr 0: a second mapping of shared memory. */
+	if (!(flags & PF_MREMAP_DONTUNMAP) && nr)
 		untrack(p, page, nr, at);
 	track(p, result, new_nr, (uint64_t)got >> 12, seg.backing);
 	return true;

@@ -56,9 +56,7 @@ static void report_one(FILE *out, const struct replay_config *c, const struct re
 		llu(i->accesses), llu(i->l1_miss), llu(i->l2_miss), llu(i->walk_loads));
 	fprintf(out, "  folded         %.2f %% of data accesses through folded entries\n",
 		percent(d->folded, d->accesses));
-	fprintf(out,
-		"  file, shared   %llu accesses, %llu faults, %llu walks: single pages, never "
-		"folded\n",
+	fprintf(out, "  file, shared   %llu accesses, %llu faults, %llu walks\n",
 		llu(r->file_accesses), llu(r->file_faults), llu(r->file_walks));
 	fprintf(out, "  faults         %llu (copy on write %llu, spurious %llu)\n", llu(r->faults),
 		llu(r->cow), llu(r->spurious));
@@ -86,9 +84,12 @@ static void report_one(FILE *out, const struct replay_config *c, const struct re
 	fprintf(out, "  table entries  %llu stores, %llu exchanges\n", llu(r->pte_store),
 		llu(r->pte_xchg));
 #endif
-	fprintf(out, "  tables         %llu KiB at most; anonymous memory %llu KiB at most\n",
+	fprintf(out,
+		"  tables         %llu KiB at most; anonymous memory %llu KiB, files' %llu KiB at "
+		"most\n",
 		llu(r->table_bytes_peak >> 10),
-		llu((r->anon_pages_peak << c->fmt->pt->page_shift) >> 10));
+		llu((r->anon_pages_peak << c->fmt->pt->page_shift) >> 10),
+		llu((r->file_pages_peak << c->fmt->pt->page_shift) >> 10));
 	if (r->unknown_accesses)
 		fprintf(out,
 			"  left out       %llu accesses to addresses that the recording does not "
@@ -203,6 +204,7 @@ static struct json_object *result_json(const struct replay_config *c, const stru
 #endif
 	put(o, "table_bytes_peak", r->table_bytes_peak);
 	put(o, "anon_bytes_peak", r->anon_pages_peak << c->fmt->pt->page_shift);
+	put(o, "file_bytes_peak", r->file_pages_peak << c->fmt->pt->page_shift);
 	put(o, "forks", r->forks);
 	put(o, "events", r->events);
 	put(o, "unknown_accesses", r->unknown_accesses);

@@ -93,6 +93,7 @@ static void note_peaks(struct replay_world *w)
 			tables += p->mm.space.pt.stats.tables;
 			pages += (uint64_t)p->mm.space.rss_anon;
 		}
+	w->result->file_pages_peak = pf_max(w->result->file_pages_peak, replay_file_pages(w));
 	w->result->table_bytes = tables;
 	w->result->table_bytes_peak = pf_max(w->result->table_bytes_peak, tables);
 	w->result->anon_pages_peak = pf_max(w->result->anon_pages_peak, pages);
@@ -335,6 +336,7 @@ static void world_end(struct replay_world *w)
 
 	while (w->processes)
 		process_end(w, w->processes);
+	replay_files_end(w);
 	if (w->tlb) {
 		for (unsigned side = 0; side < TLB_SIDES; side++)
 			r->tlb[side] = *tlbmodel_counters(w->tlb, side);

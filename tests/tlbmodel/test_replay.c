@@ -225,32 +225,53 @@ static void test_refused_accesses(void **state)
 	json_object_put(all);
 }
 
-/* File mappings are single pages, and counted apart; code runs go to the instruction side. */
+/*
+ * Files come in folios as large as they may be, once for all who map them, and are counted apart; code runs go to the
+ * instruction side.
+ */
 static void test_files(void **state)
 {
 	struct json_object *all, *c;
-	uint64_t file = HEAP + P(1024);
+	uint64_t file = HEAP + P(1024), again = HEAP + P(2048), shared = HEAP + P(4096);
 	struct recording r;
 
 	(void)state;
 	begin(&r, "files");
 	rec_mmap(&r, HEAP, P(64));
-	REC_EVENT(&r, 1, TRACE_EV_MMAP, file, 0, P(64), 5, 2, 3, 0);
+	REC_EVENT(&r, 1, TRACE_EV_MMAP, file, 0, P(64), 5, 2, 3, 0, 8, 77, P(64));
+	REC_EVENT(&r, 1, TRACE_EV_MMAP, again, 0, P(32), 3, 2, 3, P(32), 8, 77, P(64));
+	REC_EVENT(&r, 1, TRACE_EV_MMAP, shared, 0, P(16), 3, 0x21, (uint64_t)-1, 0);
 	rec_sweep(&r, 1, HEAP >> 12, 64, REC_W);
 	rec_sweep(&r, 1, file >> 12, 64, REC_R);
 	for (unsigned i = 0; i < 10; i++)
 		rec_code(&r, 1, (file >> 12) + i % 2);
+	rec_sweep(&r, 1, again >> 12, 32, REC_R);
+	rec_run(&r, 1, again >> 12, 1, REC_W);
+	rec_sweep(&r, 1, shared >> 12, 16, REC_W);
 	rec_end(&r);
-	assert_int_equal(replay(&all, "--config", "on", path("files"), NULL), 0);
+	assert_int_equal(
+		replay(&all, "--config", "on", "--config", "small=files=none", path("files"), NULL),
+		0);
 	c = config(all, "on");
-	EXPECT(c, "data.accesses", 128);
+	EXPECT(c, "data.accesses", 64 + 64 + 32 + 1 + 16);
 	EXPECT(c, "instructions.accesses", 10);
-	EXPECT(c, "instructions.l1_misses", 2);
-	EXPECT(c, "file_and_shared.accesses", 64 + 10);
-	EXPECT(c, "file_and_shared.faults", 64);
+	EXPECT(c, "instructions.l1_misses", 1);
+	EXPECT(c, "file_and_shared.accesses", 64 + 10 + 32 + 1 + 16);
+	/* The last is the copy. */
+	EXPECT(c, "file_and_shared.faults", 4 + 2 + 1 + 1);
+	EXPECT(c, "faults", 4 + 8);
+	EXPECT(c, "cow", 1);
+	EXPECT(c, "folds", 4 + 4 + 2 + 1);
+	EXPECT(c, "unfolds", 1);
+	/* The folio of the copied page stays whole. */
+	EXPECT(c, "data.folded_accesses", 64 + 64 + 32 + 16);
+	EXPECT(c, "file_bytes_peak", P(64));
+	c = config(all, "small");
+	EXPECT(c, "file_and_shared.accesses", 64 + 10 + 32 + 1 + 16);
+	/* The second time they are in memory, and those around come with each. */
+	EXPECT(c, "file_and_shared.faults", 64 + 2 + 1 + 16);
 	EXPECT(c, "folds", 4);
 	EXPECT(c, "data.folded_accesses", 64);
-	EXPECT(c, "faults", 4 + 64);
 	json_object_put(all);
 }
 
