@@ -55,6 +55,7 @@ static void free_process(struct ov_process *p)
 	free(p->vmas);
 	free(p->pages.cells);
 	free(p->guards.cells);
+	free(p->wp.cells);
 	free(p);
 }
 
@@ -106,6 +107,7 @@ struct oracle *oracle_clone(const struct oracle *o)
 		*p = *from;
 		ov_copy(&p->pages, &from->pages);
 		ov_copy(&p->guards, &from->guards);
+		ov_copy(&p->wp, &from->wp);
 		p->vmas = ov_grow(NULL, from->nr * sizeof(*p->vmas));
 		p->room = from->nr;
 		if (from->nr)
@@ -164,7 +166,7 @@ int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
 			continue;
 		if (v.flags & OV_WIPEONFORK)
 			v.anon = 0;
-		v.flags &= ~OV_LOCKS;
+		v.flags &= ~(OV_LOCKS | OV_UFFD_ANY);
 		v.anon = v.anon ? ++o->next_anon : 0;
 		v.inherited = v.anon;
 		if (v.object)
@@ -677,6 +679,7 @@ bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracl
 		.wipeonfork = v->flags & OV_WIPEONFORK,
 		.locked = v->flags & OV_LOCKED,
 		.anon = v->anon,
+		.uffd_wp = v->flags & OV_UFFD_WP,
 		.offset = v->object ? v->pgoff * o->cfg.page : 0};
 	return true;
 }

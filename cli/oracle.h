@@ -104,6 +104,40 @@ struct oracle_transfer {
 };
 int64_t oracle_process_vm(struct oracle *o, const struct oracle_transfer *t);
 
+/*
+ * userfaultfd: a number below ORACLE_MAX_UFFDS stands for each. What of a range is there the model is told, a byte a page;
+ * `done` is what Linux writes into the last field of the argument.
+ */
+#define ORACLE_MAX_UFFDS 64
+enum { ORACLE_EMPTY, ORACLE_MARKED, ORACLE_TAKEN, ORACLE_CACHED = 4 };
+enum oracle_fill { ORACLE_COPY, ORACLE_ZEROPAGE, ORACLE_CONTINUE, ORACLE_POISON };
+int64_t oracle_userfaultfd(struct oracle *o, unsigned id, unsigned pid, uint64_t flags);
+void oracle_uffd_close(struct oracle *o, unsigned id);
+int64_t oracle_uffd_api(struct oracle *o, unsigned id, uint64_t api, uint64_t features);
+int64_t oracle_uffd_register(
+	struct oracle *o, unsigned id, uint64_t start, uint64_t len, uint64_t mode);
+int64_t oracle_uffd_unregister(struct oracle *o, unsigned id, uint64_t start, uint64_t len);
+int64_t oracle_uffd_wake(const struct oracle *o, unsigned id, uint64_t start, uint64_t len);
+int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, uint64_t len,
+	uint64_t mode, const uint8_t *there);
+int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, unsigned from,
+	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, const uint8_t *there,
+	int64_t *done);
+/*
+ * An access that no signal forbids: does it wait for a userfaultfd? Then the message's flags are there, and 8 besides;
+ * 16: it ends in SIGBUS instead; 0: it goes on, and *what was noticed* of it is taken back.
+ */
+enum {
+	ORACLE_UFFD_WRITE = 1,
+	ORACLE_UFFD_WP = 2,
+	ORACLE_UFFD_MINOR = 4,
+	ORACLE_UFFD_WAITS = 8,
+	ORACLE_UFFD_BUS = 16
+};
+unsigned oracle_uffd_access(struct oracle *o, unsigned pid, uint64_t va, bool write, uint8_t there);
+/* Does uffd-wp wait for a write to the page? */
+bool oracle_uffd_wp(const struct oracle *o, unsigned pid, uint64_t va);
+
 /* A store to va's page was done. The access was oracle_access()ed as possible. */
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp);
 /* A store to va's page was allowed and found no memory, or the file's end: it is not done, but the mapping has its anon_vma by then. */
@@ -124,6 +158,7 @@ struct oracle_map {
 	bool anon;       /* has an anon_vma */
 	bool anonymous;  /* and private */
 	bool file;       /* a file's, not nameless memory */
+	bool uffd_wp;    /* a userfaultfd is told of writes */
 	uint64_t offset; /* bytes; 0 for private anonymous memory */
 };
 /* The first that ends above va; false if there is none. */

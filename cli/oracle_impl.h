@@ -22,7 +22,15 @@ enum {
 	OV_DONTDUMP = 1 << 11,
 	OV_LOCKONFAULT = 1 << 12,
 	OV_SEALED = 1 << 13,
+	OV_UFFD_MISSING = 1 << 14,
+	OV_UFFD_WP = 1 << 15,
+	OV_UFFD_MINOR = 1 << 16,
+	OV_UFFD_MODES = OV_UFFD_MISSING | OV_UFFD_WP | OV_UFFD_MINOR,
 };
+/* Whose faults they are: its number, above. */
+#define OV_UFFD_SHIFT 20
+#define OV_UFFD(id)   ((unsigned)((id) + 1) << OV_UFFD_SHIFT)
+#define OV_UFFD_ANY   (~0u << OV_UFFD_SHIFT | OV_UFFD_MODES)
 
 /* Contents by page number: of a process's private memory, or of an object by its offset. */
 struct ov_cell {
@@ -64,13 +72,23 @@ struct ov_process {
 	size_t nr, room;
 	struct ov_table pages;
 	struct ov_table guards; /* a value of 1: a guard stands there */
+	struct ov_table wp;     /* of 1: uffd-wp */
 	uint64_t start_brk, brk;
 	unsigned def_flags; /* what new mappings get: OV_LOCKED, OV_LOCKONFAULT, of MCL_FUTURE */
 	struct ov_process *next;
 };
 
+/* A userfaultfd, by number. */
+struct ov_uffd {
+	unsigned pid;
+	bool ready;
+	unsigned flags;
+	uint64_t features;
+};
+
 struct oracle {
 	struct oracle_config cfg;
+	struct ov_uffd uffds[ORACLE_MAX_UFFDS];
 	struct ov_object **files;
 	unsigned nfiles;
 	struct ov_process *processes;
@@ -94,6 +112,9 @@ void *ov_grow(void *p, size_t bytes); /* realloc that ends the program when ther
 int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t addr, uint64_t len,
 	uint64_t flags, int64_t told);
 int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told);
+
+/* oracle_uffd.c: the mapping at va has been moved there by mremap, from where nr pages began. */
+void ov_uffd_moved(struct oracle *o, struct ov_process *p, uint64_t va, uint64_t from, uint64_t nr);
 
 /* oracle_mlock.c */
 #define OV_LOCKS ((unsigned)(OV_LOCKED | OV_LOCKONFAULT))

@@ -131,6 +131,9 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 		/* Shared pages are unmapped here and stay in their object. */
 		if (!v->shared)
 			ov_discard(&p->pages, first, nr, false);
+		/* What comes back from elsewhere is still to be noticed when it is written. */
+		if (!v->object)
+			ov_discard(&p->wp, first, nr, false);
 		return 0;
 	case A_GUARD_INSTALL:
 		if (v->flags & OV_LOCKED)
@@ -139,6 +142,7 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 			ov_make_anon(o, p, i);
 		if (!v->shared)
 			ov_discard(&p->pages, first, nr, false);
+		ov_discard(&p->wp, first, nr, false);
 		for (uint64_t k = 0; k < nr; k++)
 			ov_put(&p->guards, first + k, 1, false);
 		return 0;

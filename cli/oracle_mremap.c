@@ -29,6 +29,7 @@ static void move(struct oracle *o, struct ov_process *p, uint64_t from, uint64_t
 	ov_move(&p->guards, from / page, to / page, carried / page);
 	if (!v.shared)
 		ov_move(&p->pages, from / page, to / page, carried / page);
+	ov_uffd_moved(o, p, to, from, carried / page);
 	if (!keep) {
 		if (old_len)
 			ov_remove(o, p, from, from + old_len);

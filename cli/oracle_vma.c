@@ -86,6 +86,8 @@ void ov_remove(const struct oracle *o, struct ov_process *p, uint64_t start, uin
 
 		ov_discard(&p->guards, v->start / o->cfg.page, (v->end - v->start) / o->cfg.page,
 			false);
+		ov_discard(
+			&p->wp, v->start / o->cfg.page, (v->end - v->start) / o->cfg.page, false);
 		if (!v->shared)
 			ov_discard(&p->pages, v->start / o->cfg.page,
 				(v->end - v->start) / o->cfg.page, false);

@@ -164,6 +164,10 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 		return replay_fail(w, "%llu bytes of physical memory are not enough (memory=SIZE)",
 			(unsigned long long)w->cfg->memory);
 	case PF_FAULT_MISSING:
+	case PF_FAULT_UFFD_MISSING:
+	case PF_FAULT_UFFD_MINOR:
+	case PF_FAULT_UFFD_WP:
+	case PF_FAULT_UFFD: /* a recording has no userfaultfd */
 	case PF_FAULT_SIGSEGV:
 	case PF_FAULT_SIGBUS:
 		w->result->signals++;

@@ -10,6 +10,7 @@
  *   run_process.c calls on other processes
  *   run_log.c     what a log of strace needs besides
  *   run_swap.c    the swap device
+ *   run_uffd.c    userfaultfd
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
 #ifndef CLI_RUN_H
@@ -97,6 +98,11 @@ struct run_world {
 	uint64_t *loaded; /* where loads leave what they found, page by page; or NULL */
 	unsigned nloaded;
 
+	struct run_uffd *uffds[ORACLE_MAX_UFFDS];
+	uint64_t userfaults, woken; /* faults that a userfaultfd was told of; of them, woken */
+	unsigned uffd_flags;        /* of the last message */
+	uint64_t uffd_done; /* bytes that the call in progress did before its memory ran out */
+
 	uint64_t gone[SC_C_NR], base[SC_C_NR]; /* of processes that exited; at the last reset */
 
 	/*
@@ -163,8 +169,8 @@ const struct run_file *run_file_of(const struct run_world *w, uint64_t fd); /* N
 /* ---- run_call.c, run_access.c ---- */
 
 struct run_result {
-	enum sc_result_kind kind; /* VALUE, ERRNO, SEGV, BUS or NOMEM */
-	uint64_t value;           /* VALUE; SEGV, BUS and NOMEM: where */
+	enum sc_result_kind kind; /* VALUE, ERRNO, SEGV, BUS, UFFD or NOMEM */
+	uint64_t value;           /* VALUE; of an access that was not done: where */
 	uint64_t first;           /* the first page of an access */
 	int err;
 	uint64_t handle; /* of pins */
@@ -225,6 +231,20 @@ void run_pins_drop(struct run_world *w);
 bool run_is_process_call(enum sc_call_id id);
 bool run_process_call(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
+
+/* ---- run_uffd.c ---- */
+
+/* SC_USERFAULTFD, SC_IOCTL and SC_CLOSE. */
+bool run_uffd(
+	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
+/* The child has its parent's descriptors; a process that has exited has none. */
+void run_uffd_fork(struct run_world *w, unsigned pid, unsigned child);
+void run_uffd_exit(struct run_world *w, unsigned pid);
+void run_uffd_drop(struct run_world *w);
+/* What of a page is there: what the model is told. 0 where nobody waits for faults. */
+uint8_t run_uffd_there(struct run_world *w, struct run_process *p, uint64_t va);
+/* Do library and model agree on where writes are to be noticed? */
+bool run_uffd_check(struct run_world *w, struct run_process *p);
 
 /* ---- run_log.c ---- */
 

@@ -104,7 +104,13 @@ static bool access_page(struct run_world *w, struct run_process *p, enum sc_call
 		case PF_FAULT_SIGSEGV:
 			r->kind = SC_R_SEGV;
 			break;
-		case PF_FAULT_MISSING: /* lib/mm keeps it to itself */
+		case PF_FAULT_UFFD:
+			r->kind = SC_R_UFFD;
+			break;
+		case PF_FAULT_MISSING: /* lib/mm keeps these to itself */
+		case PF_FAULT_UFFD_MISSING:
+		case PF_FAULT_UFFD_MINOR:
+		case PF_FAULT_UFFD_WP:
 		case PF_FAULT_SIGBUS:
 			r->kind = SC_R_BUS;
 			break;
@@ -124,8 +130,27 @@ static const char *signal_name(enum oracle_signal s)
 	return s == ORACLE_SEGV ? "SIGSEGV" : s == ORACLE_BUS ? "SIGBUS" : "no signal";
 }
 
+/* What a userfaultfd makes of an access that could be done. */
+static bool waits_as_model(struct run_world *w, struct run_process *p, enum sc_call_id how,
+	uint64_t va, uint8_t there, const struct run_result *r)
+{
+	unsigned want = oracle_uffd_access(w->oracle, p->pid, va, how == SC_STORE, there);
+	unsigned got = r->kind == SC_R_UFFD  ? ORACLE_UFFD_WAITS | w->uffd_flags
+		       : r->kind == SC_R_BUS ? ORACLE_UFFD_BUS
+					     : 0;
+
+	if (want == got)
+		return true;
+	run_fail(w,
+		"expected a userfaultfd to make %u of the access to 0x%llx, found %u "
+		"(8: waits; message: 1 write, 2 uffd-wp, 4 minor; 16: SIGBUS)",
+		want, (unsigned long long)va, got);
+	run_show_entries(w, p, va);
+	return false;
+}
+
 static bool agrees(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
-	const struct run_result *r)
+	uint8_t there, const struct run_result *r)
 {
 	enum oracle_signal want = oracle_access(w->oracle, p->pid, va,
 		how == SC_STORE  ? ORACLE_WRITE
@@ -135,8 +160,12 @@ static bool agrees(struct run_world *w, struct run_process *p, enum sc_call_id h
 				 : r->kind == SC_R_BUS ? ORACLE_BUS
 						       : ORACLE_OK;
 
-	if (how == SC_STORE && (want == ORACLE_BUS || (r->kind == SC_R_NOMEM && want == ORACLE_OK)))
+	if (how == SC_STORE &&
+		(want == ORACLE_BUS ||
+			(want == ORACLE_OK && (r->kind == SC_R_NOMEM || r->kind == SC_R_UFFD))))
 		oracle_store_found_none(w->oracle, p->pid, va);
+	if (want == ORACLE_OK && r->kind != SC_R_NOMEM && r->kind != SC_R_SEGV)
+		return waits_as_model(w, p, how, va, there, r);
 	if (r->kind == SC_R_NOMEM || want == got || (want == ORACLE_EITHER && got != ORACLE_BUS))
 		return true;
 	run_fail(w, "expected %s at 0x%llx, as Linux has it, found %s", signal_name(want),
@@ -152,6 +181,7 @@ bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_i
 	run_switch(w, p);
 	for (uint64_t i = 0; i < nr; i++, va += w->env.page) {
 		uint64_t value = 0;
+		uint8_t there = run_uffd_there(w, p, va);
 
 		if (how == SC_TOUCH) {
 			machine_touch(va);
@@ -159,7 +189,7 @@ bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_i
 		}
 		if (how == SC_STORE)
 			value = new_stamp(w, p, va);
-		if (!access_page(w, p, how, va, &value, r) || !agrees(w, p, how, va, r))
+		if (!access_page(w, p, how, va, &value, r) || !agrees(w, p, how, va, there, r))
 			return false;
 		if (r->kind != SC_R_VALUE)
 			return true;

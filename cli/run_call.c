@@ -464,11 +464,13 @@ static void show_result(const struct run_result *r, char *text, size_t size)
 		break;
 	case SC_R_SEGV:
 	case SC_R_BUS:
+	case SC_R_UFFD:
 	case SC_R_NOMEM:
 		snprintf(text, size, "%s at 0x%llx",
-			r->kind == SC_R_SEGV  ? "SIGSEGV"
-			: r->kind == SC_R_BUS ? "SIGBUS"
-					      : "ENOMEM",
+			r->kind == SC_R_SEGV   ? "SIGSEGV"
+			: r->kind == SC_R_BUS  ? "SIGBUS"
+			: r->kind == SC_R_UFFD ? "USERFAULT"
+					       : "ENOMEM",
 			(unsigned long long)r->value);
 		break;
 	default:
@@ -495,6 +497,7 @@ static bool matches_one(struct run_world *w, const struct sc_result *want,
 		return want->err == r->err;
 	case SC_R_SEGV:
 	case SC_R_BUS:
+	case SC_R_UFFD:
 		/* Without an address: at the first page, nothing was done. */
 		return r->value == (want->value ? v & ~(w->env.page - 1) : r->first);
 	case SC_R_VALUE:
@@ -531,7 +534,7 @@ static bool check_result(struct run_world *w, const struct sc_stmt *s, struct ru
 	}
 	show_result(r, got, sizeof(got));
 	run_fail(w, "expected %s, found %s", s->results ? want : "success", got);
-	if (r->kind == SC_R_SEGV || r->kind == SC_R_BUS)
+	if (r->kind == SC_R_SEGV || r->kind == SC_R_BUS || r->kind == SC_R_UFFD)
 		run_show_entries(w, p, r->value);
 	return false;
 }
@@ -569,6 +572,8 @@ static bool issue(
 		return run_access(w, p, s, r);
 	if (run_is_process_call(s->call->id))
 		return run_process_call(w, p, s, r);
+	if (s->call->id == SC_USERFAULTFD || s->call->id == SC_IOCTL || s->call->id == SC_CLOSE)
+		return run_uffd(w, p, s, r);
 	if (!evaluate(w, s, a))
 		return false;
 	if (s->call->id == SC_EXIT_GROUP) {
@@ -612,7 +617,7 @@ static bool check_failed_call(struct run_world *w, const struct sc_stmt *s, stru
 	const struct run_snapshot *before, const struct run_result *r)
 {
 	uint64_t a[6] = {0}, nr;
-	bool ok = run_is_process_call(s->call->id) ? true
+	bool ok = run_is_process_call(s->call->id) || s->call->id == SC_IOCTL ? true
 		  : s->call->access ? run_eval_range(w, s->args, s->args->next, &a[0], &nr)
 				    : evaluate(w, s, a);
 

@@ -245,7 +245,7 @@ static bool check_all(struct run_world *w)
 		if (wrong)
 			return run_fail(
 				w, "expected process %u in order, found: %s", p->pid, wrong);
-		if (!check_maps(w, p))
+		if (!check_maps(w, p) || !run_uffd_check(w, p))
 			return false;
 		machine_check_quiescent(p->asid);
 	}

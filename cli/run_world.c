@@ -128,6 +128,7 @@ int run_fork(struct run_world *w, struct run_process *parent, unsigned pid)
 	p->brk_known = parent->brk_known;
 	p->next = w->processes;
 	w->processes = p;
+	run_uffd_fork(w, parent->pid, pid);
 	return 0;
 }
 
@@ -164,6 +165,8 @@ void run_counters(struct run_world *w, uint64_t c[SC_C_NR])
 	c[SC_C_IPI] = m->ipi;
 	c[SC_C_SPLIT] = w->sys.splits;
 	c[SC_C_COLLAPSE] = w->sys.collapses;
+	c[SC_C_USERFAULT] = w->userfaults;
+	c[SC_C_WOKEN] = w->woken;
 	c[SC_C_TABLE_ALLOC] = m->table_alloc;
 	c[SC_C_TABLE_FREE] = m->table_free;
 	c[SC_C_WALK_LOAD] = m->walk_load;
@@ -185,6 +188,7 @@ void run_exit(struct run_world *w, struct run_process *p)
 		}
 	}
 	pf_mm_exit(&p->mm);
+	run_uffd_exit(w, p->pid);
 	machine_retire_asid(p->asid);
 	add_counters(p, w->gone);
 	while (*at != p)
@@ -400,6 +404,7 @@ void run_world_drop(struct run_world *w)
 		free(p);
 	}
 	run_pins_drop(w);
+	run_uffd_drop(w);
 	machine_stop();
 	oracle_free(w->oracle);
 	run_backing_drop(w);

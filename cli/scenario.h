@@ -71,6 +71,9 @@ enum sc_call_id {
 	SC_MINCORE,
 	SC_MSYNC,
 	SC_MSEAL,
+	SC_USERFAULTFD,
+	SC_IOCTL,
+	SC_CLOSE,
 	SC_FORK,
 	SC_EXIT_GROUP,
 	SC_LOAD,
@@ -155,6 +158,8 @@ enum sc_counter_id {
 	SC_C_TLB_MISS,
 	SC_C_SPLIT,
 	SC_C_COLLAPSE,
+	SC_C_USERFAULT,
+	SC_C_WOKEN,
 	SC_C_BUILT, /* those below have nothing that counts them yet */
 	SC_C_NOTIFIER_START = SC_C_BUILT,
 	SC_C_NOTIFIER_END,
@@ -187,12 +192,20 @@ const char *sc_advice_name(uint64_t advice);              /* NULL: none */
 
 /* ---- statements ---- */
 
-enum sc_result_kind { SC_R_VALUE, SC_R_ERRNO, SC_R_SEGV, SC_R_BUS, SC_R_NOMEM, SC_R_ANY };
+enum sc_result_kind {
+	SC_R_VALUE,
+	SC_R_ERRNO,
+	SC_R_SEGV,
+	SC_R_BUS,
+	SC_R_NOMEM,
+	SC_R_UFFD, /* an access that waits for a userfaultfd */
+	SC_R_ANY,
+};
 
 struct sc_result {
 	enum sc_result_kind kind;
 	int err;
-	struct sc_value *value; /* VALUE; SEGV and BUS: the address, or NULL */
+	struct sc_value *value; /* VALUE; SEGV, BUS and UFFD: the address, or NULL */
 	struct sc_result *next;
 };
 

@@ -16,7 +16,7 @@ static void skip_parentheses(struct sc_line *l)
 
 static struct sc_result *read_signal(struct sc_line *l, struct sc_result *r, const char *w)
 {
-	r->kind = !strcmp(w, "SIGSEGV") ? SC_R_SEGV : SC_R_BUS;
+	r->kind = !strcmp(w, "SIGSEGV") ? SC_R_SEGV : !strcmp(w, "SIGBUS") ? SC_R_BUS : SC_R_UFFD;
 	if (sc_peek_word(l, "at")) {
 		sc_word(l);
 		r->value = sc_sum(l);
@@ -60,9 +60,8 @@ static struct sc_result *read_result(struct sc_line *l, const struct sc_call_des
 		return r;
 	}
 	if (call->access) {
-		bool segv = sc_peek_word(l, "SIGSEGV"), bus = sc_peek_word(l, "SIGBUS");
-
-		if (segv || bus)
+		if (sc_peek_word(l, "SIGSEGV") || sc_peek_word(l, "SIGBUS") ||
+			sc_peek_word(l, "USERFAULT"))
 			return read_signal(l, r, sc_word(l));
 		if (sc_peek_word(l, "ENOMEM")) {
 			sc_word(l);
@@ -73,8 +72,8 @@ static struct sc_result *read_result(struct sc_line *l, const struct sc_call_des
 
 		if (!sc_integer(l, &n) || n)
 			sc_fail(l,
-				"%s as the result of an access, expected 0, SIGSEGV, SIGBUS or "
-				"ENOMEM",
+				"%s as the result of an access, expected 0, SIGSEGV, SIGBUS, "
+				"USERFAULT or ENOMEM",
 				sc_found(l));
 		r->kind = SC_R_VALUE;
 		r->value = sc_alloc(&l->file->arena, sizeof(*r->value));
@@ -148,6 +147,10 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 
 	if (s->call->id == SC_OTHER) {
 		sc_unsupported(l, s->name);
+	} else if (s->call->id == SC_IOCTL) {
+		/* Of other drivers', of which a log has many, no memory is changed. */
+		if (constant_of(arg(s, 1), &n) && (n >> 8 & 0xff) != 0xaa)
+			sc_unsupported(l, "ioctl other than userfaultfd's");
 	} else if (s->call->id == SC_MMAP) {
 		if (!constant_of(arg(s, 3), &n))
 			return;

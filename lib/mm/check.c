@@ -11,8 +11,9 @@ struct count {
 /* Nobody's first write to a clean page may go unnoticed. */
 static bool unnoticed(const struct pf_vma *vma, pf_pte_t pte, const struct pf_folio *folio)
 {
-	return (vma->area.flags & PF_VM_WRITE) && !(vma->area.prot & PF_PTE_W) &&
-	       pf_pte_write(pte) && !pf_folio_test_flags(folio, PF_FOLIO_DIRTY);
+	return vma->mapping && vma->mapping->ops && (vma->area.flags & PF_VM_WRITE) &&
+	       !(vma->area.prot & PF_PTE_W) && pf_pte_write(pte) &&
+	       !pf_folio_test_flags(folio, PF_FOLIO_DIRTY);
 }
 
 /* A page by itself (coremm 0.3). */
@@ -25,6 +26,10 @@ static const char *check_page(
 
 	if ((pte.v & PF_PTE_PERM) & ~pf_vma_prot(vma->area.flags))
 		return "M2: an entry allows what its VMA does not";
+	if ((pte.v & PF_PTE_UFFD_WP) && pf_pte_write(pte))
+		return "a write to a page could go unnoticed by uffd-wp";
+	if ((pte.v & PF_PTE_UFFD_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
+		return "an entry says uffd-wp where nobody has asked for it";
 	if (pf_pte_special(pte)) {
 		if (pf_pte_pfn(pte) != mm->sys->zero_pfn)
 			return "G10: a special entry that is not the zero page";
@@ -205,6 +210,8 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA is locked on fault and not locked";
 	if (vma->mm != mm)
 		return "a VMA is another mm's";
+	if (!vma->uffd != !(a->flags & PF_VM_UFFD))
+		return "a VMA's flags and its userfaultfd do not agree";
 	if (vma->mapping && !in_i_mmap(vma))
 		return "a VMA that its mapping does not find";
 	return pf_anon_check(mm->sys, vma);

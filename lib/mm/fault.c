@@ -30,13 +30,17 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 	if ((flags & (PF_FAULT_FLAG_WRITE | PF_FAULT_FLAG_UNSHARE)) &&
 		!(vma->area.flags & PF_VM_SHARED) && pf_anon_prepare(mm, vma))
 		return PF_FAULT_OOM;
-	orders = pf_thp_orders(mm->sys, vma->area.flags);
+	/* What is not asked for page by page would be there without the userfaultfd's having been told. */
+	orders = vma->uffd ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
 	for (;;) {
 		result = mm->sys->fmt->fault(&mm->space, &vma->area, va, flags, orders);
 		if (result == PF_FAULT_MISSING)
 			result = pf_filemap_fault(vma, va, flags);
 		if (result == PF_FAULT_SWAP)
 			result = pf_swap_fault(mm, vma, va, flags, orders);
+		if (result == PF_FAULT_UFFD_MISSING || result == PF_FAULT_UFFD_MINOR ||
+			result == PF_FAULT_UFFD_WP)
+			return pf_uffd_tell(mm, vma, va, flags, result);
 		/* There may be memory in what is left of large folios. */
 		if (result != PF_FAULT_OOM || !pf_split_deferred(mm->sys))
 			return result;
@@ -90,13 +94,19 @@ static int populate_vma(
 		if (start >= end)
 			break;
 		/* Done is not yet there: a copy may have lost a race. The next round sees. */
-		switch (pf_vma_fault(mm, vma, start, write ? PF_FAULT_FLAG_WRITE : 0)) {
+		switch (pf_vma_fault(
+			mm, vma, start, PF_FAULT_FLAG_KERNEL | (write ? PF_FAULT_FLAG_WRITE : 0))) {
 		case PF_FAULT_DONE:
 		case PF_FAULT_SWAP:
 			break;
 		case PF_FAULT_OOM:
 			return -PF_ENOMEM;
-		case PF_FAULT_MISSING: /* never comes this far */
+		case PF_FAULT_UFFD:
+			return -PF_EAGAIN;
+		case PF_FAULT_MISSING: /* these never come this far */
+		case PF_FAULT_UFFD_MISSING:
+		case PF_FAULT_UFFD_MINOR:
+		case PF_FAULT_UFFD_WP:
 		case PF_FAULT_SIGSEGV:
 		case PF_FAULT_SIGBUS:
 			return -PF_EFAULT;

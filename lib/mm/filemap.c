@@ -213,6 +213,12 @@ void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last)
 	}
 }
 
+int pf_mapping_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio)
+{
+	pf_folio_set_flags(folio, PF_FOLIO_UPTODATE);
+	return tree_add(mapping, index, folio);
+}
+
 /* ---- bringing in ---- */
 
 uint64_t pf_mapping_end(const struct pf_mapping *mapping)
@@ -342,8 +348,8 @@ static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, b
 {
 	const struct pf_vma *vma = a->vma;
 	const uint64_t pmd = pf_mm_pmd_size(vma->mm);
-	const uint64_t reach =
-		write ? pf_mm_page(vma->mm) : pf_max(FAULT_AROUND, pf_mm_page(vma->mm));
+	const uint64_t reach = write || vma->uffd ? pf_mm_page(vma->mm)
+						  : pf_max(FAULT_AROUND, pf_mm_page(vma->mm));
 	const pf_va_t table = pf_align_down(va, pmd);
 	const pf_va_t low = pf_max(vma->area.start, table);
 	const pf_va_t high = pf_min(vma->area.end - 1, table + (pmd - 1));
@@ -352,7 +358,8 @@ static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, b
 
 	a->first = index_of(vma, start);
 	a->last = index_of(vma, last);
-	if (folio && !vma->mapping->ops) {
+	/* Who is told of faults is told page by page. */
+	if (folio && !vma->mapping->ops && !vma->uffd) {
 		const uint64_t at = folio->head.index, end = at + (pf_folio_nr(folio) - 1);
 
 		a->first = pf_min(a->first, pf_max(at, index_of(vma, low)));
@@ -394,6 +401,18 @@ static enum pf_fault_result map_around(
 	return result;
 }
 
+/* Of shared memory a userfaultfd may want to be told when a page is there, too: before it is mapped. */
+static enum pf_fault_result uffd_asks(const struct pf_vma *vma, uint64_t index)
+{
+	const uint32_t flags = vma->area.flags;
+
+	if (!(flags & (PF_VM_UFFD_MISSING | PF_VM_UFFD_MINOR)))
+		return PF_FAULT_DONE;
+	if (pf_mapping_cached(vma->mapping, index))
+		return flags & PF_VM_UFFD_MINOR ? PF_FAULT_UFFD_MINOR : PF_FAULT_DONE;
+	return flags & PF_VM_UFFD_MISSING ? PF_FAULT_UFFD_MISSING : PF_FAULT_DONE;
+}
+
 static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigned flags)
 {
 	struct pf_mm *mm = vma->mm;
@@ -413,6 +432,9 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 			map_around(&a, NULL, va, flags);
 		return PF_FAULT_SIGBUS;
 	}
+	result = uffd_asks(vma, index);
+	if (result != PF_FAULT_DONE)
+		return result;
 	err = get_folio(mapping, index, vma->area.flags, &folio);
 	if (err)
 		return fault_of(err);

@@ -26,6 +26,8 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 	(*dup)->area.flags &= ~PF_VM_LOCKED_MASK;
 	if (vma->area.flags & (PF_VM_LOCKED | PF_VM_WIPEONFORK))
 		child->unmerged = true;
+	/* Nor is who is told of the parent's faults told of the child's. */
+	pf_vma_forget_uffd(child, *dup);
 	(*dup)->area.anon = 0;
 	(*dup)->links = NULL;
 	if (anon)

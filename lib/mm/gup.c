@@ -22,11 +22,13 @@ static int fault_in(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned f
 {
 	if (foll & PF_FOLL_NOFAULT)
 		return -PF_EFAULT;
-	switch (pf_vma_fault(mm, vma, va, want)) {
+	switch (pf_vma_fault(mm, vma, va, want | PF_FAULT_FLAG_KERNEL)) {
 	case PF_FAULT_DONE:
 		return 0;
 	case PF_FAULT_OOM:
 		return -PF_ENOMEM;
+	case PF_FAULT_UFFD:
+		return -PF_EAGAIN;
 	default:
 		return -PF_EFAULT;
 	}

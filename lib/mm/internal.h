@@ -84,6 +84,12 @@ PF_INLINE uint32_t pf_prot_flags(unsigned prot)
 	return prot & (PF_PROT_READ | PF_PROT_WRITE | PF_PROT_EXEC);
 }
 
+/* Like pf_vma_modify_flags() below, with the userfaultfd that PF_VM_UFFD of them is of, or NULL. */
+struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, uint32_t flags, struct pf_uffd *uffd);
+/* The VMA is nobody's to be told of; its entries are as they are. mmap lock for writing. */
+void pf_vma_forget_uffd(struct pf_mm *mm, struct pf_vma *vma);
+
 /* The VMA's flags become `flags`; its neighbours are not looked at. */
 void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags);
 
@@ -217,6 +223,16 @@ void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice);
 int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len);
 void pf_advise_end(struct pf_advising *a);
 
+/* ---- userfaultfd (uffd.c) ---- */
+
+/* A fault that ended in `why`, PF_FAULT_UFFD_*: whoever the VMA names is told. mmap lock, any way. */
+enum pf_fault_result pf_uffd_tell(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags, enum pf_fault_result why);
+/* No entry of the range says uffd-wp any more; none becomes writable. mmap lock for writing. */
+void pf_uffd_forget_wp(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end);
+/* The mm exits: its userfaultfds have none. */
+void pf_uffd_mm_exit(struct pf_mm *mm);
+
 /* ---- what grows down (stack.c) ---- */
 
 /* Where the VMA begins, with the gap below it if it grows down. mmap lock, any way. */
@@ -249,6 +265,11 @@ uint32_t pf_shmem_orders(const struct pf_system *sys, uint32_t vm_flags);
 enum pf_fault_result pf_filemap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags);
 /* Pages up to the end of the file. pages_lock, any way. */
 uint64_t pf_mapping_end(const struct pf_mapping *mapping);
+/*
+ * A new folio of one page becomes the mapping's page `index`: it takes a reference of its own. 0; -PF_EEXIST;
+ * -PF_ENOMEM. pages_lock, any way.
+ */
+int pf_mapping_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio);
 /* The first folio that has a page of [index, last], with a reference; NULL: none is in memory. */
 struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uint64_t last);
 /*

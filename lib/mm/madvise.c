@@ -213,8 +213,8 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		if ((flags & PF_VM_PFNMAP) ||
 			((flags & PF_VM_LOCKED) && advice == PF_MADV_DONTNEED))
 			return -PF_EINVAL;
-		mm->sys->fmt->zap_range(
-			g, &vma->area, start, pf_mm_pages(mm, start, end), PF_ZAP_KEEP_GUARDS);
+		mm->sys->fmt->zap_range(g, &vma->area, start, pf_mm_pages(mm, start, end),
+			PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
 		return 0;
 	case PF_MADV_GUARD_INSTALL:
 		if (!guardable(flags, advice))

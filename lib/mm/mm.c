@@ -171,6 +171,7 @@ void pf_mm_exit(struct pf_mm *mm)
 		vma = next;
 	}
 	pf_vma_tree_destroy(mm->vmas);
+	pf_uffd_mm_exit(mm);
 	mm->map_count = 0;
 	mm->total_vm = mm->locked_vm = mm->data_vm = 0;
 	pf_mmap_write_unlock(mm);

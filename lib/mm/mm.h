@@ -128,6 +128,7 @@ struct pf_limits {
 };
 
 struct pf_vma_tree;
+struct pf_uffd;
 
 struct pf_mm {
 	struct pf_space space; /* first: a pf_space * of an mm is the mm */
@@ -144,6 +145,7 @@ struct pf_mm {
 	pf_va_t mmap_base;       /* top-down placement starts below it */
 	pf_va_t start_brk, brk;
 	struct pf_mm *mms_next, *mms_prev; /* sys->mms */
+	struct pf_uffd *uffds;             /* that were made for it (mm/uffd.h) */
 	/*
 	 * Some neighbours could be one VMA and are not: fork and MREMAP_DONTUNMAP leave it so, as
 	 * Linux does. For pf_mm_check.
@@ -232,7 +234,8 @@ int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid);
 
 /*
  * A CPU faulted at va (any byte) for a read (0), write or exec (PF_FAULT_FLAG_*). Finds the VMA,
- * checks its rights, and handles it; PF_FAULT_DONE: run the access again.
+ * checks its rights, and handles it; PF_FAULT_DONE: run the access again; PF_FAULT_UFFD: a userfaultfd
+ * has been told, and the access is to be run again when it wakes (mm/uffd.h).
  */
 enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags);
 
@@ -242,7 +245,7 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
  *
  * How many pages, fewer than nr if one cannot be had; if it is the first, -PF_EFAULT (not mapped, or its VMA does not
  * allow it; PF_FOLL_FORCE lets a debugger write private memory that is read-only, into a copy), -PF_ENOMEM, -PF_EINVAL
- * (flags). A pinned page stays this address space's: fork copies it for the child, and what the process writes later
+ * (flags), -PF_EAGAIN (a userfaultfd has been told, and will wake). A pinned page stays this address space's: fork copies it for the child, and what the process writes later
  * the pin's owner sees, and the other way round. A reference promises only that the frame is not reused. What the
  * owner writes is not seen as D in the entry. May sleep; takes the mmap lock for reading.
  */

@@ -207,7 +207,7 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		.mapping = vma->mapping,
 		.like = vma,
 	};
-	const struct pf_vma *new;
+	struct pf_vma *new;
 	int err;
 
 	/* No page is found by its pgoff yet: it may start afresh, and so be merged more often. */
@@ -220,7 +220,10 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
 		return err;
 	}
+	/* Who was told of the old place's faults is not told of the new one's (no UFFD_FEATURE_EVENT_REMAP). */
+	pf_uffd_forget_wp(mm, pf_vma_lookup(mm, m->addr), m->addr, m->addr + m->old_len);
 	move_entries(mm, pf_vma_lookup(mm, m->addr), m->addr, new, m->new_addr, nr);
+	pf_vma_forget_uffd(mm, new);
 	if (m->flags & PF_MREMAP_DONTUNMAP) {
 		dont_unmap(m);
 		return 0;

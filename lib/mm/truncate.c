@@ -63,7 +63,7 @@ void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 
 		mapping->size = size;
 		end = pf_mapping_end(mapping);
-		unmap(mapping, end, UINT64_MAX >> shift, PF_ZAP_KEEP_GUARDS);
+		unmap(mapping, end, UINT64_MAX >> shift, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
 		pf_mapping_drop(mapping, end, UINT64_MAX >> shift);
 		/* To the end of the last folio: when the file grows again, zeros are found there. */
 		zero(mapping, size, pf_max(size, (end + PF_BIT(PF_MAX_ORDER)) << shift));
@@ -87,7 +87,8 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 		if (mapping->ops)
 			err = mapping->ops->punch(mapping, first, last - first);
 		if (!err) {
-			unmap(mapping, first, last - 1, PF_ZAP_KEEP_ANON | PF_ZAP_KEEP_GUARDS);
+			unmap(mapping, first, last - 1,
+				PF_ZAP_KEEP_ANON | PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
 			pf_mapping_drop(mapping, first, last - 1);
 		}
 	}

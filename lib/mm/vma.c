@@ -88,6 +88,8 @@ uint64_t pf_vma_page_prot(const struct pf_vma *vma)
 	const uint64_t prot = pf_vma_prot(vma->area.flags);
 	const struct pf_mapping *mapping = vma->mapping;
 
+	if ((vma->area.flags & PF_VM_SHARED) && (vma->area.flags & PF_VM_UFFD_WP))
+		return prot & ~PF_PTE_W;
 	if ((vma->area.flags & PF_VM_SHARED) && mapping && mapping->ops && mapping->ops->write)
 		return prot & ~PF_PTE_W;
 	return prot;
@@ -129,7 +131,7 @@ bool pf_vma_continues(const struct pf_mm *mm, const struct pf_vma *a, const stru
 bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b)
 {
 	return pf_vma_continues(mm, a, b) && same_flags(a->area.flags, b->area.flags) &&
-	       anon_vmas_agree(a, b);
+	       a->uffd == b->uffd && anon_vmas_agree(a, b);
 }
 
 /* ---- the one place where VMAs enter and leave the tree, and change their range ---- */
@@ -333,6 +335,7 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 		.mm = mm,
 		.mapping = d->mapping,
 		.links = d->like ? d->like->links : NULL,
+		.uffd = d->like ? d->like->uffd : NULL,
 	};
 	struct pf_anon_vma *root;
 	struct pf_vma *vma;
@@ -350,7 +353,8 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 	right = next &&
 		(pf_vma_mergeable(mm, &new, next) ||
 			(d->grows && !next->area.anon && pf_vma_continues(mm, &new, next) &&
-				same_flags(new.area.flags, next->area.flags))) &&
+				new.uffd == next->uffd &&same_flags(
+						    new.area.flags, next->area.flags))) &&
 		!(left && prev->area.anon && next->area.anon && prev->area.anon != next->area.anon);
 	if (left) {
 		extend(mm, r, prev, &new);
@@ -392,6 +396,22 @@ int pf_vma_reserve_splits(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t st
 struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
 	pf_va_t start, pf_va_t end, uint32_t flags)
 {
+	return pf_vma_modify_uffd(mm, r, vma, start, end, flags, vma->uffd);
+}
+
+void pf_vma_forget_uffd(struct pf_mm *mm, struct pf_vma *vma)
+{
+	if (!vma->uffd)
+		return;
+	vma->uffd = NULL;
+	pf_vma_set_flags(mm, vma, vma->area.flags & ~PF_VM_UFFD);
+	/* It may be like its neighbours now, and Linux does not look. */
+	mm->unmerged = true;
+}
+
+struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, uint32_t flags, struct pf_uffd *uffd)
+{
 	const bool left = vma->area.start<start, right = vma->area.end> end;
 	struct pf_vma piece = *vma;
 	const struct pf_vma *prev, *next;
@@ -399,6 +419,7 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 	piece.area.start = start;
 	piece.area.end = end;
 	piece.area.flags = flags;
+	piece.uffd = uffd;
 	piece.area.pgoff += pf_mm_pages(mm, vma->area.start, start);
 	/* A merge moves a border instead of making one. */
 	prev = left ? NULL : pf_vma_tree_prev(mm->vmas, vma);
@@ -411,6 +432,7 @@ struct pf_vma *pf_vma_modify_flags(struct pf_mm *mm, struct pf_vma_reserve *r, s
 		vma = pf_vma_split(mm, r, vma, start);
 	if (right)
 		pf_vma_split(mm, r, vma, end);
+	vma->uffd = uffd;
 	pf_vma_set_flags(mm, vma, flags);
 	return merge_around(mm, vma);
 }

@@ -31,6 +31,7 @@
 struct pf_anon_link;
 struct pf_mm;
 struct pf_mapping;
+struct pf_uffd;
 
 struct pf_vma {
 	/*
@@ -43,6 +44,7 @@ struct pf_vma {
 	/* What it maps, with a reference; NULL: private anonymous memory. */
 	struct pf_mapping *mapping;
 	struct pf_inode i_mmap; /* its place in the mapping's tree, by page index */
+	struct pf_uffd *uffd; /* who is told of its faults: set with any of PF_VM_UFFD, else NULL */
 };
 
 PF_INLINE struct pf_vma *pf_vma_of(const struct pf_area *a)

@@ -63,8 +63,9 @@ static struct pf_folio *alloc_cleared(const struct fault *f, unsigned order)
 	}
 }
 
-static void map_new_folio(
-	const struct fault *f, struct pf_pte_map *m, struct pf_folio *folio, pf_va_t va)
+/* Into slots that are empty, or one that has `old`. */
+static void map_new_folio(const struct fault *f, struct pf_pte_map *m, struct pf_folio *folio,
+	pf_va_t va, pf_pte_t old)
 {
 	unsigned order = pf_folio_order(folio), nr = 1u << order;
 	pf_pfn_t pfn = pf_folio_pfn(f->space->phys, folio);
@@ -74,6 +75,9 @@ static void map_new_folio(
 	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | pf_sd());
 	if (writable)
 		pte = pf_pte_set(pte, PF_PTE_D);
+	pte = pf_pte_take_marker(f->area, pte, old);
+	if (!pf_pte_none(old))
+		pf_clear_not_present_ptes(m, pf_pte_idx(m, va), 1);
 	pf_set_anon_mapping(f->area, folio, va);
 	/* Counted before it can be seen; exclusive, because nobody else has it. */
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
@@ -87,7 +91,7 @@ static void map_new_folio(
  * The table lock is dropped for the allocation, so the slots are looked at again: whoever filled
  * one meanwhile has won, and the access finds out by being tried again.
  */
-static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map *m)
+static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map *m, pf_pte_t old)
 {
 	unsigned order;
 	struct pf_folio *folio;
@@ -95,10 +99,15 @@ static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map 
 	pf_pte_t pte;
 	bool empty;
 
+	if (f->area->flags & PF_VM_UFFD_MISSING) {
+		pf_pte_unmap_unlock(m);
+		return PF_FAULT_UFFD_MISSING;
+	}
 	if (!f->write) {
 		/* One page of zeros serves all readers until someone writes. */
 		pte = pf_pte_mk(f->space->zero_pfn,
 			fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A | pf_sd());
+		pte = pf_pte_take_marker(f->area, pte, old);
 		pf_forget_zapped(f->space, f->va, 1);
 		pf_set_pte_at(m, pf_pte_idx(m, f->va), pte, PF_NO_EXTENT);
 		pf_pte_unmap_unlock(m);
@@ -116,9 +125,9 @@ static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map 
 	if (empty) {
 		/* The recheck: */
 		empty = pf_pte_batch(m, pf_pte_idx(m, va), 1u << order, 0, &pte) >= 1u << order &&
-			pf_pte_none(pte);
+			(order ? pf_pte_none(pte) : pf_pte_vacant(pte));
 		if (empty)
-			map_new_folio(f, m, folio, va);
+			map_new_folio(f, m, folio, va, pte);
 		pf_pte_unmap_unlock(m);
 	}
 	if (!empty)
@@ -140,7 +149,11 @@ static bool same_but_ad(pf_pte_t a, pf_pte_t b)
 static void reuse(
 	const struct fault *f, struct pf_pte_map *m, pf_pte_t pte, struct pf_extent extent)
 {
-	pte = pf_pte_set(pte, PF_PTE_W);
+	/* No right changes with it: nothing to flush. */
+	if (pte.v & PF_PTE_UFFD_WP)
+		pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, pte.v & PF_PTE_PROT_BITS, 0,
+			PF_PTE_UFFD_WP, PF_NO_EXTENT);
+	pte = pf_pte_set(pf_pte_clear(pte, PF_PTE_UFFD_WP), PF_PTE_W);
 	pte = pf_pte_set(pte, PF_PTE_A | PF_PTE_D | pf_sd());
 	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true, extent);
 }
@@ -244,6 +257,17 @@ static enum pf_fault_result fault_write_protected(
 	unsigned page;
 
 	f->space->pt.cause = PF_CAUSE_COW;
+	/* If nobody waits for it, the write is noted where it is done: the page, or a copy, no longer says uffd-wp. */
+	if (!f->unshare && pf_pte_uffd_wp(f->area, pte) && !(f->area->flags & PF_VM_UFFD_ASYNC)) {
+		pf_pte_unmap_unlock(m);
+		return PF_FAULT_UFFD_WP;
+	}
+	/*
+	 * uffd-wp is set under the mmap lock for reading, and flushed after the table lock: a CPU may still write through
+	 * its TLB what is about to be copied (coremm B48).
+	 */
+	if ((f->area->flags & PF_VM_UFFD_WP) && pf_load_relaxed(&f->space->tlb_flush_pending))
+		pf_flush_tlb_range(&f->space->pt, f->va, 1);
 	if (pf_pte_special(pte))
 		return copy_page(f, m, pte);
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));
@@ -313,6 +337,7 @@ static enum pf_fault_result fault_hint(const struct fault *f, struct pf_pte_map 
 		exclusive |= pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
 		extent = pf_folio_extent(f->space->phys, folio);
 	}
+	exclusive &= !pf_pte_uffd_wp(f->area, pte);
 	/* Invalid to valid: nothing is cached, nothing is flushed. */
 	pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, fresh_prot(f, exclusive), 0, 0, extent);
 	pf_pte_unmap_unlock(m);
@@ -342,9 +367,9 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	} while (!pf_pte_offset_map_lock(&space->pt, f.va, &m));
 
 	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
-	if (pf_pte_none(pte)) {
+	if (pf_pte_vacant(pte)) {
 		if (area->backing == PF_BACKED_ANON)
-			return fault_anon(&f, &m);
+			return fault_anon(&f, &m, pte);
 		pf_pte_unmap_unlock(&m);
 		return PF_FAULT_MISSING;
 	}
@@ -375,8 +400,10 @@ enum pf_fault_result pf_cow_file(
 		PF_PAGE_SIZE);
 	space->pt.cause = PF_CAUSE_COW;
 	if (pf_pte_offset_map_lock(&space->pt, f.va, &m)) {
-		if (pf_pte_none(pf_ptep_get(&m, pf_pte_idx(&m, f.va)))) {
-			map_new_folio(&f, &m, copy, f.va);
+		const pf_pte_t pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
+
+		if (pf_pte_vacant(pte)) {
+			map_new_folio(&f, &m, copy, f.va, pte);
 			space->stats.cow++;
 			copy = NULL;
 		}

@@ -13,9 +13,9 @@ struct map {
 	bool full; /* a folio has as many mappings as it may have */
 };
 
-/* nr empty slots from va on. One stretch is young, and dirty, as a whole or not at all. */
+/* nr empty slots from va on, or one with a marker. One stretch is young, and dirty, as a whole or not at all. */
 static void map_stretch(
-	struct map *f, pf_va_t va, pf_pfn_t pfn, unsigned nr, struct pf_folio *folio)
+	struct map *f, pf_va_t va, pf_pfn_t pfn, unsigned nr, struct pf_folio *folio, pf_pte_t old)
 {
 	const bool here = f->va >= va && f->va - va < (pf_va_t)nr << PF_PAGE_SHIFT;
 	/* Without hardware that sets A, an old entry would be a fault for nothing. */
@@ -28,13 +28,16 @@ static void map_stretch(
 	else if (f->write)
 		prot |= PF_PTE_W;
 	pte = pf_pte_mk(pfn, prot | pf_sd() | (young ? PF_PTE_A : 0));
-	if (here && f->write)
+	pte = pf_pte_take_marker(f->area, pte, old);
+	if (here && f->write && pf_pte_write(pte))
 		pte = pf_pte_set(pte, PF_PTE_D);
 	if (!pf_folio_add_file_rmap_ptes(folio, nr, f->space->mm_id)) {
 		f->full = true;
 		return;
 	}
 	pf_add_relaxed(pf_rss(f->space, f->area, true), nr);
+	if (!pf_pte_none(old))
+		pf_clear_not_present_ptes(&f->m, pf_pte_idx(&f->m, va), 1);
 	pf_forget_zapped(f->space, va, nr);
 	pf_set_ptes(&f->m, pf_pte_idx(&f->m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
 }
@@ -54,8 +57,8 @@ static void map_run(struct map *f, const struct pf_file_run *run)
 		pf_pte_t pte;
 		unsigned n = pf_pte_batch(&f->m, idx + i, run->nr - i, 0, &pte);
 
-		if (pf_pte_none(pte))
-			map_stretch(f, pf_pte_va(&f->m, idx + i), run->pfn + i, n, folio);
+		if (pf_pte_vacant(pte))
+			map_stretch(f, pf_pte_va(&f->m, idx + i), run->pfn + i, n, folio, pte);
 		else if (PF_MUTANT("map-file-all-or-none"))
 			return;
 		i += n;

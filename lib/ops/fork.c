@@ -38,11 +38,10 @@ static void copy_pinned(struct pf_copy *c, unsigned didx, pf_pte_t pte)
 	struct pf_phys *phys = c->dst->phys;
 	pf_pfn_t pfn = pf_folio_pfn(phys, c->copy);
 	uint64_t sd = PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
-	pf_pte_t copy =
-		pf_pte_mk(pfn, c->dst_area->prot | PF_PTE_D | sd | (pte.v & PF_PTE_UFFD_WP));
+	pf_pte_t copy = pf_pte_mk(pfn, c->dst_area->prot | PF_PTE_D | sd);
 
-	if (pte.v & PF_PTE_UFFD_WP)
-		copy = pf_pte_clear(copy, PF_PTE_W);
+	if (pf_pte_uffd_wp(c->dst_area, pte))
+		copy = pf_pte_set(pf_pte_clear(copy, PF_PTE_W), PF_PTE_UFFD_WP);
 	pf_port_copy_pages(pfn << PF_PAGE_SHIFT, pf_pte_pfn(pte) << PF_PAGE_SHIFT, PF_PAGE_SIZE);
 	pf_set_anon_mapping(c->dst_area, c->copy, pf_pte_va(&c->d, didx));
 	pf_folio_add_new_anon_rmap(c->copy, pfn, 1, c->dst->mm_id, true);

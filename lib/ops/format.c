@@ -144,4 +144,5 @@ const struct pf_format pf_format_this = {
 	.make_old = pf_make_old,
 	.collapse_scan = pf_collapse_scan,
 	.collapse_install = pf_collapse_install,
+	.uffd_fill = pf_uffd_fill,
 };

@@ -39,6 +39,7 @@
 #define pf_make_old             PF_FN(make_old)
 #define pf_collapse_scan        PF_FN(collapse_scan)
 #define pf_collapse_install     PF_FN(collapse_install)
+#define pf_uffd_fill            PF_FN(uffd_fill)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -84,6 +85,8 @@ void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, ui
 bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan);
 void pf_collapse_install(
 	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio);
+int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn,
+	unsigned nr, unsigned flags);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 
 /*
@@ -99,6 +102,32 @@ PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *
 PF_INLINE bool pf_pte_guard(pf_pte_t pte)
 {
 	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
+}
+
+PF_INLINE bool pf_pte_marked_wp(pf_pte_t pte)
+{
+	return pf_pte_same(pte, pf_pte_marker(PF_MARKER_UFFD_WP));
+}
+
+/* A fault may fill it: empty, but for the note that a write to what comes must be noticed. */
+PF_INLINE bool pf_pte_vacant(pf_pte_t pte)
+{
+	return pf_pte_none(pte) || pf_pte_marked_wp(pte);
+}
+
+/* Must a write through this entry be noticed? */
+PF_INLINE bool pf_pte_uffd_wp(const struct pf_area *area, pf_pte_t pte)
+{
+	return (pte.v & PF_PTE_UFFD_WP) && (area->flags & PF_VM_UFFD_WP);
+}
+
+/* `pte` comes where `old` stood, a vacant slot: it takes on what a marker said. */
+PF_INLINE pf_pte_t pf_pte_take_marker(const struct pf_area *area, pf_pte_t pte, pf_pte_t old)
+{
+	if (!pf_pte_marked_wp(old) || !(area->flags & PF_VM_UFFD_WP) ||
+		PF_MUTANT("fault-loses-uffd-wp"))
+		return pte;
+	return pf_pte_set(pf_pte_clear(pte, PF_PTE_W), PF_PTE_UFFD_WP);
 }
 
 /* What marks an entry as changed since soft-dirty was last cleared, where the format has it. */

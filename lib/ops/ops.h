@@ -36,6 +36,12 @@
 #define PF_VM_SOFTDIRTY    0x8000000u
 #define PF_VM_HUGEPAGE     0x20000000u
 #define PF_VM_NOHUGEPAGE   0x40000000u
+/* Linux's lies above 32 bits. */
+#define PF_VM_UFFD_MINOR 0x400000u
+/* Of ours: with UFFD_WP, a write is let through, and the entry no longer says uffd-wp. */
+#define PF_VM_UFFD_ASYNC 0x800000u
+/* A userfaultfd wants to be told of faults here: page by page, so folios are single pages. */
+#define PF_VM_UFFD (PF_VM_UFFD_MISSING | PF_VM_UFFD_WP | PF_VM_UFFD_MINOR | PF_VM_UFFD_ASYNC)
 
 /* What an area's pages are, until a private one is written to. */
 enum pf_backing {
@@ -76,6 +82,8 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
  * writable. Linux's FAULT_FLAG_UNSHARE.
  */
 #define PF_FAULT_FLAG_UNSHARE 4u
+/* No access of the process itself: what a kernel does on its behalf. Some userfaultfds refuse these. */
+#define PF_FAULT_FLAG_KERNEL 8u
 
 /* How pages are followed, with Linux's values. */
 #define PF_FOLL_WRITE            PF_BIT(0)
@@ -99,6 +107,11 @@ enum pf_fault_result {
 	PF_FAULT_SIGSEGV, /* the area does not allow it */
 	PF_FAULT_SIGBUS,  /* poisoned, or past the end of what backs it */
 	PF_FAULT_SWAP,    /* only inside the library: the page is to be brought in (swap_look) */
+	/* Only inside the library: a userfaultfd has asked to be told. Nothing changed. */
+	PF_FAULT_UFFD_MISSING,
+	PF_FAULT_UFFD_MINOR,
+	PF_FAULT_UFFD_WP,
+	PF_FAULT_UFFD, /* it has been told: the access waits until it is woken (mm/uffd.h) */
 };
 
 /* What change_protection is for: Linux's MM_CP_*. */
@@ -106,6 +119,15 @@ enum pf_fault_result {
 #define PF_CP_PROT_NUMA           2u
 #define PF_CP_UFFD_WP             4u
 #define PF_CP_UFFD_WP_RESOLVE     8u
+/* With UFFD_WP: slots that are empty get a marker. alloc_tables has made their tables. */
+#define PF_CP_UFFD_MARKERS 16u
+
+/* uffd_fill: what comes in is write-protected by uffd-wp. */
+#define PF_FILL_WP 1u
+/* It is dirty: not as before, wherever it came from. */
+#define PF_FILL_DIRTY 4u
+/* Markers are in the way, too. */
+#define PF_FILL_EMPTY 2u
 
 /* How to age: A is only read; cleared; cleared, and TLBs told, but not waited for. */
 enum pf_age { PF_AGE_LOOK, PF_AGE_CLEAR, PF_AGE_FLUSH };
@@ -130,6 +152,11 @@ struct pf_file_run {
 #define PF_ZAP_KEEP_ANON 1u
 /* Markers of guard regions stay: for all but munmap and exit. */
 #define PF_ZAP_KEEP_GUARDS 2u
+/*
+ * In backed areas uffd-wp stays, as markers: the pages come back from what backs them, and a write to them must
+ * be noticed still.
+ */
+#define PF_ZAP_KEEP_WP 4u
 
 /* One page as the locked getter returns it. */
 struct pf_page_info {
@@ -183,6 +210,17 @@ struct pf_format {
 	/* The same for a write to a private area: a copy of page pfn. */
 	enum pf_fault_result (*cow_file)(
 		struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn);
+
+	/*
+	 * UFFDIO_COPY and its like: map pages [pfn, pfn + nr) of one folio from va on, up to the end of the table or the first
+	 * slot that is not empty (a marker counts as empty but for PF_FILL_EMPTY). The folio is a mapping's,
+	 * on which the caller has a reference; or new and anonymous, whose reference is consumed when any of
+	 * it is mapped; or the page of zeros (nr 1). Blocks that are filled are folded. How many pages are mapped;
+	 * -PF_EEXIST: the first slot was taken; -PF_ENOMEM: no table, or too many mappings. mmap lock, any
+	 * way; of a mapping its pages_lock.
+	 */
+	int (*uffd_fill)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		pf_pfn_t pfn, unsigned nr, unsigned flags);
 
 	/*
 	 * After PF_FAULT_SWAP, and whenever a page is to be brought in: what the entry of va says, and
@@ -247,7 +285,8 @@ struct pf_format {
 		uint64_t nr, bool *flush);
 
 	/*
-	 * Give every mapped page of the range the rights of `prot`. Downgrades are gathered, not
+	 * Give every mapped page of the range the rights of `prot`; and set or clear uffd-wp in entries of
+	 * every kind. Downgrades are gathered, not
 	 * flushed. Returns the number of pages processed. mmap lock for writing (NUMA and uffd:
 	 * reading).
 	 */

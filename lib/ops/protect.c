@@ -7,14 +7,16 @@
 struct protect {
 	struct pf_gather *g;
 	const struct pf_area *area;
-	uint64_t prot;     /* what entries get, W withheld where pages are copied on write */
-	bool try_writable; /* entries of exclusive pages may have W at once */
+	uint64_t prot;       /* what entries get, W withheld where pages are copied on write */
+	bool try_writable;   /* entries of exclusive pages may have W at once */
+	uint64_t set, clear; /* PF_PTE_UFFD_WP, or nothing */
+	bool markers;        /* empty slots get one */
 };
 
 static void change(struct protect *p, struct pf_pte_map *m, unsigned idx, unsigned nr,
 	uint64_t prot, struct pf_extent extent)
 {
-	if (pf_modify_ptes(m, idx, nr, prot, 0, 0, extent))
+	if (pf_modify_ptes(m, idx, nr, prot, p->set, p->clear, extent))
 		pf_tlb_remove_tlb_entries(p->g, pf_pte_va(m, idx), nr);
 }
 
@@ -29,7 +31,8 @@ static bool may_become_writable(const struct protect *p, pf_pte_t pte)
 {
 	if (!p->try_writable || pf_pte_special(pte) || !(p->prot & PF_PTE_PERM))
 		return false;
-	if ((pte.v & PF_PTE_UFFD_WP) && (p->area->flags & PF_VM_UFFD_WP))
+	if (pf_pte_uffd_wp(p->area, pf_pte_clear(pte, p->clear)) &&
+		!PF_MUTANT("mprotect-ignores-uffd-wp"))
 		return false;
 	if ((PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY) && !(p->area->flags & PF_VM_SOFTDIRTY) &&
 		!(pte.v & PF_PTE_SOFT_DIRTY))
@@ -141,7 +144,13 @@ static int64_t change_table(struct protect *p, struct pf_pte_map *m, unsigned id
 			change_present(p, m, idx + i, pte, n);
 			pages += n;
 		} else if (!pf_pte_none(pte)) {
-			pages += pf_softleaf_protect(p->g->space, m, idx + i, pte);
+			pages +=
+				pf_softleaf_protect(p->g->space, m, idx + i, pte, p->set, p->clear);
+		} else if (p->markers) {
+			for (unsigned k = 0; k < n; k++)
+				pf_set_pte_at(m, idx + i + k, pf_pte_marker(PF_MARKER_UFFD_WP),
+					PF_NO_EXTENT);
+			pages += n;
 		}
 		i += n;
 	}
@@ -157,12 +166,17 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 		.prot = pf_area_cow(area) ? prot & ~PF_PTE_W : prot,
 		.try_writable =
 			(cp_flags & PF_CP_TRY_CHANGE_WRITABLE) && (area->flags & PF_VM_WRITE),
+		.set = cp_flags & PF_CP_UFFD_WP ? PF_PTE_UFFD_WP : 0,
+		.clear = cp_flags & PF_CP_UFFD_WP_RESOLVE ? PF_PTE_UFFD_WP : 0,
+		.markers = cp_flags & PF_CP_UFFD_MARKERS,
 	};
 	struct pf_pte_map m;
 	int64_t pages = 0;
 
-	if (cp_flags & ~PF_CP_TRY_CHANGE_WRITABLE)
+	if (cp_flags & PF_CP_PROT_NUMA)
 		return -PF_EOPNOTSUPP;
+	if (p.set)
+		p.prot &= ~PF_PTE_W;
 	g->space->pt.cause = PF_CAUSE_MPROTECT;
 	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &m)) {

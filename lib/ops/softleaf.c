@@ -115,23 +115,31 @@ unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, str
 
 /*
  * Whatever the new rights are, a page that comes back is not writable without the checks of a fault; that it is exclusive
- * stays. Nothing is flushed: no TLB holds anything of it.
+ * stays. Nothing is flushed: no TLB holds anything of it. Of markers uffd-wp's goes when nothing is to be
+ * noticed any more; where an access ends in a signal, nothing is written either.
  */
-bool pf_softleaf_protect(
-	const struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
+bool pf_softleaf_protect(const struct pf_space *space, struct pf_pte_map *m, unsigned idx,
+	pf_pte_t pte, uint64_t set, uint64_t clear)
 {
 	enum pf_mig_kind kind = PF_MIG_READ_EXCLUSIVE;
+	pf_pte_t new = pte;
 
-	if (pf_pte_kind(pte) != PF_PTE_MIGRATION)
-		return false;
+	if (pf_pte_kind(pte) == PF_PTE_MARKER) {
+		if (!clear || !pf_pte_marked_wp(pte))
+			return false;
+		pf_clear_not_present_ptes(m, idx, 1);
+		return true;
+	}
 	if (pf_softleaf_is_file(space, pte))
 		kind = PF_MIG_READ;
-	if (pf_pte_mig_kind(pte) == PF_MIG_WRITE && !PF_MUTANT("mprotect-keeps-migration-write"))
-		pf_set_pte_at(m, idx,
-			pf_pte((pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT)) | (uint64_t)kind
-										  << PF_MIG_SHIFT),
-			PF_NO_EXTENT);
-	return true;
+	if (pf_pte_kind(pte) == PF_PTE_MIGRATION && pf_pte_mig_kind(pte) == PF_MIG_WRITE &&
+		!PF_MUTANT("mprotect-keeps-migration-write"))
+		new = pf_pte(
+			(pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT)) | (uint64_t)kind << PF_MIG_SHIFT);
+	new = pf_pte_set(pf_pte_clear(new, clear), set);
+	if (!pf_pte_same(new, pte))
+		pf_set_pte_at(m, idx, new, PF_NO_EXTENT);
+	return pf_pte_kind(pte) == PF_PTE_MIGRATION || set || clear;
 }
 
 /* The memory at the new address is new to who tracks it there (coremm B32). */

@@ -43,9 +43,9 @@ unsigned pf_softleaf_copy(
 /* Unmapping: the same. Always at least one. */
 unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
 	unsigned idx, pf_pte_t pte, unsigned max);
-/* mprotect: one entry. True if it is a page's, which counts as one processed. */
-bool pf_softleaf_protect(
-	const struct pf_space *space, struct pf_pte_map *m, unsigned idx, pf_pte_t pte);
+/* mprotect: one entry, with uffd-wp set or cleared. True if that counts as a page processed. */
+bool pf_softleaf_protect(const struct pf_space *space, struct pf_pte_map *m, unsigned idx,
+	pf_pte_t pte, uint64_t set, uint64_t clear);
 /* mremap: what arrives at the new address. */
 pf_pte_t pf_softleaf_moved(pf_pte_t pte);
 /* What a fault on it is. No lock. */

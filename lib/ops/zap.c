@@ -30,6 +30,7 @@ static unsigned zap_table(struct pf_gather *g, const struct pf_area *area, struc
 				*left = pf_tlb_remove_pages(g, *pfn, n) ? 0 : n;
 			}
 		} else if (!pf_pte_none(pte) && (guards || !pf_pte_guard(pte))) {
+			/* uffd-wp's markers go, too: an anonymous page is lost with what was said of it. */
 			n = pf_softleaf_zap(g->space, area, m, idx + done, pte, max - done);
 		}
 		done += n;
@@ -48,9 +49,22 @@ struct zap {
 	bool dirty; /* D was taken from a mapping's page: flush under the lock */
 };
 
+/* Does uffd-wp of the entry outlive it? */
+static bool stays_wp(const struct zap *z, pf_pte_t pte)
+{
+	return (z->flags & PF_ZAP_KEEP_WP) && pf_pte_uffd_wp(z->area, pte) &&
+	       !PF_MUTANT("zap-drops-uffd-wp");
+}
+
+static void leave_markers(struct pf_pte_map *m, unsigned idx, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		pf_set_pte_at(m, idx + i, pf_pte_marker(PF_MARKER_UFFD_WP), PF_NO_EXTENT);
+}
+
 /* False: the gather is full, and the pages are not in it. */
 static bool zap_piece(
-	struct zap *z, struct pf_pte_map *m, unsigned idx, pf_pfn_t pfn, const struct pf_piece *p)
+	struct zap *z, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, const struct pf_piece *p)
 {
 	const bool file = pf_folio_is_file(p->folio);
 
@@ -64,13 +78,17 @@ static bool zap_piece(
 	}
 	pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx), p->nr);
 	pf_add_relaxed(pf_rss(z->g->space, z->area, file), -(int64_t)p->nr);
-	return pf_tlb_remove_pages(z->g, pfn, p->nr);
+	if (stays_wp(z, pte))
+		leave_markers(m, idx, p->nr);
+	return pf_tlb_remove_pages(z->g, pf_pte_pfn(pte), p->nr);
 }
 
 static bool softleaf_goes(const struct zap *z, pf_pte_t pte)
 {
 	if (pf_pte_guard(pte))
 		return !(z->flags & PF_ZAP_KEEP_GUARDS);
+	if (pf_pte_marked_wp(pte))
+		return !((z->flags & PF_ZAP_KEEP_WP) && (z->area->flags & PF_VM_UFFD_WP));
 	if (pf_pte_none(pte))
 		return false;
 	return !(z->flags & PF_ZAP_KEEP_ANON) || pf_softleaf_is_file(z->g->space, pte);
@@ -91,13 +109,15 @@ static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, un
 
 			n = p.nr;
 			*pfn = pf_pte_pfn(pte);
-			if (!zap_piece(z, m, idx + done, *pfn, &p))
+			if (!zap_piece(z, m, idx + done, pte, &p))
 				*left = n;
 		} else if (pf_pte_present(pte)) {
 			pf_clear_ptes(m, idx + done, n);
 			pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx + done), n);
 		} else if (softleaf_goes(z, pte)) {
 			n = pf_softleaf_zap(z->g->space, z->area, m, idx + done, pte, max - done);
+			if (pf_pte_kind(pte) != PF_PTE_MARKER && stays_wp(z, pte))
+				leave_markers(m, idx + done, n);
 		}
 		done += n;
 	}

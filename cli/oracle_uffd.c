@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+/* userfaultfd, as far as mappings and told pages go. */
+#include <errno.h>
+
+#include "cli/oracle_impl.h"
+
+enum { M_MISSING = 1, M_WP = 2, M_MINOR = 4 };
+enum { F_DONTWAKE = 1, F_WP = 2 };
+enum { W_WP = 1, W_DONTWAKE = 2 };
+enum {
+	FEATURE_SIGBUS = 1 << 7,
+	FEATURE_WP_UNPOPULATED = 1 << 13,
+	FEATURE_WP_ASYNC = 1 << 15,
+	FEATURES = 0x1ffff,
+	FEATURE_EVENTS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6,
+};
+
+static struct ov_process *process_of(const struct oracle *o, unsigned id)
+{
+	for (struct ov_process *p = o->processes; p; p = p->next)
+		if (p->pid == o->uffds[id].pid)
+			return p;
+	return NULL;
+}
+
+int64_t oracle_userfaultfd(struct oracle *o, unsigned id, unsigned pid, uint64_t flags)
+{
+	if (flags & ~(uint64_t)(0x80800 | 1))
+		return -EINVAL;
+	o->uffds[id] = (struct ov_uffd){.pid = pid, .flags = (unsigned)flags};
+	return 0;
+}
+
+int64_t oracle_uffd_api(struct oracle *o, unsigned id, uint64_t api, uint64_t features)
+{
+	struct ov_uffd *u = &o->uffds[id];
+
+	if (api != 0xaa || features & ~(uint64_t)FEATURES)
+		return -EINVAL;
+	if (features & FEATURE_EVENTS)
+		return ORACLE_UNKNOWN;
+	if (u->ready)
+		return -EINVAL;
+	u->ready = true;
+	u->features = features | (features & FEATURE_WP_ASYNC ? FEATURE_WP_UNPOPULATED : 0);
+	return 0;
+}
+
+/* validate_range, and what comes before it. */
+static int64_t bad_range(const struct oracle *o, unsigned id, uint64_t start, uint64_t len)
+{
+	if (!o->uffds[id].ready)
+		return -EINVAL;
+	if (ov_in_page(o, start) || ov_in_page(o, len) || !len || start < o->cfg.min_addr ||
+		start >= o->cfg.task_size || len > o->cfg.task_size - start)
+		return -EINVAL;
+	return process_of(o, id) ? 0 : -ESRCH;
+}
+
+/* vma_can_userfault() */
+static bool can_be(const struct ov_uffd *u, const struct ov_vma *v, unsigned modes)
+{
+	bool shmem = v->object && !v->object->file;
+
+	if (modes & OV_UFFD_MINOR && !shmem)
+		return false;
+	if (u->features & FEATURE_WP_ASYNC && modes == OV_UFFD_WP)
+		return true;
+	return !v->object || shmem;
+}
+
+static bool is_of(const struct ov_vma *v, unsigned id)
+{
+	return (v->flags & ~0u << OV_UFFD_SHIFT) == OV_UFFD(id);
+}
+
+int64_t oracle_uffd_register(
+	struct oracle *o, unsigned id, uint64_t start, uint64_t len, uint64_t mode)
+{
+	struct ov_uffd *u = &o->uffds[id];
+	uint64_t end = start + len;
+	int64_t err = bad_range(o, id, start, len);
+	unsigned modes = (mode & M_MISSING ? OV_UFFD_MISSING : 0) | (mode & M_WP ? OV_UFFD_WP : 0) |
+			 (mode & M_MINOR ? OV_UFFD_MINOR : 0);
+
+	if (err == -EINVAL || !mode || mode & ~(uint64_t)(M_MISSING | M_WP | M_MINOR))
+		return -EINVAL;
+	if (err)
+		return -ENOMEM;
+	struct ov_process *p = process_of(o, id);
+	size_t i = ov_find(p, start);
+
+	if (i == p->nr || p->vmas[i].start >= end)
+		return -EINVAL;
+	for (; i < p->nr && p->vmas[i].start < end; i++) {
+		if (!can_be(u, &p->vmas[i], modes))
+			return -EINVAL;
+		if (p->vmas[i].flags & OV_UFFD_ANY && !is_of(&p->vmas[i], id))
+			return -EBUSY;
+	}
+	for (i = ov_find(p, start); i < p->nr && p->vmas[i].start < end; i = ov_find(p, start)) {
+		struct ov_vma *v = &p->vmas[i];
+		uint64_t from = v->start > start ? v->start : start;
+		uint64_t to = v->end < end ? v->end : end;
+		bool has = is_of(v, id) && (v->flags & modes) == modes;
+
+		if (!has && !(modes & OV_UFFD_WP))
+			ov_discard(&p->wp, from / o->cfg.page, (to - from) / o->cfg.page, false);
+		if (!has && !ov_modify(o, p, from, to, v->prot,
+				    (v->flags & ~OV_UFFD_ANY) | modes | OV_UFFD(id)))
+			return -ENOMEM;
+		start = to;
+	}
+	return 0;
+}
+
+static bool let_go(struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end)
+{
+	struct ov_vma *v = &p->vmas[ov_find(p, start)];
+
+	ov_discard(&p->wp, start / o->cfg.page, (end - start) / o->cfg.page, false);
+	return ov_modify(o, p, start, end, v->prot, v->flags & ~OV_UFFD_ANY);
+}
+
+int64_t oracle_uffd_unregister(struct oracle *o, unsigned id, uint64_t start, uint64_t len)
+{
+	uint64_t end = start + len;
+	int64_t err = bad_range(o, id, start, len);
+
+	if (err)
+		return err == -ESRCH ? -ENOMEM : err;
+	struct ov_process *p = process_of(o, id);
+	size_t i = ov_find(p, start);
+
+	if (i == p->nr || p->vmas[i].start >= end)
+		return -EINVAL;
+	for (; i < p->nr && p->vmas[i].start < end; i++)
+		if ((p->vmas[i].flags & OV_UFFD_ANY && !is_of(&p->vmas[i], id)) ||
+			!can_be(&o->uffds[id], &p->vmas[i], p->vmas[i].flags & OV_UFFD_MODES))
+			return -EINVAL;
+	for (i = ov_find(p, start); i < p->nr && p->vmas[i].start < end; i = ov_find(p, start)) {
+		struct ov_vma *v = &p->vmas[i];
+		uint64_t from = v->start > start ? v->start : start;
+		uint64_t to = v->end < end ? v->end : end;
+
+		if (v->flags & OV_UFFD_ANY && !let_go(o, p, from, to))
+			return -ENOMEM;
+		start = to;
+	}
+	return 0;
+}
+
+void oracle_uffd_close(struct oracle *o, unsigned id)
+{
+	struct ov_process *p = process_of(o, id);
+	uint64_t at = 0;
+
+	o->uffds[id].ready = false;
+	while (p && at < o->cfg.task_size) {
+		size_t i = ov_find(p, at);
+
+		if (i == p->nr)
+			break;
+		at = p->vmas[i].end;
+		if (is_of(&p->vmas[i], id))
+			let_go(o, p, p->vmas[i].start, at);
+	}
+}
+
+int64_t oracle_uffd_wake(const struct oracle *o, unsigned id, uint64_t start, uint64_t len)
+{
+	int64_t err = bad_range(o, id, start, len);
+
+	return err == -EINVAL ? err : 0;
+}
+
+int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, uint64_t len,
+	uint64_t mode, const uint8_t *there)
+{
+	uint64_t end = start + len, first = start;
+	int64_t err = bad_range(o, id, start, len);
+
+	if (err == -EINVAL || mode & ~(uint64_t)(W_WP | W_DONTWAKE) || mode == (W_WP | W_DONTWAKE))
+		return -EINVAL;
+	if (err)
+		return err;
+	struct ov_process *p = process_of(o, id);
+	size_t i = ov_find(p, start);
+
+	/* mwriteprotect_range: what comes before a mapping that is not registered is done. */
+	if (i == p->nr || p->vmas[i].start >= end)
+		return -ENOENT;
+	for (; i < p->nr && p->vmas[i].start < end; i++) {
+		const struct ov_vma *v = &p->vmas[i];
+		uint64_t to = v->end < end ? v->end : end;
+
+		if (!(v->flags & OV_UFFD_WP))
+			return -ENOENT;
+		unsigned whose = (v->flags >> OV_UFFD_SHIFT) - 1;
+		bool markers = v->object || o->uffds[whose].features & FEATURE_WP_UNPOPULATED;
+
+		for (start = v->start > start ? v->start : start; start < to;
+			start += o->cfg.page) {
+			if (!(mode & W_WP))
+				ov_discard(&p->wp, start / o->cfg.page, 1, false);
+			else if (markers ||
+				 (there[(start - first) / o->cfg.page] & 3) == ORACLE_TAKEN)
+				ov_put(&p->wp, start / o->cfg.page, 1, false);
+		}
+	}
+	return 0;
+}
+
+/* mfill_atomic_pte(): 0, or why the page cannot be put there. */
+static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum oracle_fill what,
+	unsigned from, uint64_t dst, uint64_t src, bool wp, uint8_t there)
+{
+	struct ov_vma *v = &p->vmas[i];
+	bool past = v->object && v->pgoff + (dst - v->start) / o->cfg.page >= v->object->size;
+	uint64_t values[ORACLE_MAX_ALLOWED] = {0};
+
+	if (what == ORACLE_COPY) {
+		if (oracle_access(o, from, src, ORACLE_READ) != ORACLE_OK)
+			return -EFAULT;
+		oracle_load(o, from, src, values);
+	}
+	if (what == ORACLE_CONTINUE && !past && !(there & ORACLE_CACHED))
+		return -EFAULT;
+	if (past && what != ORACLE_POISON)
+		return -EFAULT;
+	if ((there & 3) == ORACLE_TAKEN)
+		return -EEXIST;
+	if ((there & 3) == ORACLE_MARKED &&
+		((what == ORACLE_ZEROPAGE && !v->shared) || what == ORACLE_POISON))
+		return -EEXIST;
+	if (v->shared && there & ORACLE_CACHED && what != ORACLE_CONTINUE && what != ORACLE_POISON)
+		return -EEXIST;
+	ov_discard(&p->guards, dst / o->cfg.page, 1, false);
+	if (what == ORACLE_COPY || what == ORACLE_ZEROPAGE)
+		oracle_store(o, p->pid, dst, values[0]);
+	ov_discard(&p->wp, dst / o->cfg.page, 1, false);
+	if (wp)
+		ov_put(&p->wp, dst / o->cfg.page, 1, false);
+	return 0;
+}
+
+int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, unsigned from,
+	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, const uint8_t *there,
+	int64_t *done)
+{
+	bool can_wp = what == ORACLE_COPY || what == ORACLE_CONTINUE;
+	int64_t err = bad_range(o, id, dst, len);
+
+	*done = 0;
+	if (err == -EINVAL || (what == ORACLE_COPY && src + len <= src) ||
+		mode & ~(uint64_t)(F_DONTWAKE | (can_wp ? F_WP : 0)))
+		return -EINVAL;
+	if (err)
+		return err;
+	struct ov_process *p = process_of(o, id);
+	size_t i = ov_find(p, dst);
+
+	if (i == p->nr || p->vmas[i].start > dst || p->vmas[i].end - dst < len ||
+		!(p->vmas[i].flags & OV_UFFD_ANY))
+		err = -ENOENT;
+	else if (mode & F_WP && !(p->vmas[i].flags & OV_UFFD_WP))
+		err = -EINVAL;
+	else if (p->vmas[i].object && p->vmas[i].object->file)
+		err = -EINVAL;
+	else if (what == ORACLE_CONTINUE && !p->vmas[i].object)
+		err = -EINVAL;
+	if (!err)
+		ov_make_anon(o, p, i);
+	for (uint64_t at = 0; !err && at < len; at += o->cfg.page) {
+		err = fill_page(o, p, i, what, from, dst + at, src + at, mode & F_WP,
+			there[at / o->cfg.page]);
+		if (!err)
+			*done += (int64_t)o->cfg.page;
+	}
+	if (err && *done)
+		return -EAGAIN;
+	if (err)
+		*done = err;
+	return err;
+}
+
+unsigned oracle_uffd_access(struct oracle *o, unsigned pid, uint64_t va, bool write, uint8_t there)
+{
+	struct ov_process *p = ov_process(o, pid);
+	size_t i = ov_find(p, va);
+	unsigned says = write ? ORACLE_UFFD_WRITE : 0, waits = 0;
+
+	if (i == p->nr || p->vmas[i].start > va || !(p->vmas[i].flags & OV_UFFD_ANY))
+		return 0;
+	const struct ov_vma *v = &p->vmas[i];
+	uint64_t features = o->uffds[(v->flags >> OV_UFFD_SHIFT) - 1].features;
+
+	if ((there & 3) != ORACLE_TAKEN) {
+		if (v->flags & OV_UFFD_MISSING && !(there & ORACLE_CACHED))
+			waits = ORACLE_UFFD_WAITS;
+		else if (v->flags & OV_UFFD_MINOR && there & ORACLE_CACHED)
+			waits = ORACLE_UFFD_WAITS | ORACLE_UFFD_MINOR;
+	}
+	if (!waits && write && oracle_uffd_wp(o, pid, va)) {
+		if (features & FEATURE_WP_ASYNC)
+			ov_discard(&p->wp, va / o->cfg.page, 1, false);
+		else
+			waits = ORACLE_UFFD_WAITS | ORACLE_UFFD_WP;
+	}
+	if (waits && features & FEATURE_SIGBUS)
+		return ORACLE_UFFD_BUS;
+	return waits ? waits | says : 0;
+}
+
+bool oracle_uffd_wp(const struct oracle *o, unsigned pid, uint64_t va)
+{
+	struct ov_process *p = ov_process(o, pid);
+	const struct ov_cell *c = ov_get(&p->wp, va / o->cfg.page);
+
+	return c && c->value;
+}
+
+/* mremap_userfaultfd_prep(), without the event: all of what the mapping has become part of. */
+void ov_uffd_moved(struct oracle *o, struct ov_process *p, uint64_t va, uint64_t from, uint64_t nr)
+{
+	struct ov_vma *v = &p->vmas[ov_find(p, va)];
+
+	ov_discard(&p->wp, from / o->cfg.page, nr, false);
+	v->flags &= ~OV_UFFD_ANY;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * userfaultfd: pages put where they were missed. A piece at a time: a folio is made and filled without locks, and
+ * mapped under the mmap lock, after the VMA has been looked at again.
+ */
+#include "mm/uffd_internal.h"
+
+enum what { COPY, ZERO };
+
+struct fill {
+	struct pf_uffd *uffd;
+	enum what what;
+	struct pf_mm *from; /* COPY */
+	pf_va_t dst, src;
+	pf_va_t end;    /* of dst */
+	unsigned flags; /* PF_FILL_* */
+};
+
+/* The VMA that has all that is left; NULL with *err. mmap lock, any way. */
+static struct pf_vma *find_dst(const struct fill *f, int *err)
+{
+	struct pf_vma *vma = pf_vma_lookup(f->uffd->mm, f->dst);
+
+	*err = -PF_ENOENT;
+	if (!vma || f->end > vma->area.end || !vma->uffd)
+		return NULL;
+	*err = -PF_EINVAL;
+	if ((f->flags & PF_FILL_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
+		return NULL;
+	if (vma->area.backing == PF_BACKED_FILE)
+		return NULL;
+	*err = 0;
+	return vma;
+}
+
+/* What the next piece needs: of an anonymous one the folio's order. */
+struct piece {
+	bool shared; /* its page is the mapping's */
+	bool zero;   /* the page of zeros will do */
+	uint32_t orders;
+};
+
+/* And a family for pages of the process's own. */
+static int look(const struct fill *f, struct piece *p)
+{
+	struct pf_mm *mm = f->uffd->mm;
+	struct pf_vma *vma;
+	int err;
+
+	pf_mmap_read_lock(mm);
+	vma = find_dst(f, &err);
+	if (vma) {
+		p->shared = vma->area.flags & PF_VM_SHARED;
+		p->zero = f->what == ZERO && !p->shared;
+		p->orders = p->shared || p->zero ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
+		if (!p->shared)
+			err = pf_anon_prepare(mm, vma);
+	}
+	pf_mmap_read_unlock(mm);
+	return err;
+}
+
+/* The largest that may be, is wanted as a whole and can be had. */
+static struct pf_folio *alloc(const struct fill *f, const struct piece *p)
+{
+	const struct pf_mm *mm = f->uffd->mm;
+	uint32_t orders = p->orders | 1;
+
+	for (;; orders &= ~PF_BIT(pf_log2(orders))) {
+		const unsigned order = pf_log2(orders);
+		const uint64_t size = pf_mm_page(mm) << order;
+		struct pf_folio *folio;
+
+		if (order && (order > mm->space.pt.fmt->level_bits || !pf_aligned(f->dst, size) ||
+				     f->end - f->dst < size))
+			continue;
+		folio = pf_folio_alloc(mm->sys->phys, order, p->shared ? PF_USE_FILE : PF_USE_ANON);
+		if (folio || !order)
+			return folio;
+	}
+}
+
+/*
+ * Contents of the folio's pages: how many there are; fewer than all when src ends before, none with an error. What
+ * others store to src meanwhile is copied or not, as by any reader.
+ */
+static int64_t contents(const struct fill *f, struct pf_folio *folio)
+{
+	const struct pf_mm *mm = f->uffd->mm;
+	const unsigned shift = pf_mm_shift(mm);
+	const uint64_t nr = pf_folio_nr(folio);
+	const pf_pa_t pa = pf_folio_pfn(mm->sys->phys, folio) << shift;
+	pf_pfn_t src[16];
+
+	if (f->what == ZERO) {
+		pf_port_clear_pages(pa, nr << shift);
+		return (int64_t)nr;
+	}
+	for (uint64_t i = 0; i < nr;) {
+		int64_t n = pf_gup(f->from, f->src + (i << shift),
+			pf_min(nr - i, sizeof(src) / sizeof(*src)), PF_FOLL_GET, src);
+
+		if (n < 0)
+			return i ? (int64_t)i : n;
+		for (int64_t k = 0; k < n; k++)
+			pf_port_copy_pages(
+				pa + ((i + (uint64_t)k) << shift), src[k] << shift, PF_BIT(shift));
+		pf_put_user_pages(f->from->sys, src, (uint64_t)n);
+		i += (uint64_t)n;
+	}
+	return (int64_t)nr;
+}
+
+/*
+ * The page becomes the mapping's before it becomes the process's, and stays that even if somebody has taken the slot
+ * between the look and the mapping: as if it had been zapped since.
+ */
+static int map_shared(const struct fill *f, struct pf_vma *vma, struct pf_folio *folio)
+{
+	struct pf_mm *mm = vma->mm;
+	struct pf_mapping *mapping = vma->mapping;
+	const uint64_t index = vma->area.pgoff + pf_mm_pages(mm, vma->area.start, f->dst);
+	struct pf_page_info info;
+	int err;
+
+	mm->sys->fmt->page_info(&mm->space, f->dst, &info);
+	if (!pf_pte_none(info.pte) && pf_pte_kind(info.pte) != PF_PTE_MARKER)
+		return -PF_EEXIST;
+	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
+	err = index < pf_mapping_end(mapping) ? pf_mapping_add(mapping, index, folio) : -PF_EFAULT;
+	if (!err)
+		err = mm->sys->fmt->uffd_fill(&mm->space, &vma->area, f->dst,
+			pf_folio_pfn(mm->sys->phys, folio), 1, f->flags);
+	pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return err;
+}
+
+/* Of a private mapping, too, what lies past the end cannot be. */
+static bool past_end(const struct fill *f, const struct pf_vma *vma)
+{
+	return vma->mapping && vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, f->dst) >=
+				       pf_mapping_end(vma->mapping);
+}
+
+/* Pages mapped, from f->dst on; or an error. */
+static int map(const struct fill *f, const struct piece *p, struct pf_folio *folio, unsigned nr)
+{
+	struct pf_mm *mm = f->uffd->mm;
+	struct pf_vma *vma;
+	int n;
+
+	pf_mmap_read_lock(mm);
+	vma = find_dst(f, &n);
+	if (!vma || p->shared != !!(vma->area.flags & PF_VM_SHARED)) {
+		/* Another mapping than the one that was looked at. */
+		n = vma ? -PF_EAGAIN : n;
+	} else if (p->shared) {
+		n = map_shared(f, vma, folio);
+	} else if (past_end(f, vma)) {
+		n = -PF_EFAULT;
+	} else {
+		n = pf_anon_prepare(mm, vma);
+		if (!n)
+			n = mm->sys->fmt->uffd_fill(&mm->space, &vma->area, f->dst,
+				p->zero ? mm->sys->zero_pfn : pf_folio_pfn(mm->sys->phys, folio),
+				nr, f->flags | (p->zero ? PF_FILL_EMPTY : 0));
+	}
+	pf_mmap_read_unlock(mm);
+	return n;
+}
+
+/* Pages done, or an error. */
+static int64_t fill_piece(const struct fill *f)
+{
+	struct pf_phys *phys = f->uffd->mm->sys->phys;
+	struct pf_folio *folio = NULL;
+	struct piece p = {0};
+	int64_t nr = 1;
+	int n = look(f, &p);
+
+	if (n)
+		return n;
+	if (!p.zero) {
+		folio = alloc(f, &p);
+		if (!folio)
+			return -PF_ENOMEM;
+		nr = contents(f, folio);
+		if (nr < 0) {
+			pf_folio_put(phys, folio, 1);
+			return nr;
+		}
+	}
+	n = map(f, &p, folio, (unsigned)nr);
+	/* Its reference is the mapping's in the process by then; a mapping's page has others. */
+	if (folio && (n < 0 || p.shared))
+		pf_folio_put(phys, folio, 1);
+	return n;
+}
+
+static int fill(struct fill *f, uint64_t len, bool wake, int64_t *done)
+{
+	struct pf_uffd *u = f->uffd;
+	const pf_va_t start = f->dst;
+	int64_t n = 0;
+
+	f->end = start + len;
+	while (f->dst < f->end) {
+		n = fill_piece(f);
+		if (n < 0)
+			break;
+		f->dst += (pf_va_t)n << pf_mm_shift(u->mm);
+		f->src += (pf_va_t)n << pf_mm_shift(u->mm);
+	}
+	*done = f->dst > start ? (int64_t)(f->dst - start) : n;
+	if (*done < 0)
+		return (int)*done;
+	if (wake)
+		u->ops->wake(u, start, (uint64_t)*done);
+	return f->dst == f->end ? 0 : -PF_EAGAIN;
+}
+
+int pf_uffd_copy(struct pf_uffd *u, struct pf_mm *from, pf_va_t dst, pf_va_t src, uint64_t len,
+	unsigned mode, int64_t *done)
+{
+	struct fill f = {.uffd = u, .what = COPY, .from = from, .dst = dst, .src = src};
+	int err = pf_uffd_check_range(u, dst, len);
+
+	*done = 0;
+	if (err == -PF_EINVAL)
+		return err;
+	if (src + len <= src || (mode & ~(PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP)))
+		return -PF_EINVAL;
+	if (err)
+		return err;
+	if (!pf_mm_aligned(from, src))
+		return -PF_EOPNOTSUPP;
+	f.flags = PF_FILL_DIRTY | (mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0);
+	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+}
+
+int pf_uffd_zeropage(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done)
+{
+	struct fill f = {.uffd = u, .what = ZERO, .dst = dst};
+	int err = pf_uffd_check_range(u, dst, len);
+
+	*done = 0;
+	if (err == -PF_EINVAL || (mode & ~PF_UFFDIO_DONTWAKE))
+		return -PF_EINVAL;
+	if (err)
+		return err;
+	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+}
