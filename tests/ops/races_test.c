@@ -14,6 +14,7 @@
 
 #include "ops/ops.h"
 #include "phys/phys.h"
+#include "phys/swap.h"
 #include "pt/pf_pt.h"
 
 #define FORMAT PF_CAT2(pf_format_, PF_FMT)
@@ -27,6 +28,9 @@ static struct pf_phys phys;
 static struct pf_table_mem mem;
 static struct pf_space space, parent;
 static struct pf_folio *zero, *file;
+static struct pf_swap dev;
+static struct pf_swaps swaps = {.dev = {&dev}};
+static const struct pf_swap_ops no_io;
 static unsigned bad, round_of[2];
 
 static void check(bool right)
@@ -68,6 +72,63 @@ static void drop_page(struct pf_space *s, const struct pf_area *a)
 	pf_tlb_finish_mmu(&g);
 }
 
+/* The folio of the page that is mapped there, with a reference and locked; *pfn of the page. */
+static struct pf_folio *take_folio(struct pf_space *s, const struct pf_area *a, pf_pfn_t *pfn)
+{
+	struct pf_page_info info;
+	struct pf_folio *folio;
+
+	FORMAT.page_info(s, a->start, &info);
+	*pfn = pf_pte_pfn(info.pte);
+	folio = pf_page_folio(&phys, *pfn);
+	pf_folio_get(folio, 1);
+	check(pf_folio_trylock(folio));
+	return folio;
+}
+
+static void put_folio(struct pf_folio *folio)
+{
+	pf_folio_unlock(folio);
+	pf_folio_put(&phys, folio, 1);
+}
+
+/* A page whose migration is not over yet. */
+static void begin_migration(struct pf_space *s, const struct pf_area *a)
+{
+	struct pf_rmap_place place = {.va = a->start, .nr = 1};
+	struct pf_folio *folio = take_folio(s, a, &place.pfn);
+
+	check(FORMAT.try_to_migrate_one(s, &place));
+	put_folio(folio);
+}
+
+/* What reclaim does but for the writing: the page that is mapped gets a slot, and its entry names it. */
+static void page_out(struct pf_space *s, const struct pf_area *a)
+{
+	pf_pfn_t pfn;
+	struct pf_folio *folio = take_folio(s, a, &pfn);
+
+	check(pf_swap_add_folio(&dev, folio));
+	check(FORMAT.unmap(s, a, a->start, 1, folio, pfn));
+	pf_swap_put(&dev, pf_folio_swap_slot(folio), 1);
+	put_folio(folio);
+}
+
+static void page_in(struct pf_space *s, const struct pf_area *a)
+{
+	struct pf_swap_look look;
+	struct pf_folio *folio;
+	uint64_t slot;
+
+	check(FORMAT.swap_look(s, a, a->start, 1, &look));
+	slot = pf_pte_swap_offset(look.pte);
+	folio = pf_swap_cache_get(&dev, slot);
+	check(folio && pf_folio_trylock(folio));
+	FORMAT.swap_in(s, a, a->start, 0, &look, folio);
+	pf_swap_put(&dev, slot, 1);
+	put_folio(folio);
+}
+
 /*
  * Until the threads have been seen to run at one time in a tenth of the rounds: else nothing is shown.
  */
@@ -86,7 +147,10 @@ static bool go_on(struct meeting *m)
 	return m->round <= ROUNDS || (m->met < ROUNDS / 10 && m->round <= 20 * ROUNDS);
 }
 
-/* A page brought by a write, one copied from the zeros, and one of a file. */
+/*
+ * A page brought by a write, one copied from the zeros, and one of a file; one
+ * that goes to swap, comes back, and goes for good; one that goes while it migrates.
+ */
 static void come_and_go_once(const struct pf_area *anon, const struct pf_area *of_file)
 {
 	write_page(&space, anon);
@@ -95,6 +159,12 @@ static void come_and_go_once(const struct pf_area *anon, const struct pf_area *o
 	check(FORMAT.fault(&space, anon, anon->start, 0, 1) == PF_FAULT_DONE);
 	write_page(&space, anon);
 	drop_page(&space, of_file);
+	page_out(&space, anon);
+	page_in(&space, anon);
+	page_out(&space, anon);
+	drop_page(&space, anon);
+	write_page(&space, anon);
+	begin_migration(&space, anon);
 	drop_page(&space, anon);
 }
 
@@ -116,15 +186,16 @@ static void *come_and_go(void *arg)
 static void *copy(void *arg)
 {
 	struct meeting m = {0};
-	const struct pf_area from[2] = {area(5, PF_BACKED_ANON), area(6, PF_BACKED_FILE)};
+	const struct pf_area from[3] = {
+		area(5, PF_BACKED_ANON), area(6, PF_BACKED_FILE), area(7, PF_BACKED_ANON)};
 	bool flush;
 
 	(void)arg;
 	while (go_on(&m)) {
-		for (unsigned i = 0; i < 2; i++)
+		for (unsigned i = 0; i < 3; i++)
 			check(!FORMAT.copy_range(
 				&space, &parent, &from[i], &from[i], from[i].start, 1, &flush));
-		for (unsigned i = 0; i < 2; i++)
+		for (unsigned i = 0; i < 3; i++)
 			drop_page(&space, &from[i]);
 	}
 	return NULL;
@@ -141,7 +212,9 @@ static void start(void)
 	assert_non_null(file);
 	file->head.mapping = PF_MAPPING_FILE;
 	bad = round_of[0] = round_of[1] = 0;
-	space = (struct pf_space){.phys = &phys, .mm_id = 1, .zero_pfn = pf_folio_pfn(&phys, zero)};
+	assert_int_equal(pf_swap_init(&dev, &phys, &no_io, NULL, 16, 0), 0);
+	space = (struct pf_space){
+		.phys = &phys, .mm_id = 1, .zero_pfn = pf_folio_pfn(&phys, zero), .swaps = &swaps};
 	parent = space;
 	parent.mm_id = 2;
 	assert_int_equal(pf_pt_init(&space.pt, FORMAT.pt, &mem, 0, 1, 0, PF_FOLD_LINUX), 0);
@@ -159,6 +232,7 @@ static void run(void *(*first)(void *), void *(*second)(void *))
 	assert_int_equal(bad, 0);
 	assert_int_equal(space.rss_anon, 0);
 	assert_int_equal(space.rss_file, 0);
+	assert_int_equal(space.rss_swap, 0);
 	assert_int_equal(space.tlb_flush_pending, 0);
 }
 
@@ -168,6 +242,9 @@ static void stop(void)
 
 	pf_pt_destroy(&space.pt);
 	pf_pt_destroy(&parent.pt);
+	assert_null(pf_swap_check(&dev));
+	assert_int_equal(pf_swap_free(&dev), 16);
+	pf_swap_destroy(&dev);
 	pf_folio_put(&phys, zero, 1);
 	pf_folio_put(&phys, file, 1);
 	pf_phys_stats(&phys, &st);
@@ -185,15 +262,19 @@ static void counts(void **state)
 
 static void counts_of_a_child(void **state)
 {
-	const struct pf_area anon = area(5, PF_BACKED_ANON), of_file = area(6, PF_BACKED_FILE);
+	const struct pf_area anon = area(5, PF_BACKED_ANON), of_file = area(6, PF_BACKED_FILE),
+			     swapped = area(7, PF_BACKED_ANON);
 
 	(void)state;
 	start();
 	write_page(&parent, &anon);
 	map_file(&parent, &of_file);
+	write_page(&parent, &swapped);
+	page_out(&parent, &swapped);
 	run(copy, come_and_go);
 	drop_page(&parent, &anon);
 	drop_page(&parent, &of_file);
+	drop_page(&parent, &swapped);
 	stop();
 }
 
