@@ -265,6 +265,8 @@ static int call_library(struct request *q)
 			q->u, &q->caller->mm, q->start, q->src, q->len, mode, &q->lib_done);
 	case PF_UFFDIO_ZEROPAGE:
 		return pf_uffd_zeropage(q->u, q->start, q->len, mode, &q->lib_done);
+	case PF_UFFDIO_CONTINUE:
+		return pf_uffd_continue(q->u, q->start, q->len, mode, &q->lib_done);
 	case PF_UFFDIO_WRITEPROTECT:
 		return pf_uffd_writeprotect(q->u, q->start, q->len, mode);
 	default:

@@ -125,7 +125,7 @@ int pf_uffd_wake(struct pf_uffd *uffd, pf_va_t start, uint64_t len);
 
 /*
  * Fill [dst, dst + len), which lies in one VMA, page by page until one cannot be: with copies of src's pages in `from`; zeros;
- * pages that the mapping has; poison. Anonymous pages that fill an aligned range of a size that THP allows get a large
+ * or map the pages that the mapping has. Anonymous pages that fill an aligned range of a size that THP allows get a large
  * folio, and fold. 0: all of it. -PF_EAGAIN: the first *done bytes. Else nothing was done: -PF_ENOENT (no
  * VMA that has a userfaultfd), -PF_EINVAL, -PF_EEXIST, -PF_EFAULT (src; or past the end of the file; or nothing to
  * continue with), -PF_ENOMEM, -PF_EOPNOTSUPP (src not at a page; not built).
@@ -133,6 +133,7 @@ int pf_uffd_wake(struct pf_uffd *uffd, pf_va_t start, uint64_t len);
 int pf_uffd_copy(struct pf_uffd *uffd, struct pf_mm *from, pf_va_t dst, pf_va_t src, uint64_t len,
 	unsigned mode, int64_t *done);
 int pf_uffd_zeropage(struct pf_uffd *uffd, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done);
+int pf_uffd_continue(struct pf_uffd *uffd, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done);
 
 /*
  * Writes to the range's pages are noticed, or no longer. Pages that are not there: only of memory with a mapping, or with

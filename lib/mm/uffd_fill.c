@@ -5,7 +5,7 @@
  */
 #include "mm/uffd_internal.h"
 
-enum what { COPY, ZERO };
+enum what { COPY, ZERO, CONTINUE };
 
 struct fill {
 	struct pf_uffd *uffd;
@@ -28,6 +28,8 @@ static struct pf_vma *find_dst(const struct fill *f, int *err)
 	if ((f->flags & PF_FILL_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
 		return NULL;
 	if (vma->area.backing == PF_BACKED_FILE)
+		return NULL;
+	if (f->what == CONTINUE && vma->area.backing != PF_BACKED_SHMEM)
 		return NULL;
 	*err = 0;
 	return vma;
@@ -135,6 +137,31 @@ static int map_shared(const struct fill *f, struct pf_vma *vma, struct pf_folio 
 	return err;
 }
 
+/* What the mapping has, as much of one folio as is wanted; rights and dirt are as in a fault. */
+static int map_cached(const struct fill *f, const struct pf_vma *vma)
+{
+	struct pf_mm *mm = vma->mm;
+	struct pf_mapping *mapping = vma->mapping;
+	const uint64_t index = vma->area.pgoff + pf_mm_pages(mm, vma->area.start, f->dst);
+	struct pf_folio *folio = NULL;
+	int n = -PF_EFAULT;
+
+	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
+	if (index < pf_mapping_end(mapping))
+		folio = pf_mapping_find(mapping, index, index);
+	if (folio) {
+		const uint64_t at = index - folio->head.index;
+		uint64_t nr = pf_min(pf_folio_nr(folio) - at, pf_mm_pages(mm, f->dst, f->end));
+
+		nr = pf_min(nr, pf_mapping_end(mapping) - index);
+		n = mm->sys->fmt->uffd_fill(&mm->space, &vma->area, f->dst,
+			pf_folio_pfn(mm->sys->phys, folio) + at, (unsigned)nr, f->flags);
+		pf_folio_put(mm->sys->phys, folio, 1);
+	}
+	pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return n;
+}
+
 /* Of a private mapping, too, what lies past the end cannot be. */
 static bool past_end(const struct fill *f, const struct pf_vma *vma)
 {
@@ -154,6 +181,8 @@ static int map(const struct fill *f, const struct piece *p, struct pf_folio *fol
 	if (!vma || p->shared != !!(vma->area.flags & PF_VM_SHARED)) {
 		/* Another mapping than the one that was looked at. */
 		n = vma ? -PF_EAGAIN : n;
+	} else if (f->what == CONTINUE) {
+		n = map_cached(f, vma);
 	} else if (p->shared) {
 		n = map_shared(f, vma, folio);
 	} else if (past_end(f, vma)) {
@@ -180,7 +209,7 @@ static int64_t fill_piece(const struct fill *f)
 
 	if (n)
 		return n;
-	if (!p.zero) {
+	if (!p.zero && f->what != CONTINUE) {
 		folio = alloc(f, &p);
 		if (!folio)
 			return -PF_ENOMEM;
@@ -248,5 +277,19 @@ int pf_uffd_zeropage(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode
 		return -PF_EINVAL;
 	if (err)
 		return err;
+	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+}
+
+int pf_uffd_continue(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done)
+{
+	struct fill f = {.uffd = u, .what = CONTINUE, .dst = dst};
+	int err = pf_uffd_check_range(u, dst, len);
+
+	*done = 0;
+	if (err == -PF_EINVAL || (mode & ~(PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP)))
+		return -PF_EINVAL;
+	if (err)
+		return err;
+	f.flags = mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0;
 	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
 }
