@@ -92,6 +92,11 @@ static int64_t move_to(struct oracle *o, struct ov_process *p, uint64_t addr, ui
 		if (ov_sealed(p, new_addr, new_addr + new_len))
 			return -EPERM;
 		ov_remove(o, p, new_addr, new_addr + new_len);
+		/* It was the mapping itself, with an old length that wraps. */
+		size_t i = ov_find(p, addr);
+
+		if (i == p->nr || p->vmas[i].start > addr)
+			return -EFAULT;
 	}
 	if (old_len > new_len) {
 		/* shrink_vma is a munmap, and its range must end in user space */

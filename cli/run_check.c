@@ -272,7 +272,7 @@ bool run_check(struct run_world *w)
 struct snap_page {
 	uint64_t va, pte, word;
 	uint8_t order;
-	bool exclusive;
+	bool exclusive, shared; /* shared: a mapping's, which other processes may store to */
 };
 
 struct snap_process {
@@ -320,6 +320,8 @@ static bool snap_page(
 				: 0,
 		.order = info->order,
 		.exclusive = info->exclusive,
+		.shared = pf_pte_present(info->pte) && !pf_pte_special(info->pte) &&
+			  pf_folio_is_file(pf_page_folio(&s->w->phys, pf_pte_pfn(info->pte))),
 	};
 	return true;
 }
@@ -399,9 +401,12 @@ static bool brought_in(const struct snap_page *x, const struct snap_page *y)
 	       x->word == y->word;
 }
 
-/* The first page of one list that the other has not, or has otherwise; pages of the range aside. */
+/*
+ * The first page of one list that the other has not, or has otherwise; pages of the range aside. stored: a part of a range
+ * of stores was done, and shows to whoever shares a page with it.
+ */
 static bool same_pages(struct run_world *w, const struct snap_process *a,
-	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow)
+	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow, bool stored)
 {
 	/* Of a page, W; of a swap entry, what stands for AnonExclusive. */
 	uint64_t ignore = cow ? PF_PTE_W | PF_PTE_EXCLUSIVE : 0;
@@ -424,9 +429,12 @@ static bool same_pages(struct run_world *w, const struct snap_process *a,
 		/* What was dealt with before brought its neighbours of the same folio. */
 		if ((at - va) / w->env.page < nr || (nr && !x))
 			continue;
+		const bool same_word =
+			x && y && (x->word == y->word || (stored && x->shared && y->shared));
+
 		/* A fault that finds no memory splits folios of which a part is mapped: entries stay. */
-		if (x && y && !((x->pte ^ y->pte) & ~ignore) && x->word == y->word &&
-			y->order <= x->order && (cow || x->exclusive == y->exclusive))
+		if (x && y && !((x->pte ^ y->pte) & ~ignore) && same_word && y->order <= x->order &&
+			(cow || x->exclusive == y->exclusive))
 			continue;
 		if (x && y && brought_in(x, y))
 			continue;
@@ -456,7 +464,7 @@ bool run_unchanged(struct run_world *w, const struct run_snapshot *before, unsig
 		const struct snap_process *a = &before->processes[i], *b = &now->processes[i];
 		bool mine = a->pid == but;
 
-		ok = same_vmas(w, a, b) && same_pages(w, a, b, va, mine ? nr : 0, mine && cow);
+		ok = same_vmas(w, a, b) && same_pages(w, a, b, va, mine ? nr : 0, mine && cow, nr);
 		if (ok && (a->total_vm != b->total_vm || a->brk != b->brk ||
 				  (!(mine && nr) && a->rss != b->rss)))
 			ok = run_fail(w,

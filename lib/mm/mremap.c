@@ -257,6 +257,9 @@ static int64_t move_to(struct remap *m, struct pf_vma_reserve *r)
 
 	if (!err && (m->flags & PF_MREMAP_FIXED))
 		err = pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
+	/* An old length that wraps passes for a range that the new one does not meet. */
+	if (!err && !pf_vma_lookup(mm, m->addr))
+		err = -PF_EFAULT;
 	if (!err && m->old_len > m->new_len) {
 		err = tail_fits(m)
 			      ? pf_munmap_locked(mm, r, m->addr + m->new_len, m->addr + m->old_len)
