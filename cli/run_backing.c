@@ -34,10 +34,7 @@ static int read_pages(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, un
 
 static int write_pages(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr)
 {
-	const struct run_file *f = mapping->ctx;
-
-	if (f->data)
-		memcpy(at(mapping, index), pf_port_virt(pa), within(mapping, index, nr));
+	memcpy(at(mapping, index), pf_port_virt(pa), within(mapping, index, nr));
 	return 0;
 }
 
@@ -51,6 +48,8 @@ static int punch(struct pf_mapping *mapping, uint64_t index, uint64_t nr)
 }
 
 static const struct pf_mapping_ops ops = {.read = read_pages, .write = write_pages, .punch = punch};
+/* What nobody keeps is not given up. */
+static const struct pf_mapping_ops log_ops = {.read = read_pages, .punch = punch};
 
 /* SCENARIOS.md has one word for folio sizes: what it always uses for memory, files get too. */
 static uint32_t orders(const struct run_world *w)
@@ -99,7 +98,8 @@ bool run_backing_start(struct run_world *w)
 			return false;
 		/* A start that fails for lack of memory leaves nothing, and the second works. */
 		for (unsigned tries = 0; tries < 2 && !f->mapping; tries++)
-			f->mapping = pf_mapping_create(&w->sys, &ops, f, f->size);
+			f->mapping =
+				pf_mapping_create(&w->sys, f->data ? &ops : &log_ops, f, f->size);
 		if (!f->mapping)
 			return run_fail(w, "expected a file, found no memory for it");
 		f->mapping->orders = orders(w);

@@ -227,6 +227,9 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	case SC_SPLIT:
 	case SC_COLLAPSE:
 		return 0;
+	/* How much can be had is not in the model; that no page is lost by it is. */
+	case SC_RECLAIM:
+		return told == -PF_EAGAIN ? told : 0;
 	default:
 		return ORACLE_UNKNOWN;
 	}
@@ -330,6 +333,9 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 	case SC_AGE:
 		pf_age_all(&c->w->sys);
 		return 0;
+	case SC_RECLAIM:
+		r = (int64_t)((c->a[0] + c->w->env.page - 1) / c->w->env.page);
+		return pf_reclaim(&c->w->sys, (uint64_t)r) < (uint64_t)r ? -PF_EAGAIN : 0;
 	case SC_MIGRATE:
 		return pf_migrate(mm, c->a[0], c->a[1]);
 	case SC_SPLIT:

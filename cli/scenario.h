@@ -83,6 +83,7 @@ enum sc_call_id {
 	SC_GUP,
 	SC_UNPIN,
 	SC_AGE,
+	SC_RECLAIM,
 	SC_MIGRATE,
 	SC_SPLIT,
 	SC_COLLAPSE,

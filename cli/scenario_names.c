@@ -43,7 +43,7 @@ static const struct sc_call_desc calls[] = {
 	{"gup_fast", SC_OTHER, 2, 3, false, true},
 	{"unpin", SC_UNPIN, 1, 1, false, true},
 
-	{"reclaim", SC_OTHER, 1, 1, false, true},
+	{"reclaim", SC_RECLAIM, 1, 1, false, true},
 	{"age", SC_AGE, 0, 0, false, true},
 	{"collapse", SC_COLLAPSE, 2, 2, false, true},
 	{"split", SC_SPLIT, 1, 1, false, true},

@@ -20,6 +20,7 @@
 #define PF_EEXIST     17
 #define PF_ENODEV     19
 #define PF_EINVAL     22
+#define PF_ENOSPC     28
 #define PF_ENOSYS     38
 #define PF_EOVERFLOW  75
 #define PF_EOPNOTSUPP 95

@@ -199,6 +199,33 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 	return ok;
 }
 
+bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio)
+{
+	const unsigned order = pf_folio_order(folio);
+	const uint64_t have = pf_count_make(PF_FRAME_FOLIO, order, 0, 2);
+	struct pf_page_node *freed = NULL;
+	uint64_t c = have;
+	bool ok;
+
+	tree_lock(mapping);
+	ok = is_in_tree(mapping, folio) && pf_cas(&folio->head.count.word, &c, have - 2);
+	/*
+	 * Asked last: who wrote to it had a mapping, or a reference, and marked it before it gave that up. With no
+	 * reference nobody else can change the count.
+	 */
+	if (ok && pf_folio_test_flags(folio, PF_FOLIO_DIRTY) && !PF_MUTANT("evict-dirty")) {
+		pf_store_release(&folio->head.count.word, have);
+		ok = false;
+	}
+	if (ok) {
+		pf_page_tree_erase(&mapping->tree, folio->head.index, order, &freed);
+		mapping->nr_pages -= PF_BIT(order);
+	}
+	tree_unlock(mapping);
+	pf_page_nodes_free(freed);
+	return ok;
+}
+
 void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last)
 {
 	struct pf_folio *folio;

@@ -292,6 +292,18 @@ int pf_mapping_write_folio(struct pf_mapping *mapping, struct pf_folio *folio);
  */
 bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct pf_folio *dst);
 
+/*
+ * Take out and freeze a folio, locked, that nobody maps and nobody but the mapping and the caller, once, has a reference to:
+ * then it has none at all, nobody can get one any more, and it is the caller's to pf_folio_free(). False: somebody has, or it is
+ * dirty; nothing changed.
+ */
+bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio);
+/* For struct pf_reclaim_ops; ctx is the pf_system. */
+bool pf_file_evictable(void *ctx, struct pf_folio *folio);
+bool pf_file_evict(void *ctx, struct pf_folio *folio);
+/* For struct pf_phys: when memory has run out. ctx is the pf_system. */
+uint64_t pf_reclaim_for_alloc(void *ctx);
+
 /* A folio whose mappings are migration entries, and where its pages will be. */
 struct pf_remap {
 	struct pf_rmap at;

@@ -157,7 +157,9 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return err;
 }
 
+/* Of pages that are found by address, in one VMA. */
 struct pageout {
+	struct pf_system *sys;
 	struct pf_mm *mm;
 	const struct pf_area *area;
 	pf_va_t va;
@@ -172,13 +174,32 @@ static bool unmap_here(void *ctx, struct pf_folio *folio)
 	return p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->nr, folio, p->pfn);
 }
 
+static bool may_evict(void *ctx, struct pf_folio *folio)
+{
+	return pf_file_evictable(((const struct pageout *)ctx)->sys, folio);
+}
+
+static bool evict(void *ctx, struct pf_folio *folio)
+{
+	return pf_file_evict(((const struct pageout *)ctx)->sys, folio);
+}
+
+static const struct pf_reclaim_ops pageout_ops = {
+	.unmap = unmap_here, .evictable = may_evict, .evict = evict};
+
 /*
- * MADV_PAGEOUT: anonymous folios that are mapped wholly here, and nowhere else, are reclaimed, used or not. Of a folio that lies
+ * MADV_PAGEOUT: folios that are mapped wholly here, and nowhere else, are reclaimed, used or not. Of a folio that lies
  * partly in the range Linux takes the part, by splitting it; here it stays.
  */
 static void page_out(struct pf_mm *mm, const struct pf_area *area, pf_va_t start, pf_va_t end)
 {
-	struct pageout p = {.mm = mm, .area = area, .va = start};
+	struct pageout p = {.sys = mm->sys, .mm = mm, .area = area, .va = start};
+	const struct pf_reclaimer r = {
+		.phys = mm->sys->phys, .swaps = &mm->sys->swaps, .ops = &pageout_ops, .ctx = &p};
+
+	/* Nobody takes a device away meanwhile; who is about to brings everything in anyway. */
+	if (!pf_port_rw_read_trylock(&mm->sys->mms_lock, PF_LOCK_SYSTEM))
+		return;
 
 	for (; p.va < end; p.va += p.nr << pf_mm_shift(mm)) {
 		struct pf_folio *folio;
@@ -188,10 +209,11 @@ static void page_out(struct pf_mm *mm, const struct pf_area *area, pf_va_t start
 		if (!folio)
 			continue;
 		if (p.nr == pf_folio_nr(folio) && pf_folio_mapcount(folio) == p.nr)
-			pf_reclaim_folio(mm->sys->phys, &mm->sys->swaps, folio, unmap_here, &p);
+			pf_reclaim_folio(&r, folio);
 		else
 			pf_folio_put(mm->sys->phys, folio, 1);
 	}
+	pf_port_rw_read_unlock(&mm->sys->mms_lock, PF_LOCK_SYSTEM);
 }
 
 /* One VMA's part of the range. */

@@ -106,8 +106,9 @@ struct pf_system {
 	uint64_t *mm_ids;         /* a bit for each space.mm_id in use; atomic */
 	uint16_t next_mm_id;      /* where to look first; a hint */
 	struct pf_handle_pool anon_vmas;
-	uint64_t splits;                /* folios split; atomic */
-	uint64_t collapses;             /* folios that took the place of smaller ones; atomic */
+	uint64_t splits;    /* folios split; atomic */
+	uint64_t hand;      /* reclaim's: the next frame, counted from the first; a hint */
+	uint64_t collapses; /* folios that took the place of smaller ones; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
 	struct pf_swaps swaps;          /* devices; change under mms_lock, for writing */
 	struct pf_rwlock mms_lock;
@@ -298,6 +299,14 @@ int pf_swapon(struct pf_system *sys, const struct pf_swap_ops *ops, void *ctx, u
  * reading, one after the other.
  */
 int pf_swapoff(struct pf_system *sys, unsigned dev);
+
+/*
+ * Make `pages` free, or as many as can be: of files' pages and of anonymous memory, for which there is swap, first
+ * what was not used for longest. What is locked in memory, pinned, or in use by somebody stays, and so does shared
+ * memory that has no file. How many became free, which may be more. The library does this by itself when an allocation finds no
+ * memory; an embedder may do it before (Linux's kswapd, memory.reclaim). May sleep; any lock but spinlocks may be held.
+ */
+uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages);
 
 /* One VMA as /proc/PID/maps and smaps would tell. */
 struct pf_vma_info {

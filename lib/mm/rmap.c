@@ -145,6 +145,7 @@ const char *pf_rmap_check(struct pf_system *sys)
 
 struct referenced {
 	int vmas;
+	bool locked;
 	uint32_t vm_flags;
 };
 
@@ -154,6 +155,11 @@ static bool referenced_visit(
 	struct referenced *r = ctx;
 	const uint32_t flags = pf_load_relaxed(&vma->area.flags);
 
+	/* What is mapped there stays, however it is used. */
+	if ((flags & PF_VM_LOCKED) && mm->sys->fmt->mapped_one(&mm->space, place)) {
+		r->locked = true;
+		return false;
+	}
 	if (flags & (PF_VM_SEQ_READ | PF_VM_RAND_READ))
 		return true;
 	if (mm->sys->fmt->referenced_one(&mm->space, place, PF_AGE_FLUSH)) {
@@ -167,7 +173,7 @@ int pf_folio_referenced(struct pf_system *sys, struct pf_folio *folio, uint32_t 
 {
 	struct referenced r = {0};
 
-	if (pf_rmap_walk(sys, folio, referenced_visit, &r, PF_RMAP_TRY) == PF_RMAP_BUSY)
+	if (pf_rmap_walk(sys, folio, referenced_visit, &r, PF_RMAP_TRY) == PF_RMAP_BUSY || r.locked)
 		return -1;
 	if (vm_flags)
 		*vm_flags = r.vm_flags;

@@ -65,8 +65,9 @@ const char *pf_rmap_check(struct pf_system *sys);
 
 /*
  * How many VMAs have used the folio since it was last asked; A is cleared, blocks stay folded, flushes are issued and not
- * waited for. VMAs that are told to be read once or at random do not count. -1: not known, for somebody is changing VMAs: to be
- * taken for used. *vm_flags (if not NULL) are those of all VMAs that map it together. Reference held.
+ * waited for. VMAs that are told to be read once or at random do not count. -1: it is to be kept, for a locked VMA maps it; or not
+ * known, for somebody is changing VMAs. *vm_flags (if not NULL) are those of all VMAs that used it, together. Reference
+ * held.
  */
 int pf_folio_referenced(struct pf_system *sys, struct pf_folio *folio, uint32_t *vm_flags);
 

@@ -25,7 +25,7 @@ static void restore(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 /* The mappings become references, of which the caller of unmap has one more: none is the last. */
 static void drop(struct unmap *u, pf_pfn_t pfn, unsigned nr)
 {
-	pf_add_relaxed(&u->space->rss_anon, -(int64_t)nr);
+	pf_add_relaxed(pf_rss(u->space, u->area, pf_folio_is_file(u->folio)), -(int64_t)nr);
 	pf_folio_remove_rmap_ptes(u->folio, pfn, nr, u->space->mm_id);
 	pf_folio_put_testzero(u->folio, nr);
 }
@@ -85,8 +85,18 @@ static bool to_swap(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr, bo
 	return true;
 }
 
+/* A mapping's pages: the next fault finds them by their indexes. What was written is the folio's before it is read. */
+static bool to_nothing(struct unmap *u, pf_pte_t pte, unsigned nr)
+{
+	if (pf_pte_dirty(pte))
+		pf_folio_set_flags(u->folio, PF_FOLIO_DIRTY);
+	drop(u, pf_pte_pfn(pte), nr);
+	return true;
+}
+
 static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
 {
+	const bool file = pf_folio_is_file(u->folio);
 	const bool lazy = pf_folio_test_flags(u->folio, PF_FOLIO_LAZYFREE) &&
 			  !pf_folio_test_flags(u->folio, PF_FOLIO_SWAPCACHE);
 	bool ok = true;
@@ -96,12 +106,14 @@ static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
 		unsigned n = nr;
 		pf_pte_t pte;
 
-		if (!lazy)
+		if (!lazy && !file)
 			n = pf_folio_ae_run(u->folio, pf_folio_idx(u->folio, pfn), nr, &exclusive);
 		pte = pf_get_and_clear_ptes(&u->m, idx, n);
 		if (pf_pte_accessible(pte) && !PF_MUTANT("unmap-no-flush"))
 			pf_flush_tlb_range(&u->space->pt, pf_pte_va(&u->m, idx), n);
-		ok = lazy ? discard(u, idx, pte, n) : to_swap(u, idx, pte, n, exclusive);
+		ok = file   ? to_nothing(u, pte, n)
+		     : lazy ? discard(u, idx, pte, n)
+			    : to_swap(u, idx, pte, n, exclusive);
 		idx += n;
 		pfn += n;
 		nr -= n;
@@ -111,13 +123,13 @@ static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
 
 /*
  * Slots [idx, idx + max) of a locked table. Uniform in W and soft-dirty, for a run that cannot be unmapped is put back
- * with the first entry's (coremm B4); bounded by the table and the area, not by the folio (B6).
+ * with the first entry's (coremm B4; a mapping's page always can); bounded by the table and the area, not by the folio (B6).
  */
 static bool unmap_table(struct unmap *u, unsigned idx, unsigned max, pf_pfn_t pfn)
 {
 	unsigned flags = PF_FPB_RESPECT_WRITE | PF_FPB_RESPECT_SOFT_DIRTY;
 
-	if (PF_MUTANT("unmap-merges-write"))
+	if (pf_folio_is_file(u->folio) || PF_MUTANT("unmap-merges-write"))
 		flags = 0;
 	for (unsigned i = 0; i < max;) {
 		pf_pte_t pte;
@@ -140,7 +152,8 @@ bool pf_unmap(struct pf_space *space, const struct pf_area *area, pf_va_t va, ui
 	struct unmap u = {.space = space, .area = area, .folio = folio};
 	const pf_va_t start = va;
 
-	if (area->flags & PF_VM_LOCKED)
+	/* Who finds the area by its pages does not hold the mmap lock. */
+	if (pf_load_relaxed(&area->flags) & PF_VM_LOCKED)
 		return false;
 	while (pf_next_table(space, &va, &nr, &u.m)) {
 		unsigned n = pf_pages_in_table(va, nr);

@@ -62,18 +62,15 @@ enum pf_frame_kind {
 #define PF_FOLIO_DIRTY         PF_FOLIO_FLAG(3)
 #define PF_FOLIO_UPTODATE      PF_FOLIO_FLAG(4)
 #define PF_FOLIO_WRITEBACK     PF_FOLIO_FLAG(5)
-#define PF_FOLIO_LRU           PF_FOLIO_FLAG(6) /* lru_next and lru_prev are a list's */
-#define PF_FOLIO_UNEVICTABLE   PF_FOLIO_FLAG(7) /* mlocked */
-#define PF_FOLIO_LAZYFREE      PF_FOLIO_FLAG(8) /* MADV_FREE: need not be kept while it is clean */
-#define PF_FOLIO_SWAPCACHE     PF_FOLIO_FLAG(9)
-#define PF_FOLIO_REFERENCED    PF_FOLIO_FLAG(10)
-#define PF_FOLIO_YOUNG         PF_FOLIO_FLAG(11) /* DAMON, idle tracking */
-#define PF_FOLIO_IDLE          PF_FOLIO_FLAG(12)
-#define PF_FOLIO_KSM           PF_FOLIO_FLAG(13)
-#define PF_FOLIO_HWPOISON      PF_FOLIO_FLAG(14)                   /* of the head page */
-#define PF_FOLIO_HAS_HWPOISON  PF_FOLIO_FLAG(15)                   /* some page of a large folio */
-#define PF_FOLIO_PARTLY_MAPPED PF_FOLIO_FLAG(16)                   /* wants a deferred split */
-#define PF_FOLIO_GENERATION(g) (PF_FOLIO_FLAG(17) * (uint32_t)(g)) /* reclaim's, three bits */
+#define PF_FOLIO_LAZYFREE      PF_FOLIO_FLAG(6) /* MADV_FREE: need not be kept while it is clean */
+#define PF_FOLIO_SWAPCACHE     PF_FOLIO_FLAG(7)
+#define PF_FOLIO_REFERENCED    PF_FOLIO_FLAG(8)
+#define PF_FOLIO_YOUNG         PF_FOLIO_FLAG(9) /* DAMON, idle tracking */
+#define PF_FOLIO_IDLE          PF_FOLIO_FLAG(10)
+#define PF_FOLIO_KSM           PF_FOLIO_FLAG(11)
+#define PF_FOLIO_HWPOISON      PF_FOLIO_FLAG(12) /* of the head page */
+#define PF_FOLIO_HAS_HWPOISON  PF_FOLIO_FLAG(13) /* some page of a large folio */
+#define PF_FOLIO_PARTLY_MAPPED PF_FOLIO_FLAG(14) /* wants a deferred split */
 
 /* What a folio belongs to, in the low bits of `mapping`: a file (or shared memory), or else. */
 #define PF_MAPPING_TYPE 3u

@@ -32,9 +32,8 @@ void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigne
 	const unsigned nr = pf_folio_nr(folio);
 	const uint64_t index = folio->head.index;
 	const uint32_t mapping = folio->head.mapping;
-	/* What was on a list of its own is on none now; whose `young` it was is not known any more. */
-	const uint32_t flags = pf_load_relaxed(&folio->head.flags) &
-			       ~(PF_FOLIO_PARTLY_MAPPED | PF_FOLIO_FLAG(17) * 7);
+	/* What was on a list of its own is on none now. */
+	const uint32_t flags = pf_load_relaxed(&folio->head.flags) & ~PF_FOLIO_PARTLY_MAPPED;
 	const uint32_t use = (flags & PF_FOLIO_USE(3)) / PF_FOLIO_USE(1);
 	struct pf_frame *f = &folio->head;
 

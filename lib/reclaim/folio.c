@@ -9,17 +9,16 @@
 #include "reclaim/reclaim.h"
 
 struct out {
-	struct pf_phys *phys;
-	const struct pf_swaps *swaps;
+	const struct pf_reclaimer *r;
 	struct pf_folio *folio;
 	struct pf_swap *dev; /* counts of the folio's slots are held on it */
 	uint64_t slot;
 };
 
-/* Nobody has it but its mappings, the swap cache and the caller, once. A snapshot: freezing decides. */
+/* Nobody has it but its mappings, a cache and the caller, once. A snapshot: freezing decides. */
 static bool idle(const struct pf_folio *folio)
 {
-	unsigned cache = pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE) ? 1 : 0;
+	unsigned cache = pf_folio_is_file(folio) || pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE);
 
 	return pf_folio_extra_ref(folio) == 1 + cache;
 }
@@ -28,7 +27,7 @@ static bool idle(const struct pf_folio *folio)
 static bool place(struct out *o)
 {
 	if (pf_folio_test_flags(o->folio, PF_FOLIO_SWAPCACHE)) {
-		struct pf_swap *dev = o->swaps->dev[pf_folio_swap_dev(o->folio)];
+		struct pf_swap *dev = o->r->swaps->dev[pf_folio_swap_dev(o->folio)];
 
 		/* The last count may go at this moment, and with it the folio's place. */
 		o->slot = pf_folio_swap_slot(o->folio);
@@ -38,8 +37,8 @@ static bool place(struct out *o)
 		return true;
 	}
 	for (unsigned i = 0; i < PF_SWAP_DEVICES && !o->dev; i++)
-		if (o->swaps->dev[i] && pf_swap_add_folio(o->swaps->dev[i], o->folio))
-			o->dev = o->swaps->dev[i];
+		if (o->r->swaps->dev[i] && pf_swap_add_folio(o->r->swaps->dev[i], o->folio))
+			o->dev = o->r->swaps->dev[i];
 	if (!o->dev)
 		return false;
 	/* Its slots hold nothing yet, whether its entries are dirty or not. */
@@ -50,11 +49,11 @@ static bool place(struct out *o)
 
 static bool clean(struct out *o)
 {
-	const unsigned shift = o->phys->page_shift;
+	const unsigned shift = o->r->phys->page_shift;
 
 	if (!pf_folio_test_flags(o->folio, PF_FOLIO_DIRTY))
 		return true;
-	if (o->dev->ops->write(o->dev->ctx, o->slot, pf_folio_pfn(o->phys, o->folio) << shift,
+	if (o->dev->ops->write(o->dev->ctx, o->slot, pf_folio_pfn(o->r->phys, o->folio) << shift,
 		    (size_t)pf_folio_nr(o->folio) << shift))
 		return false;
 	pf_folio_clear_flags(o->folio, PF_FOLIO_DIRTY);
@@ -69,43 +68,61 @@ static bool freeze(struct pf_folio *folio)
 	return pf_cas(&folio->head.count.word, &c, c - 1);
 }
 
-static bool reclaim_locked(struct out *o, pf_unmap_fn *unmap, void *ctx)
+static bool unmap(const struct out *o)
+{
+	return !pf_folio_mapcount(o->folio) ||
+	       (o->r->ops->unmap(o->r->ctx, o->folio) && !pf_folio_mapcount(o->folio));
+}
+
+static bool file_out(const struct out *o)
+{
+	const struct pf_reclaim_ops *ops = o->r->ops;
+
+	return ops->evictable && ops->evictable(o->r->ctx, o->folio) && unmap(o) &&
+	       ops->evict(o->r->ctx, o->folio);
+}
+
+/* *placeless: there was no place for it. */
+static bool anon_out(struct out *o, bool *placeless)
 {
 	struct pf_folio *folio = o->folio;
 	bool cached = pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE);
 	bool lazy = !cached && pf_folio_test_flags(folio, PF_FOLIO_LAZYFREE);
 
-	/* Pages of files stay. Neither mapped nor in the cache: on its way in or out elsewhere. */
-	if (pf_folio_is_file(folio) || !idle(folio) || (!cached && !pf_folio_mapcount(folio)))
+	/* Neither mapped nor in the cache: on its way in or out elsewhere. */
+	if (!cached && !pf_folio_mapcount(folio))
 		return false;
-	if (!lazy && !place(o))
+	if (!lazy && !place(o)) {
+		*placeless = true;
 		return false;
-	if (pf_folio_mapcount(folio) && (!unmap(ctx, folio) || pf_folio_mapcount(folio)))
+	}
+	if (!unmap(o))
 		return false;
 	if (lazy)
 		return freeze(folio);
 	return clean(o) && pf_swap_cache_freeze(o->dev, folio);
 }
 
-unsigned pf_reclaim_folio(struct pf_phys *phys, const struct pf_swaps *swaps,
-	struct pf_folio *folio, pf_unmap_fn *unmap, void *ctx)
+int pf_reclaim_folio(const struct pf_reclaimer *r, struct pf_folio *folio)
 {
-	struct out o = {.phys = phys, .swaps = swaps, .folio = folio};
+	struct out o = {.r = r, .folio = folio};
+	bool freed = false, placeless = false;
 	unsigned nr = pf_folio_nr(folio);
-	bool freed;
 
 	if (!pf_folio_trylock(folio)) {
-		pf_folio_put(phys, folio, 1);
+		pf_folio_put(r->phys, folio, 1);
 		return 0;
 	}
-	freed = reclaim_locked(&o, unmap, ctx);
+	if (idle(folio))
+		freed = pf_folio_is_file(folio) ? file_out(&o) : anon_out(&o, &placeless);
 	if (freed)
-		pf_folio_free(phys, folio);
+		pf_folio_free(r->phys, folio);
 	else
 		pf_folio_unlock(folio);
 	if (o.dev)
 		pf_swap_put(o.dev, o.slot, nr);
-	if (!freed)
-		pf_folio_put(phys, folio, 1);
-	return freed ? nr : 0;
+	if (freed)
+		return (int)nr;
+	pf_folio_put(r->phys, folio, 1);
+	return placeless && nr > 1 ? -PF_ENOSPC : 0;
 }

@@ -311,6 +311,11 @@ static void move_all(void)
 	assert_true(!err || err == -PF_EAGAIN);
 }
 
+static void drop_unused(void)
+{
+	pf_reclaim(&sys, 1u << 20);
+}
+
 /* Whatever was stored last is on the disk in the end. */
 static void nothing_lost(void (*a)(void), void (*b)(void), bool cuts)
 {
@@ -382,6 +387,26 @@ static void move_and_cut(void **state)
 	nothing_lost(cut, move_all, true);
 }
 
+static void reclaimed_and_store(void **state)
+{
+	(void)state;
+	nothing_lost(drop_unused, store_one, false);
+}
+
+static void reclaimed_and_clean(void **state)
+{
+	(void)state;
+	nothing_lost(drop_unused, sync_and_store, false);
+	nothing_lost(sync_and_store, drop_unused, false);
+}
+
+static void reclaimed_and_cut(void **state)
+{
+	(void)state;
+	nothing_lost(drop_unused, cut, true);
+	nothing_lost(cut, drop_unused, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +420,9 @@ int main(void)
 		cmocka_unit_test(move_and_store),
 		cmocka_unit_test(move_and_clean),
 		cmocka_unit_test(move_and_cut),
+		cmocka_unit_test(reclaimed_and_store),
+		cmocka_unit_test(reclaimed_and_clean),
+		cmocka_unit_test(reclaimed_and_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

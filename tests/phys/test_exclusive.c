@@ -143,7 +143,7 @@ static void nothing_else_is_touched(void **state)
 		new_folio(order);
 		head = &folio->head;
 		at = (size_t)(head - phys.frames);
-		pf_folio_set_flags(folio, PF_FOLIO_DIRTY | PF_FOLIO_GENERATION(7));
+		pf_folio_set_flags(folio, PF_FOLIO_DIRTY | PF_FOLIO_PARTLY_MAPPED);
 		head->index = 0x123456789abcdef;
 		head->mapping = 77;
 		if (order) {

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reclaim's eyes and hands: who uses a folio, who maps it, and what it is of.
+ *
+ * Memory is asked for with all sorts of locks held: mmap locks, a mapping's pages_lock, folio locks. So nothing that
+ * comes before a table lock in their order is waited for here: the anon and i_mmap locks are tried, and so are the
+ * others. Who holds one meanwhile keeps its pages this time.
+ */
+#include "mm/internal.h"
+#include "mm/migrate.h"
+#include "reclaim/reclaim.h"
+
+/* Asked for at a time, when memory has run out: Linux's SWAP_CLUSTER_MAX. */
+#define BATCH 32u
+
+static bool unmap_visit(
+	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
+{
+	return mm->sys->fmt->unmap(&mm->space, &vma->area, place->va, place->nr, ctx, place->pfn);
+}
+
+static bool unmap(void *ctx, struct pf_folio *folio)
+{
+	return pf_rmap_walk(ctx, folio, unmap_visit, folio, PF_RMAP_TRY) == PF_RMAP_DONE;
+}
+
+static int used(void *ctx, struct pf_folio *folio)
+{
+	return pf_folio_referenced(ctx, folio, NULL);
+}
+
+static bool split(void *ctx, struct pf_folio *folio)
+{
+	return !pf_split_folio(ctx, folio);
+}
+
+/* Memory without a file has no other place yet. */
+bool pf_file_evictable(void *ctx, struct pf_folio *folio)
+{
+	struct pf_mapping *mapping = pf_mapping_of(ctx, folio);
+	bool can = mapping && mapping->ops &&
+		   (mapping->ops->write || !pf_folio_test_flags(folio, PF_FOLIO_DIRTY));
+
+	if (mapping)
+		pf_mapping_put(mapping);
+	return can;
+}
+
+/* pages_lock: it is not cut off, and no hole is made, while it is written. */
+static bool clean(struct pf_mapping *mapping, struct pf_folio *folio)
+{
+	bool ok;
+
+	if (!pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
+		return true;
+	if (!mapping->ops->write || !pf_port_rw_read_trylock(&mapping->pages_lock, PF_LOCK_PAGES))
+		return false;
+	ok = !pf_mapping_write_folio(mapping, folio);
+	pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return ok;
+}
+
+bool pf_file_evict(void *ctx, struct pf_folio *folio)
+{
+	struct pf_mapping *mapping = pf_mapping_of(ctx, folio);
+	bool gone;
+
+	if (!mapping)
+		return false;
+	gone = clean(mapping, folio) && pf_mapping_evict(mapping, folio);
+	pf_mapping_put(mapping);
+	return gone;
+}
+
+static const struct pf_reclaim_ops ops = {
+	.unmap = unmap,
+	.evictable = pf_file_evictable,
+	.evict = pf_file_evict,
+	.used = used,
+	.split = split,
+};
+
+uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages)
+{
+	static const struct pf_swaps none;
+	/* Devices stay as they are; while one comes or goes, there is none. */
+	const bool locked = pf_port_rw_read_trylock(&sys->mms_lock, PF_LOCK_SYSTEM);
+	const struct pf_reclaimer r = {
+		.phys = sys->phys,
+		.swaps = locked ? &sys->swaps : &none,
+		.ops = &ops,
+		.ctx = sys,
+	};
+	uint64_t freed = pf_reclaim_sweep(&r, &sys->hand, pages);
+
+	if (locked)
+		pf_port_rw_read_unlock(&sys->mms_lock, PF_LOCK_SYSTEM);
+	return freed;
+}
+
+uint64_t pf_reclaim_for_alloc(void *ctx)
+{
+	/* What is left of large folios costs no writing. */
+	const uint64_t split = pf_split_deferred(ctx);
+
+	return split ? split : pf_reclaim(ctx, BATCH);
+}
