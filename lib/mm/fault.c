@@ -3,7 +3,6 @@
  * Faults, and faults made in advance.
  */
 #include "mm/internal.h"
-#include "mm/migrate.h"
 
 /*
  * Does the VMA allow it? A write implies that reading is possible (vm_page_prot gives R with W), so
@@ -32,19 +31,15 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 		return PF_FAULT_OOM;
 	/* What is not asked for page by page would be there without the userfaultfd's having been told. */
 	orders = vma->uffd ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
-	for (;;) {
-		result = mm->sys->fmt->fault(&mm->space, &vma->area, va, flags, orders);
-		if (result == PF_FAULT_MISSING)
-			result = pf_filemap_fault(vma, va, flags);
-		if (result == PF_FAULT_SWAP)
-			result = pf_swap_fault(mm, vma, va, flags, orders);
-		if (result == PF_FAULT_UFFD_MISSING || result == PF_FAULT_UFFD_MINOR ||
-			result == PF_FAULT_UFFD_WP)
-			return pf_uffd_tell(mm, vma, va, flags, result);
-		/* There may be memory in what is left of large folios. */
-		if (result != PF_FAULT_OOM || !pf_split_deferred(mm->sys))
-			return result;
-	}
+	result = mm->sys->fmt->fault(&mm->space, &vma->area, va, flags, orders);
+	if (result == PF_FAULT_MISSING)
+		result = pf_filemap_fault(vma, va, flags);
+	if (result == PF_FAULT_SWAP)
+		result = pf_swap_fault(mm, vma, va, flags, orders);
+	if (result == PF_FAULT_UFFD_MISSING || result == PF_FAULT_UFFD_MINOR ||
+		result == PF_FAULT_UFFD_WP)
+		return pf_uffd_tell(mm, vma, va, flags, result);
+	return result;
 }
 
 enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags)

@@ -92,11 +92,14 @@ int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf
 	pf_port_rw_init(&sys->mms_lock, PF_LOCK_SYSTEM);
 	sys->zero_pfn = pf_folio_pfn(phys, zero);
 	pf_port_clear_pages(sys->zero_pfn << pt->page_shift, PF_BIT(pt->page_shift));
+	phys->reclaim_ctx = sys;
+	phys->reclaim = pf_reclaim_for_alloc;
 	return 0;
 }
 
 void pf_system_exit(struct pf_system *sys)
 {
+	sys->phys->reclaim = NULL;
 	/* Mapped special everywhere, it was never counted: ours is the only reference. */
 	pf_folio_put(sys->phys, pf_page_folio(sys->phys, sys->zero_pfn), 1);
 	pf_handle_pool_destroy(&sys->anon_vmas);

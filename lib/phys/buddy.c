@@ -110,9 +110,16 @@ static uint64_t block_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_us
 
 	if (order > phys->max_order || pf_port_fail_alloc(use))
 		return UINT64_MAX;
-	zone_lock(phys);
-	idx = block_take(phys, order);
-	zone_unlock(phys);
+	/*
+	 * Who wants a large folio takes a smaller one rather than wait; a table has no smaller one, and one of several
+	 * pages may need more given up than that. An injected failure was one before this, and reaches the caller.
+	 */
+	do {
+		zone_lock(phys);
+		idx = block_take(phys, order);
+		zone_unlock(phys);
+	} while (idx == UINT64_MAX && (!order || use == PF_USE_TABLE) && phys->reclaim &&
+		 phys->reclaim(phys->reclaim_ctx));
 	if (idx != UINT64_MAX)
 		pf_port_note_alloc(use, (phys->first + idx) << phys->page_shift,
 			PF_BIT(order) << phys->page_shift);

@@ -31,6 +31,12 @@ struct pf_phys {
 	struct pf_frame *frames;
 	uint8_t page_shift;
 	uint8_t max_order;
+	/*
+	 * Asked when no frame is left, or none for a table: how many it made free; 0: none can be. May sleep, and allocates nothing
+	 * itself. NULL: nobody to ask. Set while nobody allocates.
+	 */
+	uint64_t (*reclaim)(void *ctx);
+	void *reclaim_ctx;
 	/* Under lock: */
 	struct pf_spinlock lock;
 	uint32_t nonempty;                  /* bit o: free[o] has a block */
@@ -63,8 +69,9 @@ int pf_phys_init(
 /*
  * A folio of 2^order pages, naturally aligned, with one reference and no mapping, AnonExclusive
  * clear, contents whatever they were. NULL: none free (no smaller or larger one is tried for the
- * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_ZONE; never sleeps; any context
- * without that lock.
+ * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_ZONE. Of order 0, and tables: when there is none,
+ * phys->reclaim is asked for some first, so no spinlock is held, and what the caller has seen of entries and folios
+ * that it does not keep may have changed; others never sleep.
  */
 struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use);
 
