@@ -126,7 +126,6 @@ def not_built():
             ("$v = vm(tdp)\n", 1, "vm"),
             ("$p = gup_fast(0, 1)\n", 1, "gup_fast"),
             ("@dax f 1M\n", 1, "@dax"),
-            ("collapse(0, 64K)\n", 1, "collapse"),
             ("expect leaf(0, 4K, 4K)\n", 1, "leaf"),
     ):
         play(text).expect(2, rf"^t\.pf:{line}: not supported yet: {name}$", absent=["passed"])
