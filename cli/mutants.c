@@ -188,5 +188,13 @@ const struct mutant mutants[] = {
 		"a page is dropped that was written to while it was written back"},
 	{"map-file-all-or-none", "coremm-41", "ops/file.c map_run",
 		"a fault gives up where another page of the folio is mapped, for ever"},
+	{"soft-dirty-keeps-write", "", "ops/proc.c untrack_pages",
+		"clear_refs clears soft-dirty and leaves W: the next write is not noticed"},
+	{"soft-dirty-keeps-swapped", "", "ops/proc.c untrack_softleaf",
+		"clear_refs forgets what is swapped"},
+	{"soft-dirty-ignores-pins", "", "ops/proc.c untrack_run",
+		"a page that a driver may be writing to is no longer soft-dirty"},
+	{"shared-write-unnoticed", "", "mm/vma.c pf_vma_page_prot",
+		"shared memory is mapped writable though it is tracked what is written"},
 	{NULL, NULL, NULL, NULL},
 };

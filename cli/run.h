@@ -7,7 +7,7 @@
  *   run_world.c   machine, processes, CPUs, counters; run_backing.c what @file makes
  *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
  *   run_gup.c     pins
- *   run_process.c calls on other processes
+ *   run_process.c calls on other processes; run_scan.c PAGEMAP_SCAN
  *   run_log.c     what a log of strace needs besides
  *   run_swap.c    the swap device
  *   run_uffd.c    userfaultfd
@@ -245,6 +245,12 @@ void run_uffd_drop(struct run_world *w);
 uint8_t run_uffd_there(struct run_world *w, struct run_process *p, uint64_t va);
 /* Do library and model agree on where writes are to be noticed? */
 bool run_uffd_check(struct run_world *w, struct run_process *p);
+
+/* ---- run_scan.c ---- */
+
+/* ioctl(PAGEMAP_SCAN). */
+bool run_scan(
+	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
 
 /* ---- run_log.c ---- */
 

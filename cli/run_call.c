@@ -6,6 +6,7 @@
 #include "cli/run.h"
 #include "mm/collapse.h"
 #include "mm/migrate.h"
+#include "mm/proc.h"
 #include "mm/sample.h"
 
 #define MAP_FIXED_ANY (PF_MAP_FIXED | PF_MAP_FIXED_NOREPLACE)
@@ -222,6 +223,8 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_mseal(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_FORK:
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
+	case SC_CLEAR_REFS:
+		return c->a[0] - 1 < 5 ? 0 : -PF_EINVAL;
 	case SC_AGE:
 	case SC_MIGRATE:
 	case SC_SPLIT:
@@ -342,6 +345,8 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_split(mm, c->a[0]);
 	case SC_COLLAPSE:
 		return pf_khugepaged(mm, c->a[0], c->a[1]);
+	case SC_CLEAR_REFS:
+		return pf_clear_refs(mm, c->a[0] > UINT32_MAX ? 0 : (unsigned)c->a[0]);
 	default:
 		return -PF_EOPNOTSUPP;
 	}
@@ -580,6 +585,8 @@ static bool issue(
 		return run_process_call(w, p, s, r);
 	if (s->call->id == SC_USERFAULTFD || s->call->id == SC_IOCTL || s->call->id == SC_CLOSE)
 		return run_uffd(w, p, s, r);
+	if (s->call->id == SC_PAGEMAP_SCAN)
+		return run_scan(w, p, s, r);
 	if (!evaluate(w, s, a))
 		return false;
 	if (s->call->id == SC_EXIT_GROUP) {

@@ -77,7 +77,10 @@ static bool prepare_values(struct preparation *pr, unsigned line, const struct s
 		uint64_t n;
 		const char *why;
 
-		if (v->kind != SC_V_FILE && v->kind != SC_V_STRING && v->kind != SC_V_GROUP &&
+		/* What a call gets and what it returns there, if it is no number. */
+		const struct sc_value *in = v->kind == SC_V_INOUT ? v->items : v;
+
+		if (in->kind != SC_V_FILE && in->kind != SC_V_STRING && in->kind != SC_V_GROUP &&
 			!sc_eval(v, &pr->env, &n, &why))
 			return bad(pr, line, "%s (%s), expected a value that it has", why,
 				pr->pt->name);

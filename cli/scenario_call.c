@@ -145,6 +145,10 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 {
 	uint64_t n;
 
+	/* An ioctl is many calls. */
+	if (!strcmp(s->name, "ioctl") && s->nargs == 3 && constant_of(arg(s, 1), &n) &&
+		n == 0xc0606610)
+		s->call = sc_find_call("ioctl(PAGEMAP_SCAN)");
 	if (s->call->id == SC_OTHER) {
 		sc_unsupported(l, s->name);
 	} else if (s->call->id == SC_IOCTL) {

@@ -52,6 +52,9 @@ static const char *check_page(
 	} else if (!vma->area.anon) {
 		return "a page in a VMA without an anon_vma";
 	}
+	if (pf_mm_has_soft_dirty(mm) && pf_pte_write(pte) &&
+		!((vma->area.flags & PF_VM_SOFTDIRTY) || (pte.v & PF_PTE_SOFT_DIRTY)))
+		return "G12: a write would not make the page soft-dirty";
 	if (pf_area_cow(&vma->area) && pf_pte_write(pte) && !info->exclusive)
 		return "G1: a writable anonymous page is not exclusive";
 	if (info->exclusive && !info->order && pf_folio_mapcount(folio) != 1)

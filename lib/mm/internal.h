@@ -41,6 +41,11 @@ PF_INLINE uint64_t pf_mm_pages(const struct pf_mm *mm, pf_va_t start, pf_va_t en
 	return (end - start) >> pf_mm_shift(mm);
 }
 
+PF_INLINE bool pf_mm_has_soft_dirty(const struct pf_mm *mm)
+{
+	return mm->space.pt.fmt->pte_supported & PF_PTE_SOFT_DIRTY;
+}
+
 /* Bytes that one leaf table maps: Linux's PMD_SIZE. */
 PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
 {

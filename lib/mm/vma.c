@@ -88,9 +88,12 @@ uint64_t pf_vma_page_prot(const struct pf_vma *vma)
 	const uint64_t prot = pf_vma_prot(vma->area.flags);
 	const struct pf_mapping *mapping = vma->mapping;
 
-	if ((vma->area.flags & PF_VM_SHARED) && (vma->area.flags & PF_VM_UFFD_WP))
-		return prot & ~PF_PTE_W;
-	if ((vma->area.flags & PF_VM_SHARED) && mapping && mapping->ops && mapping->ops->write)
+	if (!(vma->area.flags & PF_VM_SHARED))
+		return prot;
+	/* By userfaultfd, by who writes it back, and by who tracks what becomes soft-dirty. */
+	if ((vma->area.flags & PF_VM_UFFD_WP) || (mapping && mapping->ops && mapping->ops->write) ||
+		(pf_mm_has_soft_dirty(vma->mm) && !(vma->area.flags & PF_VM_SOFTDIRTY) &&
+			!PF_MUTANT("shared-write-unnoticed")))
 		return prot & ~PF_PTE_W;
 	return prot;
 }
@@ -258,6 +261,13 @@ struct pf_vma *pf_vma_split(
 
 /* ---- merge ---- */
 
+/* What one of the two had, both have; first writes to shared memory may then need no notice. */
+static void take_sticky(struct pf_vma *vma, uint32_t flags)
+{
+	pf_or_relaxed(&vma->area.flags, flags & PF_VM_STICKY);
+	pf_store_relaxed(&vma->area.prot, pf_vma_page_prot(vma));
+}
+
 /* b joins a, which keeps its place. */
 static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 {
@@ -272,7 +282,7 @@ static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 	pf_anon_unhook(a);
 	pf_anon_unhook(b);
 	left = pf_anon_inherit(mm->sys, a, b);
-	a->area.flags |= b->area.flags & PF_VM_STICKY;
+	take_sticky(a, b->area.flags);
 	i_mmap_unhook(b);
 	take_out(mm, b);
 	set_range(mm, a, a->area.start, end, a->area.pgoff);
@@ -309,7 +319,7 @@ static void extend(
 {
 	struct pf_anon_vma *root;
 
-	vma->area.flags |= new->area.flags &PF_VM_STICKY;
+	take_sticky(vma, new->area.flags);
 	if (new->area.start < vma->area.start)
 		pf_vma_set_range(mm, vma, new->area.start, vma->area.end, new->area.pgoff);
 	else

@@ -72,9 +72,9 @@ static void map_new_folio(const struct fault *f, struct pf_pte_map *m, struct pf
 	bool writable = f->area->flags & PF_VM_WRITE;
 	pf_pte_t pte;
 
-	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A | pf_sd());
+	pte = pf_pte_mk(pfn, fresh_prot(f, writable) | PF_PTE_A);
 	if (writable)
-		pte = pf_pte_set(pte, PF_PTE_D);
+		pte = pf_pte_set(pte, PF_PTE_D | pf_sd());
 	pte = pf_pte_take_marker(f->area, pte, old);
 	if (!pf_pte_none(old))
 		pf_clear_not_present_ptes(m, pf_pte_idx(m, va), 1);
@@ -105,8 +105,8 @@ static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map 
 	}
 	if (!f->write) {
 		/* One page of zeros serves all readers until someone writes. */
-		pte = pf_pte_mk(f->space->zero_pfn,
-			fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A | pf_sd());
+		pte = pf_pte_mk(
+			f->space->zero_pfn, fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A);
 		pte = pf_pte_take_marker(f->area, pte, old);
 		pf_forget_zapped(f->space, f->va, 1);
 		pf_set_pte_at(m, pf_pte_idx(m, f->va), pte, PF_NO_EXTENT);
@@ -153,7 +153,10 @@ static void reuse(
 	if (pte.v & PF_PTE_UFFD_WP)
 		pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, pte.v & PF_PTE_PROT_BITS, 0,
 			PF_PTE_UFFD_WP, PF_NO_EXTENT);
-	pte = pf_pte_set(pf_pte_clear(pte, PF_PTE_UFFD_WP), PF_PTE_W);
+	pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
+	/* Who may force a write into what is read-only does it through a pin. */
+	if (f->area->flags & PF_VM_WRITE)
+		pte = pf_pte_set(pte, PF_PTE_W);
 	pte = pf_pte_set(pte, PF_PTE_A | PF_PTE_D | pf_sd());
 	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true, extent);
 }
@@ -299,7 +302,8 @@ static enum pf_fault_result fault_write_protected(
 
 static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
 {
-	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D | pf_sd() : 0));
+	/* An entry with W is soft-dirty, or its whole area is (G12). */
+	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D : 0));
 
 	f->space->pt.cause = PF_CAUSE_ACCESS;
 	/* A and D do not keep a block from folding, so no extent is asked for. */

@@ -27,7 +27,9 @@ static void map_stretch(
 		prot &= ~PF_PTE_W;
 	else if (f->write)
 		prot |= PF_PTE_W;
-	pte = pf_pte_mk(pfn, prot | pf_sd() | (young ? PF_PTE_A : 0));
+	pte = pf_pte_mk(pfn, prot | (young ? PF_PTE_A : 0));
+	if (f->write)
+		pte = pf_pte_set(pte, pf_sd());
 	pte = pf_pte_take_marker(f->area, pte, old);
 	if (here && f->write && pf_pte_write(pte))
 		pte = pf_pte_set(pte, PF_PTE_D);

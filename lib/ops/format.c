@@ -145,4 +145,7 @@ const struct pf_format pf_format_this = {
 	.collapse_scan = pf_collapse_scan,
 	.collapse_install = pf_collapse_install,
 	.uffd_fill = pf_uffd_fill,
+	.page_run = pf_get_page_run,
+	.clear_refs = pf_clear_refs,
+	.clear_soft_dirty = pf_clear_soft_dirty,
 };

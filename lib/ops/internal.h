@@ -40,6 +40,9 @@
 #define pf_collapse_scan        PF_FN(collapse_scan)
 #define pf_collapse_install     PF_FN(collapse_install)
 #define pf_uffd_fill            PF_FN(uffd_fill)
+#define pf_get_page_run         PF_FN(get_page_run)
+#define pf_clear_refs           PF_FN(clear_refs)
+#define pf_clear_soft_dirty     PF_FN(clear_soft_dirty)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -87,6 +90,9 @@ void pf_collapse_install(
 	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio);
 int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn,
 	unsigned nr, unsigned flags);
+void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run);
+void pf_clear_refs(struct pf_space *space, pf_va_t va, uint64_t nr);
+void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 
 /*
@@ -145,6 +151,15 @@ PF_INLINE void pf_forget_zapped(struct pf_space *space, pf_va_t va, unsigned nr)
 {
 	if (pf_load_relaxed(&space->tlb_flush_pending) && !PF_MUTANT("fault-ignores-pending"))
 		pf_flush_tlb_range(&space->pt, va, nr);
+}
+
+/* Before pages are unmapped: how many there ever were at a time. */
+PF_INLINE void pf_note_peak(struct pf_space *space)
+{
+	const int64_t rss = pf_space_rss(space);
+
+	if (rss > pf_load_relaxed(&space->peak_rss))
+		pf_store_relaxed(&space->peak_rss, rss);
 }
 
 /* Which sum a folio's pages mapped in this area count in. */

@@ -166,6 +166,24 @@ struct pf_page_info {
 	uint8_t order;  /* of its folio; 0 if it has none */
 };
 
+/*
+ * Consecutive pages that are alike, as they were under their table's lock: what pagemap and smaps ask of entries. Frames
+ * ascend from the first page's.
+ */
+struct pf_page_run {
+	uint64_t nr;
+	pf_pte_t pte;   /* of the first page; A and D gathered over blocks, and the same for all */
+	bool no_table;  /* empty, and not even a table is there */
+	bool folio;     /* present, and of one folio; then: */
+	bool file;      /* the folio is a mapping's */
+	bool sole;      /* nobody has a reference to the folio but the one mapping of these pages */
+	bool shared;    /* Linux's folio_maybe_mapped_shared */
+	uint8_t order;  /* of the folio */
+	uint32_t flags; /* PF_FOLIO_* */
+	/* How often a page of it is mapped, rounded, and 1 at least. Of a swap entry: how often its slot is named. */
+	uint32_t average;
+};
+
 /* What a fault on a swap entry found, and holds: a count of each of the slots. */
 struct pf_swap_look {
 	struct pf_swap *dev;
@@ -396,6 +414,25 @@ struct pf_format {
 
 	/* The entry of one page, without fault or effect. mmap lock, any way. */
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);
+
+	/*
+	 * The pages from va on that are alike, max at most, and not beyond a table if there is one. Nothing is
+	 * changed. mmap lock, any way.
+	 */
+	void (*page_run)(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run);
+
+	/*
+	 * Of present pages: A is cleared, of whole blocks and without a flush, and their folios are told that
+	 * they were not used. mmap lock, any way.
+	 */
+	void (*clear_refs)(struct pf_space *space, pf_va_t va, uint64_t nr);
+	/*
+	 * Entries of every kind lose soft-dirty, and W, so that the next write faults and sets it again: uniform
+	 * blocks stay folded. What may be pinned and written through its pin stays soft-dirty. Downgrades are
+	 * gathered. Formats without soft-dirty have nothing to do. mmap lock for writing.
+	 */
+	void (*clear_soft_dirty)(
+		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
 	/*
 	 * Pages from va, at most max, that are `what`, or all not (*is): for mincore and populate. mmap lock, any way.

@@ -155,6 +155,7 @@ bool pf_unmap(struct pf_space *space, const struct pf_area *area, pf_va_t va, ui
 	/* Who finds the area by its pages does not hold the mmap lock. */
 	if (pf_load_relaxed(&area->flags) & PF_VM_LOCKED)
 		return false;
+	pf_note_peak(space);
 	while (pf_next_table(space, &va, &nr, &u.m)) {
 		unsigned n = pf_pages_in_table(va, nr);
 		bool ok;

@@ -130,6 +130,7 @@ void pf_zap_range(
 	struct zap z = {.g = g, .area = area, .flags = flags};
 	struct pf_pte_map m;
 
+	pf_note_peak(g->space);
 	g->space->pt.cause = PF_CAUSE_ZAP;
 	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &m)) {

@@ -127,6 +127,12 @@ void pf_swap_cache_del(struct pf_swap *dev, struct pf_folio *folio);
  */
 bool pf_swap_cache_freeze(struct pf_swap *dev, struct pf_folio *folio);
 
+/* How many counts a slot has: a snapshot, without the lock, for who holds one of them. */
+PF_INLINE uint32_t pf_swap_count(const struct pf_swap *dev, uint64_t slot)
+{
+	return pf_load_relaxed(&dev->slot[slot].count);
+}
+
 /* Where a folio that is in the cache is swapped to. Its lock, or a count of one of its slots. */
 PF_INLINE uint64_t pf_folio_swap_slot(const struct pf_folio *folio)
 {

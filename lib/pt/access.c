@@ -263,12 +263,13 @@ void pf_clear_young_dirty_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, 
 	}
 }
 
-/* Add A, D and W of pte to one slot; true if its word changed. */
+/* Add A, D, W and soft-dirty of pte to one slot; true if its word changed. */
 static bool slot_set_access(struct pf_pte_map *m, unsigned idx, pf_pte_t pte)
 {
 	pf_hw_t *p = &m->base[idx];
 	pf_hw_t hw = pf_hw_load(p), w;
-	uint64_t add = pte.v & (PF_PTE_A | PF_PTE_D | PF_PTE_W);
+	uint64_t add =
+		pte.v & ((PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY) | PF_PTE_A | PF_PTE_D | PF_PTE_W);
 	bool cont = PF_CONT_SHIFT(0) && pf_hw_cont(hw);
 
 	do {
@@ -293,8 +294,9 @@ bool pf_ptep_set_access_flags(
 		if (PF_MUTANT("access-noop-gathered") &&
 			!(pte.v & (PF_PTE_A | PF_PTE_D | PF_PTE_W) & ~pf_ptep_get(m, idx).v))
 			return false;
-		if (pf_pte_write(pte) && !pf_hw_write(hw)) {
-			/* W would differ inside the block for good. */
+		if (pte.v & ~pf_hw_decode(hw, 0, idx).v & PF_PTE_SUPPORTED &
+			(PF_PTE_W | PF_PTE_SOFT_DIRTY)) {
+			/* W or soft-dirty would differ inside the block for good. */
 			pf_contpte_unfold(&t, idx);
 		} else {
 			/*

@@ -181,9 +181,9 @@ bool pf_ptep_clear_flush_young(struct pf_pte_map *m, unsigned idx);
 void pf_clear_young_dirty_ptes(struct pf_pte_map *m, unsigned idx, unsigned nr, unsigned flags);
 
 /*
- * Make one entry more permissive: A, D and W of `pte` are added, nothing is taken away. "Nothing to
+ * Make one entry more permissive: A, D, W and soft-dirty of `pte` are added, nothing is taken away. "Nothing to
  * do" is decided on the raw entries of the whole block, never on the gathered one: a walker without
- * hardware A/D looks at the addressed entry alone and would fault for ever. If W does not change,
+ * hardware A/D looks at the addressed entry alone and would fault for ever. If W and soft-dirty do not change,
  * all entries of a block are updated and it stays folded; else it is unfolded and one slot changes.
  * Returns whether anything changed. With `flush`, this CPU's translation of the run is invalidated
  * (locally, waited for); other CPUs may fault once more on what they still hold (spurious fault). Where

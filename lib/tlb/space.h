@@ -33,7 +33,16 @@ struct pf_space {
 	uint32_t
 		has_pinned; /* pages have been pinned, ever: fork looks for pins (MMF_HAS_PINNED) */
 	int64_t rss_anon, rss_file, rss_shmem, rss_swap; /* pages; atomic adds */
+	/* The most that were in memory when some were about to be unmapped. A statistic: two who raise it race. */
+	int64_t peak_rss;
 	struct pf_space_stats stats;
 };
+
+/* Pages in memory. A snapshot. */
+PF_INLINE int64_t pf_space_rss(const struct pf_space *space)
+{
+	return pf_load_relaxed(&space->rss_anon) + pf_load_relaxed(&space->rss_file) +
+	       pf_load_relaxed(&space->rss_shmem);
+}
 
 #endif

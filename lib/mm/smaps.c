@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * smaps: what a VMA's pages cost, and whom.
+ */
+#include "mm/internal.h"
+#include "mm/proc.h"
+
+/* Pages of one folio that are alike. */
+static void count_present(
+	struct pf_smaps *s, const struct pf_vma *vma, const struct pf_page_run *run, uint64_t size)
+{
+	const uint64_t times = run->sole ? 1 : run->average;
+	const uint64_t pss = (size << PF_PSS_SHIFT) / times;
+	/* Only one mapping that is all the folio has is known to be the only one (Linux's reference count of 1). */
+	const bool private = run->sole || !run->shared;
+	const bool dirty = pf_pte_dirty(run->pte) || (run->flags & PF_FOLIO_DIRTY);
+
+	if (!run->file) {
+		s->anonymous += size;
+		s->lazyfree += (run->flags & PF_FOLIO_LAZYFREE) && !dirty ? size : 0;
+	}
+	s->ksm += run->flags & PF_FOLIO_KSM ? size : 0;
+	s->rss += size;
+	if (pf_pte_young(run->pte) || (run->flags & (PF_FOLIO_YOUNG | PF_FOLIO_REFERENCED)))
+		s->referenced += size;
+	s->pss += pss;
+	*(!run->file                                   ? &s->pss_anon
+		: vma->area.backing == PF_BACKED_SHMEM ? &s->pss_shmem
+						       : &s->pss_file) += pss;
+	s->pss_locked += vma->area.flags & PF_VM_LOCKED ? pss : 0;
+	s->pss_dirty += dirty ? pss : 0;
+	*(private       ? dirty ? &s->private_dirty : &s->private_clean
+		: dirty ? &s->shared_dirty
+			: &s->shared_clean) += size;
+}
+
+static void count_vma(struct pf_smaps *s, struct pf_mm *mm, const struct pf_vma *vma)
+{
+	const pf_va_t end = vma->area.end;
+	struct pf_page_run run;
+
+	s->size += end - vma->area.start;
+	for (pf_va_t va = vma->area.start; va < end; va += run.nr << pf_mm_shift(mm)) {
+		mm->sys->fmt->page_run(&mm->space, va, pf_mm_pages(mm, va, end), &run);
+		if (run.folio)
+			count_present(s, vma, &run, run.nr << pf_mm_shift(mm));
+		if (pf_pte_kind(run.pte) != PF_PTE_SWAP)
+			continue;
+		s->swap += pf_mm_page(mm);
+		s->swap_pss += (pf_mm_page(mm) << PF_PSS_SHIFT) / run.average;
+	}
+}
+
+static bool thp_eligible(const struct pf_system *sys, const struct pf_vma *vma)
+{
+	if (!vma->mapping)
+		return pf_thp_orders(sys, vma->area.flags) & ~1u;
+	return vma->area.backing == PF_BACKED_SHMEM &&
+	       (pf_shmem_orders(sys, vma->area.flags) & ~1u);
+}
+
+bool pf_smaps(struct pf_mm *mm, pf_va_t va, struct pf_smaps *s)
+{
+	const struct pf_vma *vma;
+
+	*s = (struct pf_smaps){0};
+	pf_mmap_read_lock(mm);
+	vma = pf_find_vma(mm, va);
+	if (vma) {
+		s->area = vma->area;
+		s->mapping = vma->mapping;
+		s->thp_eligible = thp_eligible(mm->sys, vma);
+		count_vma(s, mm, vma);
+	}
+	pf_mmap_read_unlock(mm);
+	return vma;
+}
+
+void pf_smaps_rollup(struct pf_mm *mm, struct pf_smaps *s)
+{
+	const struct pf_vma *vma;
+
+	*s = (struct pf_smaps){0};
+	pf_mmap_read_lock(mm);
+	vma = pf_find_vma(mm, 0);
+	if (vma)
+		s->area.start = vma->area.start;
+	for (; vma; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		s->area.end = vma->area.end;
+		s->thp_eligible |= thp_eligible(mm->sys, vma);
+		count_vma(s, mm, vma);
+	}
+	pf_mmap_read_unlock(mm);
+}
