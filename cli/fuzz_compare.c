@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/fuzz.h"
+#include "mm/proc.h"
 #include "mm/vma.h"
 
 bool fuzz_differ(struct fuzz_play *y, const char *fmt, ...)
@@ -211,34 +212,6 @@ static bool compare_maps(struct fuzz_play *y, struct run_process *p, const struc
 
 /* ---- pages ---- */
 
-/* What pagemap would say of a page. */
-static uint64_t pagemap_of(struct fuzz_play *y, struct run_process *p, uint64_t va)
-{
-	struct pf_page_info info;
-	uint64_t bits = 0;
-
-	pf_page_info(&p->mm, va, &info);
-	if (pf_pte_present(info.pte)) {
-		bits |= FUZZ_PM_PRESENT;
-		if (info.pte.v & PF_PTE_UFFD_WP)
-			bits |= FUZZ_PM_UFFD_WP;
-		if (!pf_pte_special(info.pte)) {
-			const struct pf_folio *folio =
-				pf_page_folio(&y->w.phys, pf_pte_pfn(info.pte));
-
-			if (pf_folio_mapcount(folio) == 1)
-				bits |= FUZZ_PM_EXCLUSIVE;
-			if (pf_folio_is_file(folio))
-				bits |= FUZZ_PM_FILE;
-		}
-	} else if (!pf_pte_none(info.pte)) {
-		bits |= FUZZ_PM_SWAP;
-		if (pf_pte_kind(info.pte) == PF_PTE_MARKER && (info.pte.v & PF_MARKER_GUARD))
-			bits |= FUZZ_PM_GUARD;
-	}
-	return bits;
-}
-
 static bool compare_pages(struct fuzz_play *y, struct run_process *p, const struct fuzz_answer *a)
 {
 	uint64_t mask = FUZZ_PM_PRESENT | FUZZ_PM_SWAP | FUZZ_PM_UFFD_WP | FUZZ_PM_EXCLUSIVE |
@@ -249,9 +222,11 @@ static bool compare_pages(struct fuzz_play *y, struct run_process *p, const stru
 		uint64_t va = i < FUZZ_HEAP_PAGES
 				      ? y->area.heap + i * FUZZ_PAGE
 				      : y->area.base + (i - FUZZ_HEAP_PAGES) * FUZZ_PAGE;
-		uint64_t theirs = a->pagemap[i] & mask, ours = pagemap_of(y, p, va);
+		uint64_t theirs = a->pagemap[i] & mask, ours = 0;
 		char expect[64];
 
+		pf_pagemap(&p->mm, va, 1, &ours);
+		ours &= mask;
 		if (y->f->planted == FUZZ_PLANT_PAGEMAP && p->pid > 1 && ours & FUZZ_PM_EXCLUSIVE)
 			ours &= ~FUZZ_PM_EXCLUSIVE;
 		/*
