@@ -272,7 +272,9 @@ bool run_check(struct run_world *w)
 struct snap_page {
 	uint64_t va, pte, word;
 	uint8_t order;
-	bool exclusive, shared; /* shared: a mapping's, which other processes may store to */
+	bool exclusive;
+	bool shared; /* a mapping's, which other processes may store to */
+	bool lazy;   /* freed lazily */
 };
 
 struct snap_process {
@@ -305,6 +307,9 @@ static bool snap_page(
 {
 	struct run_snapshot *s = ctx;
 	struct snap_process *sp = s->of;
+	const struct pf_folio *folio = pf_pte_present(info->pte) && !pf_pte_special(info->pte)
+					       ? pf_page_folio(&s->w->phys, pf_pte_pfn(info->pte))
+					       : NULL;
 
 	(void)p;
 	if (sp->npages == sp->room) {
@@ -320,8 +325,8 @@ static bool snap_page(
 				: 0,
 		.order = info->order,
 		.exclusive = info->exclusive,
-		.shared = pf_pte_present(info->pte) && !pf_pte_special(info->pte) &&
-			  pf_folio_is_file(pf_page_folio(&s->w->phys, pf_pte_pfn(info->pte))),
+		.shared = folio && pf_folio_is_file(folio),
+		.lazy = folio && pf_folio_test_flags(folio, PF_FOLIO_LAZYFREE),
 	};
 	return true;
 }
@@ -392,21 +397,25 @@ static bool same_vmas(
 }
 
 /*
- * The page was swapped, and is in memory now, or so that another process knows it: an access brings it in before it may
- * find that there is no memory for a copy. Nobody sees a difference.
+ * What nobody sees: the page was swapped, and is in memory now, or so that another process knows it, for an access brings it
+ * in before it may find that there is no memory for a copy; or the other way round, for who finds no memory reclaims some.
  */
-static bool brought_in(const struct snap_page *x, const struct snap_page *y)
+static bool swapped_meanwhile(const struct snap_page *x, const struct snap_page *y)
 {
-	return pf_pte_kind(pf_pte(x->pte)) == PF_PTE_SWAP && pf_pte_present(pf_pte(y->pte)) &&
-	       x->word == y->word;
+	const bool was = pf_pte_kind(pf_pte(x->pte)) == PF_PTE_SWAP;
+	const bool is = pf_pte_kind(pf_pte(y->pte)) == PF_PTE_SWAP;
+
+	return x->word == y->word &&
+	       ((was && pf_pte_present(pf_pte(y->pte))) || (is && pf_pte_present(pf_pte(x->pte))));
 }
 
 /*
  * The first page of one list that the other has not, or has otherwise; pages of the range aside. stored: a part of a range
- * of stores was done, and shows to whoever shares a page with it.
+ * of stores was done, and shows to whoever shares a page with it. *gone: pages that reclaim took and no entry tells of.
  */
 static bool same_pages(struct run_world *w, const struct snap_process *a,
-	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow, bool stored)
+	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow, bool stored,
+	int64_t *gone)
 {
 	/* Of a page, W; of a swap entry, what stands for AnonExclusive. */
 	uint64_t ignore = cow ? PF_PTE_W | PF_PTE_EXCLUSIVE : 0;
@@ -436,8 +445,12 @@ static bool same_pages(struct run_world *w, const struct snap_process *a,
 		if (x && y && !((x->pte ^ y->pte) & ~ignore) && same_word && y->order <= x->order &&
 			(cow || x->exclusive == y->exclusive))
 			continue;
-		if (x && y && brought_in(x, y))
+		if (x && y && swapped_meanwhile(x, y))
 			continue;
+		if (x && !y && (x->shared || x->lazy)) {
+			++*gone;
+			continue;
+		}
 		run_fail(w,
 			"expected the failed call to leave the entry of 0x%llx as it was: %llx%s, "
 			"found "
@@ -463,10 +476,12 @@ bool run_unchanged(struct run_world *w, const struct run_snapshot *before, unsig
 	for (size_t i = 0; ok && i < now->nr; i++) {
 		const struct snap_process *a = &before->processes[i], *b = &now->processes[i];
 		bool mine = a->pid == but;
+		int64_t gone = 0;
 
-		ok = same_vmas(w, a, b) && same_pages(w, a, b, va, mine ? nr : 0, mine && cow, nr);
+		ok = same_vmas(w, a, b) &&
+		     same_pages(w, a, b, va, mine ? nr : 0, mine && cow, nr, &gone);
 		if (ok && (a->total_vm != b->total_vm || a->brk != b->brk ||
-				  (!(mine && nr) && a->rss != b->rss)))
+				  (!(mine && nr) && a->rss - gone != b->rss)))
 			ok = run_fail(w,
 				"expected the failed call to leave rss %lld, total_vm %llu, brk "
 				"0x%llx, found "

@@ -24,6 +24,8 @@ static const struct {
 } numbers[] = {
 	SAME(EPERM),
 	SAME(ENOENT),
+	SAME(ENOSPC),
+	SAME(ESRCH),
 	SAME(EINTR),
 	SAME(EIO),
 	SAME(EBADF),
