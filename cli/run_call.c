@@ -6,6 +6,7 @@
 #include "cli/run.h"
 #include "mm/collapse.h"
 #include "mm/migrate.h"
+#include "mm/numa.h"
 #include "mm/proc.h"
 #include "mm/sample.h"
 
@@ -229,6 +230,7 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	case SC_MIGRATE:
 	case SC_SPLIT:
 	case SC_COLLAPSE:
+	case SC_NUMA_HINT:
 		return 0;
 	/* How much can be had is not in the model; that no page is lost by it is. */
 	case SC_RECLAIM:
@@ -343,6 +345,8 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_migrate(mm, c->a[0], c->a[1]);
 	case SC_SPLIT:
 		return pf_split(mm, c->a[0]);
+	case SC_NUMA_HINT:
+		return pf_numa_hint(mm, c->a[0], c->a[1]);
 	case SC_COLLAPSE:
 		return pf_khugepaged(mm, c->a[0], c->a[1]);
 	case SC_CLEAR_REFS:

@@ -50,7 +50,7 @@ static const struct sc_call_desc calls[] = {
 	{"split", SC_SPLIT, 1, 1, false, true},
 	{"migrate", SC_MIGRATE, 2, 2, false, true},
 	{"ksm", SC_OTHER, 2, 2, false, true},
-	{"numa_hint", SC_OTHER, 2, 2, false, true},
+	{"numa_hint", SC_NUMA_HINT, 2, 2, false, true},
 	{"poison", SC_OTHER, 1, 1, false, true},
 	{"clear_refs", SC_CLEAR_REFS, 1, 1, false, true},
 	{"swapoff", SC_SWAPOFF, 0, 0, false, true},
@@ -288,6 +288,7 @@ static const struct constant constants[] = {
 	{"FOLL_FORCE", 1 << 3},
 	{"FOLL_NOFAULT", 1 << 5},
 	{"FOLL_LONGTERM", 1 << 8},
+	{"FOLL_HONOR_NUMA_FAULT", 1u << 12},
 	{"FOLL_PIN", 1 << 19},
 
 	{"tdp", 1},

@@ -328,26 +328,6 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 	return PF_FAULT_DONE;
 }
 
-/* PROT_NONE where the area allows access: a NUMA hint. Nothing to migrate to; take it back. */
-static enum pf_fault_result fault_hint(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
-{
-	struct pf_extent extent = PF_NO_EXTENT;
-	/* Of shared pages the area knows whether a write must be noticed. */
-	bool exclusive = f->area->flags & PF_VM_SHARED;
-
-	if (!pf_pte_special(pte)) {
-		struct pf_folio *folio = pf_page_folio(f->space->phys, pf_pte_pfn(pte));
-
-		exclusive |= pf_folio_ae_test(folio, pf_folio_idx(folio, pf_pte_pfn(pte)));
-		extent = pf_folio_extent(f->space->phys, folio);
-	}
-	exclusive &= !pf_pte_uffd_wp(f->area, pte);
-	/* Invalid to valid: nothing is cached, nothing is flushed. */
-	pf_modify_ptes(m, pf_pte_idx(m, f->va), 1, fresh_prot(f, exclusive), 0, 0, extent);
-	pf_pte_unmap_unlock(m);
-	return PF_FAULT_DONE;
-}
-
 enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	unsigned flags, uint32_t orders)
 {
@@ -381,8 +361,12 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 		pf_pte_unmap_unlock(&m);
 		return pf_softleaf_fault(pte);
 	}
-	if (pf_pte_protnone(pte))
-		return fault_hint(&f, &m, pte);
+	/* PROT_NONE where the area allows access: a NUMA hint. There is no other node: taken back. */
+	if (pf_pte_protnone(pte)) {
+		pf_fault_hint(space, area, f.va, &m, pte);
+		pf_pte_unmap_unlock(&m);
+		return PF_FAULT_DONE;
+	}
 	if ((f.write && !pf_pte_write(pte)) || (f.unshare && !pf_pte_special(pte)))
 		return fault_write_protected(&f, &m, pte);
 	return fault_access(&f, &m, pte);

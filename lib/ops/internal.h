@@ -96,6 +96,23 @@ void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 
 /*
+ * numa.c: hints for a range, as change_protection with PF_CP_PROT_NUMA; and a fault on one, with its table's lock held: the
+ * folio's hints in this area and this table are taken back. Nothing is flushed: no TLB has anything of them.
+ */
+#define pf_hint_range PF_FN(hint_range)
+#define pf_fault_hint PF_FN(fault_hint)
+int64_t pf_hint_range(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+void pf_fault_hint(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	struct pf_pte_map *m, pf_pte_t pte);
+/*
+ * protect.c: nr PROT_NONE entries of one folio, or of the page of zeros, that begin with `pte` get the area's rights, W only
+ * where a fault would give it without a question.
+ */
+#define pf_restore_prot PF_FN(restore_prot)
+void pf_restore_prot(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte, unsigned nr);
+
+/*
  * What the page at va will be found by, before there is an entry that maps it; plain stores, for nobody else knows the
  * folio, and who does later has taken the table lock or a reference after it.
  */

@@ -306,7 +306,7 @@ struct pf_format {
 	 * Give every mapped page of the range the rights of `prot`; and set or clear uffd-wp in entries of
 	 * every kind. Downgrades are gathered, not
 	 * flushed. Returns the number of pages processed. mmap lock for writing (NUMA and uffd:
-	 * reading).
+	 * reading). PF_CP_PROT_NUMA: hints, whatever `prot`, for the pages that may have them; their number.
 	 */
 	int64_t (*change_protection)(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 		uint64_t nr, uint64_t prot, unsigned cp_flags);

@@ -5,7 +5,8 @@
 #include "ops/softleaf.h"
 
 struct protect {
-	struct pf_gather *g;
+	struct pf_space *space;
+	struct pf_gather *g; /* NULL: nothing will have to be flushed */
 	const struct pf_area *area;
 	uint64_t prot;       /* what entries get, W withheld where pages are copied on write */
 	bool try_writable;   /* entries of exclusive pages may have W at once */
@@ -68,7 +69,7 @@ static void change_by_exclusive(struct protect *p, struct pf_pte_map *m, unsigne
 static void change_small(
 	struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pfn_t pfn, unsigned nr)
 {
-	const struct pf_phys *phys = p->g->space->phys;
+	const struct pf_phys *phys = p->space->phys;
 
 	while (nr) {
 		bool exclusive = pf_folio_ae_test(pf_page_folio(phys, pfn), 0);
@@ -88,7 +89,7 @@ static void change_shared(
 	struct protect *p, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, unsigned nr)
 {
 	while (nr) {
-		struct pf_piece piece = pf_piece_one(p->g->space->phys, pf_pte_pfn(pte), nr);
+		struct pf_piece piece = pf_piece_one(p->space->phys, pf_pte_pfn(pte), nr);
 		const bool dirty = pf_folio_test_flags(piece.folio, PF_FOLIO_DIRTY) ||
 				   PF_MUTANT("mprotect-shared-clean");
 
@@ -115,7 +116,7 @@ static void change_present(
 		return;
 	}
 	while (nr) {
-		struct pf_piece piece = pf_piece(p->g->space->phys, pf_pte_pfn(pte), nr);
+		struct pf_piece piece = pf_piece(p->space->phys, pf_pte_pfn(pte), nr);
 
 		if (!writable)
 			change(p, m, idx, piece.nr, p->prot, piece.extent);
@@ -157,10 +158,26 @@ static int64_t change_table(struct protect *p, struct pf_pte_map *m, unsigned id
 	return pages;
 }
 
+void pf_restore_prot(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte, unsigned nr)
+{
+	struct protect p = {
+		.space = space,
+		.area = area,
+		.prot = pf_area_cow(area) ? area->prot & ~PF_PTE_W : area->prot,
+		.try_writable = area->flags & PF_VM_WRITE,
+	};
+
+	if (pf_pte_uffd_wp(area, pte))
+		p.prot &= ~PF_PTE_W;
+	change_present(&p, m, idx, pte, nr);
+}
+
 int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 	uint64_t nr, uint64_t prot, unsigned cp_flags)
 {
 	struct protect p = {
+		.space = g->space,
 		.g = g,
 		.area = area,
 		.prot = pf_area_cow(area) ? prot & ~PF_PTE_W : prot,
@@ -173,12 +190,12 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 	struct pf_pte_map m;
 	int64_t pages = 0;
 
-	if (cp_flags & PF_CP_PROT_NUMA)
-		return -PF_EOPNOTSUPP;
 	if (p.set)
 		p.prot &= ~PF_PTE_W;
 	g->space->pt.cause = PF_CAUSE_MPROTECT;
 	pf_tlb_start_vma(g);
+	if (cp_flags & PF_CP_PROT_NUMA)
+		return pf_hint_range(g, area, va, nr);
 	while (pf_next_table(g->space, &va, &nr, &m)) {
 		unsigned n = pf_pages_in_table(va, nr);
 
