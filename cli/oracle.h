@@ -51,6 +51,8 @@ int64_t oracle_mremap(struct oracle *o, unsigned pid, uint64_t addr, uint64_t ol
 	uint64_t new_len, uint64_t flags, uint64_t new_addr, int64_t told);
 int64_t oracle_madvise(
 	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t advice);
+/* Pages a and b become one: 0, or why not; whether pages are there and who keeps them, it is told. */
+int64_t oracle_ksm(struct oracle *o, unsigned pid, uint64_t a, uint64_t b, int64_t told);
 /* madvise(MADV_COLLAPSE), where a leaf table maps `pmd` bytes. Which tables there are and which pages somebody keeps, it is told. */
 int64_t oracle_collapse(
 	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t pmd, int64_t told);

@@ -80,7 +80,7 @@ static bool new_flags(const struct ov_vma *v, uint64_t advice, unsigned *flags, 
 		f &= ~(unsigned)OV_DONTDUMP;
 		break;
 	case A_MERGEABLE:
-		if (!v->object)
+		if (!v->shared)
 			f |= OV_MERGEABLE;
 		break;
 	case A_UNMERGEABLE:

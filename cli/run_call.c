@@ -5,6 +5,7 @@
 
 #include "cli/run.h"
 #include "mm/collapse.h"
+#include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/numa.h"
 #include "mm/proc.h"
@@ -226,6 +227,8 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
 	case SC_CLEAR_REFS:
 		return c->a[0] - 1 < 5 ? 0 : -PF_EINVAL;
+	case SC_KSM:
+		return oracle_ksm(o, pid, c->a[0], c->a[1], told);
 	case SC_AGE:
 	case SC_MIGRATE:
 	case SC_SPLIT:
@@ -345,6 +348,8 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_migrate(mm, c->a[0], c->a[1]);
 	case SC_SPLIT:
 		return pf_split(mm, c->a[0]);
+	case SC_KSM:
+		return pf_ksm_merge(mm, c->a[0], mm, c->a[1]);
 	case SC_NUMA_HINT:
 		return pf_numa_hint(mm, c->a[0], c->a[1]);
 	case SC_COLLAPSE:
@@ -627,6 +632,9 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 		nr = a[1] / w->env.page + 1;
 	else if (id == SC_GUP)
 		nr = a[1];
+	/* What was unmerged before is. */
+	else if (id == SC_MADVISE && a[2] == PF_MADV_UNMERGEABLE)
+		nr = a[1] / w->env.page + 1;
 	return run_unchanged(w, before, p->pid, va, nr, id == SC_FORK) && run_check(w);
 }
 

@@ -87,6 +87,7 @@ enum sc_call_id {
 	SC_MIGRATE,
 	SC_SPLIT,
 	SC_COLLAPSE,
+	SC_KSM,
 	SC_NUMA_HINT,
 	SC_SWAPOFF,
 	SC_CLEAR_REFS,

@@ -166,10 +166,10 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 			sc_unsupported(l, "MAP_HUGETLB");
 	} else if ((s->call->id == SC_MADVISE && constant_of(arg(s, 2), &n)) ||
 		   (s->call->id == SC_PROCESS_MADVISE && constant_of(arg(s, 3), &n))) {
-		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; FREE, REMOVE, DONTFORK, DOFORK; HUGEPAGE, NOHUGEPAGE,
+		/* NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED; FREE, REMOVE, DONTFORK, DOFORK, MERGEABLE, UNMERGEABLE; HUGEPAGE, NOHUGEPAGE,
 		 * DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED,
 		 * COLLAPSE */
-		static const uint64_t built = 0x1f | 0xf << 8 | 0xfff << 14;
+		static const uint64_t built = 0x1f | 0x3f << 8 | 0xfff << 14;
 		const char *name = sc_advice_name(n);
 
 		/* GUARD_INSTALL, GUARD_REMOVE */

@@ -93,6 +93,10 @@ static const char *check_found(const struct pf_mm *mm, const struct pf_vma *vma,
 {
 	const struct pf_area *a = &vma->area;
 
+	/* Not found by its folio. */
+	if (pf_folio_test_flags(folio, PF_FOLIO_KSM))
+		return folio->head.mapping == PF_MAPPING_KSM ? NULL
+							     : "a page is KSM's and has a mapping";
 	if (folio->head.index + pf_folio_idx(folio, pfn) !=
 		a->pgoff + pf_mm_pages(mm, a->start, va))
 		return "R1: a page's index does not lead to where it is mapped";

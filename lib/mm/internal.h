@@ -323,6 +323,13 @@ struct pf_remap {
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r);
 void pf_folio_remap(struct pf_system *sys, struct pf_remap *r);
 
+/* KSM (ksm.c): can MADV_MERGEABLE mean the VMA? mmap lock. */
+bool pf_ksm_compatible(const struct pf_vma *vma);
+/*
+ * MADV_UNMERGEABLE: KSM's pages of [start, end) become the process's own again. -PF_ENOMEM: not all. mmap lock, any way.
+ */
+int pf_ksm_unmerge(struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end);
+
 /* MADV_COLLAPSE (collapse.c), page aligned. Linux's result. */
 int pf_madvise_collapse(struct pf_mm *mm, pf_va_t start, pf_va_t end);
 

@@ -32,13 +32,13 @@ static int advice_known(int advice)
 	case PF_MADV_COLD:
 	case PF_MADV_PAGEOUT:
 	case PF_MADV_COLLAPSE:
+	case PF_MADV_MERGEABLE:
+	case PF_MADV_UNMERGEABLE:
 	case PF_MADV_POPULATE_READ:
 	case PF_MADV_POPULATE_WRITE:
 	case PF_MADV_GUARD_INSTALL:
 	case PF_MADV_GUARD_REMOVE:
 		return 0;
-	case PF_MADV_MERGEABLE:
-	case PF_MADV_UNMERGEABLE:
 	case MADV_HWPOISON:
 	case MADV_SOFT_OFFLINE:
 		return -PF_EOPNOTSUPP;
@@ -77,6 +77,12 @@ static bool advised_flags(int advice, uint32_t *flags)
 		return true;
 	case PF_MADV_DODUMP:
 		*flags &= ~PF_VM_DONTDUMP;
+		return true;
+	case PF_MADV_MERGEABLE:
+		*flags |= PF_VM_MERGEABLE;
+		return true;
+	case PF_MADV_UNMERGEABLE:
+		*flags &= ~PF_VM_MERGEABLE;
 		return true;
 	case PF_MADV_HUGEPAGE:
 		*flags = (*flags & ~PF_VM_NOHUGEPAGE) | PF_VM_HUGEPAGE;
@@ -227,6 +233,14 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 	/* Only what is the process's own can be wiped. */
 	if (advice == PF_MADV_WIPEONFORK && vma->mapping)
 		return -PF_EINVAL;
+	if (advice == PF_MADV_MERGEABLE && !pf_ksm_compatible(vma))
+		return 0;
+	if (advice == PF_MADV_UNMERGEABLE && (flags & PF_VM_MERGEABLE)) {
+		int err = pf_ksm_unmerge(mm, vma, start, end);
+
+		if (err)
+			return err;
+	}
 	if (advised_flags(advice, &flags))
 		return advise_flags(mm, r, vma, start, end, flags);
 	switch (advice) {

@@ -136,6 +136,7 @@ const char *pf_rmap_check(struct pf_system *sys)
 			continue;
 		/* Its tails lead to it, too. */
 		if (pf_folio_pfn(phys, folio) == pfn && folio->head.mapping &&
+			!pf_folio_test_flags(folio, PF_FOLIO_KSM) &&
 			pf_folio_count_mapped(sys, folio) != pf_folio_mapcount(folio))
 			bad = "R1: a walk does not find as many mappings as are counted";
 		pf_folio_put(phys, folio, 1);

@@ -58,7 +58,7 @@ enum pf_rmap_result pf_rmap_walk_pages(
 uint64_t pf_folio_count_mapped(struct pf_system *sys, struct pf_folio *folio);
 
 /*
- * Of every folio, all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
+ * Of every folio that is not KSM's, all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
  * anything: slow.
  */
 const char *pf_rmap_check(struct pf_system *sys);

@@ -17,6 +17,7 @@
 #define PF_VM_RAND_READ 0x10000u
 #define PF_VM_SEALED    0x1000000u /* Linux's lies above 32 bits */
 #define PF_VM_DONTDUMP  0x4000000u
+#define PF_VM_MERGEABLE 0x80000000u
 
 #define PF_VM_ACCESS      (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
 #define PF_VM_LOCKED_MASK (PF_VM_LOCKED | PF_VM_LOCKONFAULT)

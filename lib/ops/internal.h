@@ -37,6 +37,8 @@
 #define pf_folio_run            PF_FN(folio_run)
 #define pf_free_lazily          PF_FN(free_lazily)
 #define pf_make_old             PF_FN(make_old)
+#define pf_ksm_protect          PF_FN(ksm_protect)
+#define pf_ksm_replace          PF_FN(ksm_replace)
 #define pf_collapse_scan        PF_FN(collapse_scan)
 #define pf_collapse_install     PF_FN(collapse_install)
 #define pf_uffd_fill            PF_FN(uffd_fill)
@@ -85,6 +87,9 @@ uint64_t pf_folio_run(
 	struct pf_space *space, pf_va_t va, uint64_t max, struct pf_folio **folio, pf_pfn_t *pfn);
 void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio);
+int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	struct pf_folio *folio, struct pf_folio *by);
 bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan);
 void pf_collapse_install(
 	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio);

@@ -412,6 +412,19 @@ struct pf_format {
 	void (*collapse_install)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 		struct pf_folio *folio);
 
+	/*
+	 * KSM: the entry of va, which maps the folio, of one page, loses W, and the page AnonExclusive; flushed before the table lock
+	 * is released. 0; -PF_EAGAIN: it does not map it; -PF_EBUSY: somebody else has a reference, or may have pinned it: the
+	 * entry is as it was. Folio lock, and the only reference besides mappings, held. mmap lock, any way.
+	 */
+	int (*ksm_protect)(struct pf_space *space, pf_va_t va, struct pf_folio *folio);
+	/*
+	 * Then: the entry maps `by`, of one page too, read-only; A, soft-dirty and uffd-wp stay. 0; -PF_EAGAIN: it does not map the
+	 * folio any more; -PF_EBUSY: `by` has too many mappings. Locks and references of both.
+	 */
+	int (*ksm_replace)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		struct pf_folio *folio, struct pf_folio *by);
+
 	/* The entry of one page, without fault or effect. mmap lock, any way. */
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);
 

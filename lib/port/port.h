@@ -108,7 +108,7 @@ void pf_rcu_done(struct pf_rcu_head *head);
  *
  * void *pf_port_virt(pf_pa_t pa)
  *	The address through which the library reaches physical memory it manages (tables, and data
- *it clears or copies). Constant for the life of the frame.
+ *it clears, copies or compares). Constant for the life of the frame.
  *
  * pf_pa_t pf_port_phys(const void *p)
  *	The inverse, for addresses that pf_port_virt gave.

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages with the same contents that become one.
+ *
+ * A page that KSM has made one of several is mapped read-only and is nobody's alone: a write, and a pin for reading, get a copy.
+ * It stays KSM's until its last mapping is gone. It is not found by its folio, so it is neither migrated nor aged by
+ * the reverse map, nor unmapped by it. Which pages to try is for the embedder to know; there is no tree of them.
+ */
+#ifndef PF_MM_KSM_H
+#define PF_MM_KSM_H
+
+#include "mm/mm.h"
+
+/*
+ * If the pages at `va` of mm and at `other_va` of other have the same contents, map one page at both: the one that is KSM's
+ * already, else the first. Large folios that they lie in are split. 0, also if they are one page already; -PF_EINVAL: no
+ * page of private memory is there, or its VMA is not MADV_MERGEABLE; -PF_EAGAIN: they differ, or somebody else is at one
+ * of them; -PF_EBUSY: somebody keeps one of them, or it is in swap, too. On an error each may have become read-only, and
+ * not exclusive: its next write finds out. Takes the mmap locks for reading, one after the other.
+ */
+int pf_ksm_merge(struct pf_mm *mm, pf_va_t va, struct pf_mm *other, pf_va_t other_va);
+
+#endif
