@@ -551,6 +551,8 @@ enum oracle_signal oracle_access(
 		return ORACLE_SEGV;
 	if (how == ORACLE_READ && v->prot == P_EXEC)
 		return ORACLE_EITHER;
+	if (ov_poisoned(o, p, va))
+		return ORACLE_BUS;
 	if (ov_guarded(o, p, va, va + 1))
 		return ORACLE_SEGV;
 	if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size) {

@@ -66,12 +66,15 @@ struct ov_vma {
 	bool inherited;
 };
 
+/* A guard stands there; the page was lost. */
+enum { OV_GUARD = 1, OV_POISON = 2 };
+
 struct ov_process {
 	unsigned pid;
 	struct ov_vma *vmas;
 	size_t nr, room;
 	struct ov_table pages;
-	struct ov_table guards; /* a value of 1: a guard stands there */
+	struct ov_table guards; /* OV_GUARD, OV_POISON: no memory is there */
 	struct ov_table wp;     /* of 1: uffd-wp */
 	uint64_t start_brk, brk;
 	unsigned def_flags; /* what new mappings get: OV_LOCKED, OV_LOCKONFAULT, of MCL_FUTURE */
@@ -127,6 +130,11 @@ int ov_populate(
 
 /* oracle_madvise.c: is there a guard in the range? */
 bool ov_guarded(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end);
+
+/* oracle_poison.c: is the page lost? */
+bool ov_poisoned(const struct oracle *o, struct ov_process *p, uint64_t va);
+/* No such marks in the range any more. */
+void ov_drop_marks(struct ov_process *p, uint64_t first, uint64_t nr, uint64_t mark);
 
 /* oracle_pages.c */
 struct ov_cell *ov_get(struct ov_table *t, uint64_t page);

@@ -134,6 +134,7 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 		/* What comes back from elsewhere is still to be noticed when it is written. */
 		if (!v->object)
 			ov_discard(&p->wp, first, nr, false);
+		ov_drop_marks(p, first, nr, OV_POISON);
 		return 0;
 	case A_GUARD_INSTALL:
 		if (v->flags & OV_LOCKED)
@@ -144,15 +145,16 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 			ov_discard(&p->pages, first, nr, false);
 		ov_discard(&p->wp, first, nr, false);
 		for (uint64_t k = 0; k < nr; k++)
-			ov_put(&p->guards, first + k, 1, false);
+			ov_put(&p->guards, first + k, OV_GUARD, false);
 		return 0;
 	case A_GUARD_REMOVE:
-		ov_discard(&p->guards, first, nr, false);
+		ov_drop_marks(p, first, nr, OV_GUARD);
 		return 0;
 	case A_FREE:
 		if (v->object || v->flags & OV_LOCKED)
 			return -EINVAL;
 		ov_discard(&p->pages, first, nr, true);
+		ov_drop_marks(p, first, nr, OV_POISON);
 		return 0;
 	case A_REMOVE:
 		if (v->flags & OV_LOCKED || !v->object)

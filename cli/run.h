@@ -9,7 +9,7 @@
  *   run_gup.c     pins
  *   run_process.c calls on other processes; run_scan.c PAGEMAP_SCAN
  *   run_log.c     what a log of strace needs besides
- *   run_swap.c    the swap device
+ *   run_swap.c    the swap device; run_poison.c memory that fails
  *   run_uffd.c    userfaultfd
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
@@ -269,6 +269,9 @@ bool run_swap_start(struct run_world *w);
 bool run_swap_end(struct run_world *w);
 /* swapoff(). */
 void run_swapoff(struct run_world *w, struct run_result *r);
+
+/* After a call that may have poisoned pages: the model is told which. */
+void run_note_poison(struct run_world *w);
 /* The word of a page that is swapped. */
 uint64_t run_swap_word(struct run_world *w, pf_pte_t pte);
 

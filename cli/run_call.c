@@ -8,6 +8,7 @@
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/numa.h"
+#include "mm/poison.h"
 #include "mm/proc.h"
 #include "mm/sample.h"
 
@@ -194,6 +195,8 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	case SC_MPROTECT:
 		return oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_MADVISE:
+		if (c->a[2] == PF_MADV_HWPOISON || c->a[2] == PF_MADV_SOFT_OFFLINE)
+			return oracle_inject(o, pid, c->a[0], c->a[1], told);
 		if (c->a[2] == PF_MADV_COLLAPSE)
 			return oracle_collapse(o, pid, c->a[0], c->a[1], leaf_size(c), told);
 		return oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
@@ -227,6 +230,8 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_fork(o, pid, c->child) ? -PF_ENOMEM : (int64_t)c->child;
 	case SC_CLEAR_REFS:
 		return c->a[0] - 1 < 5 ? 0 : -PF_EINVAL;
+	case SC_POISON:
+		return oracle_fail(o, pid, c->a[0], told);
 	case SC_KSM:
 		return oracle_ksm(o, pid, c->a[0], c->a[1], told);
 	case SC_AGE:
@@ -348,6 +353,8 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 		return pf_migrate(mm, c->a[0], c->a[1]);
 	case SC_SPLIT:
 		return pf_split(mm, c->a[0]);
+	case SC_POISON:
+		return pf_poison(mm, c->a[0]);
 	case SC_KSM:
 		return pf_ksm_merge(mm, c->a[0], mm, c->a[1]);
 	case SC_NUMA_HINT:
@@ -393,6 +400,8 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 	/* mlock has locked by then, and misses pages. */
 	if (!ans->injected || ans->lib == -PF_EAGAIN)
 		ans->model = ask_model(c, c->w->oracle, id, ans->lib);
+	if (id == SC_POISON || (id == SC_MADVISE && c->a[2] == PF_MADV_HWPOISON))
+		RUN_UNCOUNTED(run_note_poison(c->w));
 	return true;
 }
 

@@ -88,6 +88,7 @@ enum sc_call_id {
 	SC_SPLIT,
 	SC_COLLAPSE,
 	SC_KSM,
+	SC_POISON,
 	SC_NUMA_HINT,
 	SC_SWAPOFF,
 	SC_CLEAR_REFS,

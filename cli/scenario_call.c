@@ -172,8 +172,8 @@ static void check_built(struct sc_line *l, struct sc_stmt *s)
 		static const uint64_t built = 0x1f | 0x3f << 8 | 0xfff << 14;
 		const char *name = sc_advice_name(n);
 
-		/* GUARD_INSTALL, GUARD_REMOVE */
-		if (name && n != 102 && n != 103 && (n > 63 || !(built >> n & 1)))
+		/* HWPOISON, SOFT_OFFLINE, GUARD_INSTALL, GUARD_REMOVE */
+		if (name && (n < 100 || n > 103) && (n > 63 || !(built >> n & 1)))
 			sc_unsupported(l, name);
 	}
 }

@@ -51,7 +51,7 @@ static const struct sc_call_desc calls[] = {
 	{"migrate", SC_MIGRATE, 2, 2, false, true},
 	{"ksm", SC_KSM, 2, 2, false, true},
 	{"numa_hint", SC_NUMA_HINT, 2, 2, false, true},
-	{"poison", SC_OTHER, 1, 1, false, true},
+	{"poison", SC_POISON, 1, 1, false, true},
 	{"clear_refs", SC_CLEAR_REFS, 1, 1, false, true},
 	{"swapoff", SC_SWAPOFF, 0, 0, false, true},
 

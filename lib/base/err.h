@@ -11,6 +11,7 @@
 #define PF_ESRCH      3
 #define PF_EINTR      4
 #define PF_EIO        5
+#define PF_ENXIO      6
 #define PF_EBADF      9
 #define PF_EAGAIN     11
 #define PF_ENOMEM     12
@@ -24,5 +25,7 @@
 #define PF_ENOSYS     38
 #define PF_EOVERFLOW  75
 #define PF_EOPNOTSUPP 95
+
+#define PF_EHWPOISON 133
 
 #endif

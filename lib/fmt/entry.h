@@ -198,6 +198,11 @@ PF_INLINE enum pf_mig_kind pf_pte_mig_kind(pf_pte_t e)
 	return (enum pf_mig_kind)((e.v >> PF_MIG_SHIFT) & 3);
 }
 
+PF_INLINE pf_pte_t pf_pte_hwpoison(pf_pfn_t pfn)
+{
+	return pf_pte(pfn << PF_PTE_FRAME_SHIFT | PF_PTE_HWPOISON);
+}
+
 PF_INLINE pf_pte_t pf_pte_marker(uint64_t bits)
 {
 	return pf_pte(bits | PF_PTE_MARKER);

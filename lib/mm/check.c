@@ -93,6 +93,8 @@ static const char *check_found(const struct pf_mm *mm, const struct pf_vma *vma,
 {
 	const struct pf_area *a = &vma->area;
 
+	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON))
+		return "a poisoned page is mapped";
 	/* Not found by its folio. */
 	if (pf_folio_test_flags(folio, PF_FOLIO_KSM))
 		return folio->head.mapping == PF_MAPPING_KSM ? NULL

@@ -323,6 +323,9 @@ struct pf_remap {
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r);
 void pf_folio_remap(struct pf_system *sys, struct pf_remap *r);
 
+/* MADV_HWPOISON, MADV_SOFT_OFFLINE (poison.c), page aligned: what pf_gup or the failure says of the first that fails. */
+int pf_madvise_inject(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool soft);
+
 /* KSM (ksm.c): can MADV_MERGEABLE mean the VMA? mmap lock. */
 bool pf_ksm_compatible(const struct pf_vma *vma);
 /*

@@ -5,12 +5,7 @@
 #include "mm/internal.h"
 #include "reclaim/reclaim.h"
 
-/* Advice that Linux knows and this does not act on. */
-#define MADV_HWPOISON     100
-#define MADV_SOFT_OFFLINE 101
-
-/* 0: built; -PF_EOPNOTSUPP: Linux has it, this does not; -PF_EINVAL: nobody has. */
-static int advice_known(int advice)
+static bool advice_known(int advice)
 {
 	switch (advice) {
 	case PF_MADV_NORMAL:
@@ -38,12 +33,11 @@ static int advice_known(int advice)
 	case PF_MADV_POPULATE_WRITE:
 	case PF_MADV_GUARD_INSTALL:
 	case PF_MADV_GUARD_REMOVE:
-		return 0;
-	case MADV_HWPOISON:
-	case MADV_SOFT_OFFLINE:
-		return -PF_EOPNOTSUPP;
+	case PF_MADV_HWPOISON:
+	case PF_MADV_SOFT_OFFLINE:
+		return true;
 	default:
-		return -PF_EINVAL;
+		return false;
 	}
 }
 
@@ -327,10 +321,11 @@ static bool populates(int advice)
 	return advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE;
 }
 
-/* Takes and releases the lock a leaf table at a time, and for writing, too. */
+/* Takes and releases the lock a leaf table or a page at a time, and for writing, too. */
 static bool locks_itself(int advice)
 {
-	return advice == PF_MADV_COLLAPSE;
+	return advice == PF_MADV_COLLAPSE || advice == PF_MADV_HWPOISON ||
+	       advice == PF_MADV_SOFT_OFFLINE;
 }
 
 /*
@@ -372,6 +367,8 @@ static int advise_pages(struct pf_advising *a, pf_va_t start, pf_va_t end)
 
 	if (a->advice == PF_MADV_COLLAPSE)
 		return pf_madvise_collapse(a->mm, start, end);
+	if (a->advice == PF_MADV_HWPOISON || a->advice == PF_MADV_SOFT_OFFLINE)
+		return pf_madvise_inject(a->mm, start, end, a->advice == PF_MADV_SOFT_OFFLINE);
 	if (populates(a->advice))
 		return pf_populate_locked(a->mm, start, end, a->advice == PF_MADV_POPULATE_WRITE);
 	if (a->advice == PF_MADV_GUARD_INSTALL)
@@ -394,17 +391,13 @@ static int advise_by_flags(struct pf_advising *a, pf_va_t start, pf_va_t end)
 /* Of a range: an error, or, with *end behind `addr`, there is something to do. */
 static int check_range(const struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice, pf_va_t *end)
 {
-	const int err = advice_known(advice);
-
 	*end = addr;
-	if (err == -PF_EINVAL || !pf_mm_aligned(mm, addr))
+	if (!advice_known(advice) || !pf_mm_aligned(mm, addr))
 		return -PF_EINVAL;
 	if (len && !pf_mm_align(mm, len))
 		return -PF_EINVAL;
 	*end = addr + pf_mm_align(mm, len);
-	if (*end < addr)
-		return -PF_EINVAL;
-	return *end == addr ? 0 : err;
+	return *end < addr ? -PF_EINVAL : 0;
 }
 
 int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len)

@@ -73,6 +73,8 @@
 #define PF_MADV_POPULATE_WRITE  23
 #define PF_MADV_DONTNEED_LOCKED 24
 #define PF_MADV_COLLAPSE        25
+#define PF_MADV_HWPOISON        100
+#define PF_MADV_SOFT_OFFLINE    101
 #define PF_MADV_GUARD_INSTALL   102
 #define PF_MADV_GUARD_REMOVE    103
 
@@ -108,6 +110,7 @@ struct pf_system {
 	struct pf_handle_pool anon_vmas;
 	uint64_t splits;    /* folios split; atomic */
 	uint64_t hand;      /* reclaim's: the next frame, counted from the first; a hint */
+	uint64_t poisoned;  /* frames that are used no more (mm/poison.h); atomic */
 	uint64_t collapses; /* folios that took the place of smaller ones; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
 	struct pf_swaps swaps;          /* devices; change under mms_lock, for writing */

@@ -144,6 +144,7 @@ const struct pf_format pf_format_this = {
 	.make_old = pf_make_old,
 	.ksm_protect = pf_ksm_protect,
 	.ksm_replace = pf_ksm_replace,
+	.poison_one = pf_poison_one,
 	.collapse_scan = pf_collapse_scan,
 	.collapse_install = pf_collapse_install,
 	.uffd_fill = pf_uffd_fill,

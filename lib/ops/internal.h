@@ -37,6 +37,7 @@
 #define pf_folio_run            PF_FN(folio_run)
 #define pf_free_lazily          PF_FN(free_lazily)
 #define pf_make_old             PF_FN(make_old)
+#define pf_poison_one           PF_FN(poison_one)
 #define pf_ksm_protect          PF_FN(ksm_protect)
 #define pf_ksm_replace          PF_FN(ksm_replace)
 #define pf_collapse_scan        PF_FN(collapse_scan)
@@ -87,6 +88,7 @@ uint64_t pf_folio_run(
 	struct pf_space *space, pf_va_t va, uint64_t max, struct pf_folio **folio, pf_pfn_t *pfn);
 void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+void pf_poison_one(struct pf_space *space, const struct pf_rmap_place *place);
 int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio);
 int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	struct pf_folio *folio, struct pf_folio *by);

@@ -389,6 +389,11 @@ struct pf_format {
 	void (*remove_migration_one)(struct pf_space *space, const struct pf_area *area,
 		const struct pf_rmap_place *place, pf_pfn_t to);
 	/*
+	 * The place, of one page, is lost: the entry that maps it becomes one that says so, flushed, and the folio loses that
+	 * mapping. Folio lock and a reference held.
+	 */
+	void (*poison_one)(struct pf_space *space, const struct pf_rmap_place *place);
+	/*
 	 * The first folio mapped in the range, with a reference; NULL if none is. The range becomes what lies behind that
 	 * mapping. mmap lock, any way.
 	 */

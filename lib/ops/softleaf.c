@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Softleaves: swap entries, migration entries and markers, in fork, unmapping, mprotect, mremap and faults.
+ * Softleaves: swap entries, migration entries, poisoned pages and markers, in fork, unmapping, mprotect, mremap and faults.
  *
  * A migration entry stands for a page that is on its way to another frame, or into smaller folios. The folio is locked
  * by who does that, and has no mapping of it; the entry is found again by a walk (mm/migrate.c), wherever these
@@ -83,6 +83,11 @@ unsigned pf_softleaf_copy(
 		return 1;
 	case PF_PTE_SWAP:
 		return copy_swap(c, didx, sidx, pte, max, err);
+	case PF_PTE_HWPOISON:
+		/* The child has lost it as well. */
+		if (!PF_MUTANT("fork-forgets-poison"))
+			pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
+		return 1;
 	case PF_PTE_MARKER:
 		copy_marker(c, didx, pte);
 		return 1;
@@ -160,6 +165,6 @@ enum pf_fault_result pf_softleaf_fault(pf_pte_t pte)
 	}
 	if (pf_pte_kind(pte) == PF_PTE_SWAP)
 		return PF_FAULT_SWAP;
-	/* Of the others only markers are built, and a fault on one is an error. */
-	return pte.v & PF_MARKER_GUARD ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
+	/* Of the others only poisoned pages and markers are built, and a fault on one is an error. */
+	return pf_pte_guard(pte) ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
 }

@@ -306,7 +306,6 @@ static void not_built(void **state)
 		{"load(0)\nguest_load(1, 2)", "guest_load", 2},
 		{"@dax f 1M", "@dax", 1},
 		{"mmap(0, 1, 0, MAP_PRIVATE, 3</lib/libc.so>, 0)", "mmap of a file", 1},
-		{"madvise(0, 1, MADV_HWPOISON)", "MADV_HWPOISON", 1},
 		{"threads\n 0: load(0)\nexplore preemptions=1", "threads", 1},
 		{"expect guest_mapped(1, 2, 3)", "guest_mapped", 1},
 		{"expect notifier_start == 0", "notifier_start", 1},

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory failure.
+ *
+ * The folio lock keeps migration, splitting and reclaim away, so the page's mappings are in present entries, which the
+ * reverse map finds; forks copy them to VMAs that the walk visits later. Nobody maps the page anew: it is in no
+ * cache, and an entry that says that it is poisoned leads nowhere.
+ */
+#include "mm/poison.h"
+
+#include "mm/internal.h"
+#include "mm/migrate.h"
+#include "mm/rmap.h"
+
+/*
+ * Takes over the reference on the folio of pfn. 0: *page is that page's own folio, locked, with a reference, and its
+ * mappings can be found.
+ */
+static int isolate(
+	struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, struct pf_folio **page)
+{
+	int err = -PF_EBUSY;
+
+	if (pf_folio_order(folio) && !pf_folio_is_file(folio) && pf_folio_mapcount(folio)) {
+		if (pf_split_folio(sys, folio))
+			goto out;
+		/* Our reference is on the first page. */
+		pf_folio_put(sys->phys, folio, 1);
+		folio = pf_folio_try_get_page(sys->phys, pfn);
+		if (!folio)
+			return -PF_EBUSY;
+	}
+	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
+		err = -PF_EHWPOISON;
+		goto out;
+	}
+	if (pf_folio_is_file(folio)) {
+		err = -PF_EOPNOTSUPP;
+		goto out;
+	}
+	if (pf_folio_order(folio) || !pf_folio_mapcount(folio) || !pf_folio_trylock(folio))
+		goto out;
+	if (!pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {
+		*page = folio;
+		return 0;
+	}
+	pf_folio_unlock(folio);
+out:
+	pf_folio_put(sys->phys, folio, 1);
+	return err;
+}
+
+/* Nobody gets the frame any more: the reference stays. */
+static void retire(struct pf_system *sys, struct pf_folio *page)
+{
+	pf_folio_set_flags(page, PF_FOLIO_HWPOISON);
+	pf_add_relaxed(&sys->poisoned, 1);
+}
+
+static bool poison_visit(
+	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
+{
+	(void)ctx;
+	(void)vma;
+	mm->sys->fmt->poison_one(&mm->space, place);
+	return true;
+}
+
+/* Takes over the reference. */
+static int fail(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
+{
+	struct pf_folio *page;
+	int err = isolate(sys, folio, pfn, &page);
+
+	if (err)
+		return err;
+	retire(sys, page);
+	pf_rmap_walk(sys, page, poison_visit, NULL, 0);
+	pf_folio_unlock(page);
+	return 0;
+}
+
+/* Takes over the reference. */
+static int offline(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
+{
+	struct pf_folio *page, *to;
+	int err = isolate(sys, folio, pfn, &page);
+
+	if (err)
+		return err;
+	err = -PF_ENOMEM;
+	to = pf_folio_alloc(sys->phys, 0, PF_USE_ANON);
+	if (to) {
+		err = pf_migrate_folio(sys, page, to) ? -PF_EBUSY : 0;
+		/* Its mappings keep it. */
+		pf_folio_put(sys->phys, to, 1);
+	}
+	if (!err)
+		retire(sys, page);
+	pf_folio_unlock(page);
+	if (err)
+		pf_folio_put(sys->phys, page, 1);
+	return err;
+}
+
+static int get_frame(struct pf_system *sys, pf_pfn_t pfn, struct pf_folio **folio)
+{
+	if (!pf_phys_has(sys->phys, pfn))
+		return -PF_ENXIO;
+	*folio = pf_folio_try_get_page(sys->phys, pfn);
+	return *folio ? 0 : -PF_EBUSY;
+}
+
+int pf_memory_failure(struct pf_system *sys, pf_pfn_t pfn)
+{
+	struct pf_folio *folio;
+	int err = get_frame(sys, pfn, &folio);
+
+	return err ? err : fail(sys, folio, pfn);
+}
+
+int pf_soft_offline(struct pf_system *sys, pf_pfn_t pfn)
+{
+	struct pf_folio *folio;
+	int err = get_frame(sys, pfn, &folio);
+
+	return err ? err : offline(sys, folio, pfn);
+}
+
+int pf_poison(struct pf_mm *mm, pf_va_t va)
+{
+	struct pf_folio *folio = NULL;
+	pf_pfn_t pfn;
+
+	va = pf_align_down(va, pf_mm_page(mm));
+	if (va >= mm->sys->task_size)
+		return -PF_EINVAL;
+	pf_mmap_read_lock(mm);
+	mm->sys->fmt->folio_run(&mm->space, va, 1, &folio, &pfn);
+	pf_mmap_read_unlock(mm);
+	return folio ? fail(mm->sys, folio, pfn) : -PF_EINVAL;
+}
+
+int pf_madvise_inject(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool soft)
+{
+	struct pf_system *sys = mm->sys;
+
+	while (start < end) {
+		struct pf_folio *folio;
+		pf_pfn_t pfn;
+		int64_t n = pf_gup(mm, start, 1, 0, &pfn);
+		uint64_t size;
+		int err;
+
+		if (n != 1)
+			return (int)n;
+		folio = pf_page_folio(sys->phys, pfn);
+		/* One page of each folio, as Linux. */
+		size = (uint64_t)pf_folio_nr(folio) << pf_mm_shift(mm);
+		err = soft ? offline(sys, folio, pfn) : fail(sys, folio, pfn);
+		if (err)
+			return err;
+		if (size >= end - start)
+			break;
+		start += size;
+	}
+	return 0;
+}
