@@ -28,6 +28,7 @@ static const struct {
 	SAME(ESRCH),
 	SAME(EINTR),
 	SAME(EIO),
+	SAME(ENXIO),
 	SAME(EBADF),
 	SAME(EAGAIN),
 	SAME(ENOMEM),
@@ -40,6 +41,7 @@ static const struct {
 	SAME(ENOSYS),
 	SAME(EOVERFLOW),
 	SAME(EOPNOTSUPP),
+	SAME(EHWPOISON),
 };
 
 static void numbers_are_linux_s(void **state)
