@@ -69,14 +69,14 @@ void mj_d_check(struct mj_table *t, unsigned idx, const struct mmu_entry *e)
 
 /*
  * Entries of a table that no walker has reached have no level yet and are not counted: of a child that has not run, for
- * one. A folio that was found clean after such a table was written was not clean: D is as old as the store before.
+ * one. A folio that was found clean after such an entry was written was not clean: D is as old as the store before.
  */
-void mj_d_unseen(const struct mj_table *t, const struct mmu_entry *e)
+void mj_d_unseen(const struct mj_slot *s, const struct mmu_entry *e)
 {
 	struct mj_folio *f = mj_folio_of(e->pa);
 
 	if (f && e->dirty && f->store_seq && f->store_seq <= f->clean_seq &&
-		t->init_seq < f->clean_seq)
+		s->new_seq < f->clean_seq)
 		f->clean_seq = f->store_seq - 1;
 }
 

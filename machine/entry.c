@@ -44,7 +44,7 @@ static void changed(
 	bool software = kind != MJ_WALK_A && kind != MJ_WALK_D;
 
 	if (!mj_table_known(t)) {
-		t->init_seq = mj.seq;
+		t->init_seq = s->new_seq = mj.seq;
 		t->init_cpu = (uint16_t)mj.cpu;
 		return;
 	}

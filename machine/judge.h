@@ -47,6 +47,7 @@ struct mj_slot {
 		inv_seq; /* the store that made it valid; until published, walkers may not see it */
 	uint64_t seen_seq; /* newest event that another CPU's software has seen */
 	uint64_t high_seq; /* two words an entry: the last store to the high one */
+	uint64_t new_seq;  /* the last store while no walker had reached the table */
 	uint16_t inv_cpu, high_cpu;
 	bool listed;   /* its block (or itself) is on the table's list of changes */
 	bool a_unseen; /* hardware set A since software last looked */
@@ -368,7 +369,7 @@ void mj_store_attempted(uint16_t asid, uint64_t va);
 /* Rule D2 for one entry that shows D. */
 void mj_d_check(struct mj_table *t, unsigned idx, const struct mmu_entry *e);
 /* e is in a table that no walker has reached until now. */
-void mj_d_unseen(const struct mj_table *t, const struct mmu_entry *e);
+void mj_d_unseen(const struct mj_slot *s, const struct mmu_entry *e);
 void mj_d_quiescent(uint16_t asid);
 
 /* ---- locks.c ---- */

@@ -141,7 +141,7 @@ static void reach(struct mj_table *t, unsigned level, uint64_t va, uint16_t asid
 		} else if (e.leaf || e.inactive) {
 			if (!counted) {
 				mj_count_leaf(&e, 1);
-				mj_d_unseen(t, &e);
+				mj_d_unseen(&t->slots[i], &e);
 			}
 			mj_d_check(t, i, &e);
 			if (e.leaf)
