@@ -21,6 +21,7 @@ enum op {
 	OP_MLOCK,
 	OP_COLLAPSE,
 	OP_PAGEOUT,
+	OP_RECLAIM,
 	OP_FAULT,
 	OP_NR,
 };

@@ -15,7 +15,7 @@
 
 const char *const op_name[OP_NR] = {"mprotect-ro", "mprotect-rw", "fork", "dontneed", "munmap",
 	"mremap-aligned", "mremap-unaligned", "madvise-free", "mlock", "collapse", "pageout",
-	"fault"};
+	"reclaim", "fault"};
 
 double now_ns(void)
 {

@@ -158,6 +158,10 @@ static bool run_op(struct world *w, const struct ours_config *c, enum op op, dou
 		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_PAGEOUT))
 			return false;
 		break;
+	case OP_RECLAIM:
+		if (pf_reclaim(&w->sys, bytes / 4096) < bytes / 4096)
+			return false;
+		break;
 	case OP_MUNMAP:
 		if (pf_munmap(&w->mm, BASE, bytes))
 			return false;

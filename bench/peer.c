@@ -174,12 +174,15 @@ bool linux_measure(const struct layout *l, enum op op, struct samples *s, const 
 		case OP_FAULT:
 			t = fault_ns * (double)(l->bytes / PAGE);
 			break;
-		case OP_PAGEOUT: /* needs a device to swap to, which no benchmark may have added */
+		case OP_PAGEOUT:
+		case OP_RECLAIM: /* need a device to swap to, which no benchmark may have added */
 		case OP_NR:
 			err = -1;
 		}
 		if (err) {
-			*why = op == OP_PAGEOUT ? "the host's swap is left alone" : strerror(errno);
+			*why = op == OP_PAGEOUT || op == OP_RECLAIM
+				       ? "the host's swap is left alone"
+				       : strerror(errno);
 			munmap(p, l->bytes);
 			return false;
 		}
