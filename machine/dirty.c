@@ -90,7 +90,9 @@ void mj_d_quiescent(uint16_t asid)
 		uint64_t maps = 0, dirty = 0;
 
 		f->touched = false;
-		if (mj.frames[first].state != MJ_FRAME_ALLOCATED)
+		/* Freed since, or within another extent by now. */
+		if (mj.frames[first].state != MJ_FRAME_ALLOCATED ||
+			mj.frames[first].ext_first != first)
 			continue;
 		for (uint32_t j = 0; j < mj.frames[first].ext_nr; j++) {
 			maps += mj.frames[first + j].nmap;
