@@ -9,17 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The ABI of PROCMAP_QUERY (Linux 6.11). */
-struct map_query {
-	uint64_t size, query_flags, query_addr, start, end, flags, page_size, offset, inode;
-	uint32_t dev_major, dev_minor, name_size, build_id_size;
-	uint64_t name, build_id;
-};
-#define MAP_QUERY _IOWR('f', 17, struct map_query)
+#include "cli/map_query.h"
 
 static bool query(int fd, const char *base, struct samples *s, const char **why)
 {

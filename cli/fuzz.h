@@ -4,7 +4,8 @@
  * after every call.
  *
  *   cmd_fuzz.c     options; programs until the end; what comes of them
- *   fuzz_host.c    the host's side: real processes that do the calls, and what they show
+ *   fuzz_host.c    the host's side: real processes that do the calls
+ *   fuzz_look.c    what such a process looks like
  *   fuzz_draw.c    programs that a host may be asked to do, weighted to what was seldom done
  *   fuzz_play.c    one program on both sides
  *   fuzz_compare.c what must be equal, and the exceptions (docs/LINUX.md)

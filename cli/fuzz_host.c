@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -28,8 +27,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "cli/fuzz.h"
-#include "mm/vma.h"
+#include "cli/fuzz_look.h"
 
 #define PID_END (PROGRAM_MAX_PID + 1)
 
@@ -80,123 +78,6 @@ static bool wait_for(uint32_t *word, uint32_t *seen, unsigned seconds)
 	}
 	*seen = now;
 	return true;
-}
-
-/* ---- what a process looks like ---- */
-
-/* The ABI of PROCMAP_QUERY (Linux 6.11). */
-struct map_query {
-	uint64_t size, query_flags, query_addr, start, end, flags, page_size, offset, inode;
-	uint32_t dev_major, dev_minor, name_size, build_id_size;
-	uint64_t name, build_id;
-};
-#define MAP_QUERY         _IOWR('f', 17, struct map_query)
-#define MAP_QUERY_OR_NEXT 0x10
-
-static int maps_fd = -1, pagemap_fd = -1;
-
-static void open_self(void)
-{
-	if (maps_fd >= 0) {
-		close(maps_fd);
-		close(pagemap_fd);
-	}
-	maps_fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-}
-
-static bool query(uint64_t va, struct map_query *q)
-{
-	*q = (struct map_query){
-		.size = sizeof(*q), .query_flags = MAP_QUERY_OR_NEXT, .query_addr = va};
-	return !ioctl(maps_fd, MAP_QUERY, q);
-}
-
-/* The letters of smaps for what a mapping is besides its permissions. */
-static const struct {
-	char letters[3];
-	uint32_t flag;
-} vm_flags[] = {
-	{"mr", PF_VM_MAYREAD},
-	{"mw", PF_VM_MAYWRITE},
-	{"me", PF_VM_MAYEXEC},
-	{"lo", PF_VM_LOCKED},
-	{"lf", PF_VM_LOCKONFAULT},
-	{"sr", PF_VM_SEQ_READ},
-	{"rr", PF_VM_RAND_READ},
-	{"dc", PF_VM_DONTCOPY},
-	{"ac", PF_VM_ACCOUNT},
-	{"nr", PF_VM_NORESERVE},
-	{"wf", PF_VM_WIPEONFORK},
-	{"dd", PF_VM_DONTDUMP},
-	{"hg", PF_VM_HUGEPAGE},
-	{"nh", PF_VM_NOHUGEPAGE},
-};
-
-const uint32_t fuzz_host_flags =
-	PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC | PF_VM_LOCKED | PF_VM_LOCKONFAULT |
-	PF_VM_SEQ_READ | PF_VM_RAND_READ | PF_VM_DONTCOPY | PF_VM_ACCOUNT | PF_VM_NORESERVE |
-	PF_VM_WIPEONFORK | PF_VM_DONTDUMP | PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE;
-
-static uint32_t flags_of(const char *p)
-{
-	uint32_t flags = 0;
-
-	for (; *p == ' ' && p[1] >= 'a' && p[1] <= 'z'; p += 3)
-		for (size_t i = 0; i < PF_ARRAY_SIZE(vm_flags); i++)
-			if (!strncmp(p + 1, vm_flags[i].letters, 2))
-				flags |= vm_flags[i].flag;
-	return flags;
-}
-
-/* smaps has them; reading it takes as long as a dozen calls. */
-static void look_closely(struct fuzz_answer *ans)
-{
-	static char text[1 << 19];
-	size_t used = 0;
-	ssize_t n;
-	char *p = text, *flags;
-	int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
-
-	while (fd >= 0 && used < sizeof(text) - 1 &&
-		(n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
-		used += (size_t)n;
-	if (fd >= 0)
-		close(fd);
-	text[used] = 0;
-	for (unsigned i = 0; i < ans->nmaps; i++) {
-		char start[32];
-
-		snprintf(start, sizeof(start), "\n%" PRIx64 "-", ans->maps[i].start);
-		/* The first of all has no line before it. */
-		p = !strncmp(p, start + 1, strlen(start + 1)) ? p : strstr(p, start);
-		flags = p ? strstr(p, "\nVmFlags:") : NULL;
-		if (!flags)
-			return;
-		ans->maps[i].flags = flags_of(flags + strlen("\nVmFlags:"));
-		p = flags;
-	}
-	ans->closely = true;
-}
-
-static void look(const struct fuzz_area *area, struct fuzz_answer *ans, bool closely)
-{
-	struct map_query q;
-	size_t heap = FUZZ_HEAP_PAGES * sizeof(uint64_t), window = FUZZ_PAGES * sizeof(uint64_t);
-
-	ans->nmaps = 0;
-	for (uint64_t at = area->low;
-		ans->nmaps < FUZZ_MAPS && query(at, &q) && q.start < area->high; at = q.end)
-		ans->maps[ans->nmaps++] = (struct fuzz_map){q.start, q.end, q.offset, 0,
-			{q.flags & 1 ? 'r' : '-', q.flags & 2 ? 'w' : '-', q.flags & 4 ? 'x' : '-',
-				q.flags & 8 ? 's' : 'p', 0}};
-	if (pread(pagemap_fd, ans->pagemap, heap, (off_t)(area->heap / FUZZ_PAGE * 8)) !=
-			(ssize_t)heap ||
-		pread(pagemap_fd, ans->pagemap + FUZZ_HEAP_PAGES, window,
-			(off_t)(area->base / FUZZ_PAGE * 8)) != (ssize_t)window)
-		memset(ans->pagemap, 0, sizeof(ans->pagemap));
-	if (closely)
-		look_closely(ans);
 }
 
 /* ---- accesses ---- */
@@ -276,10 +157,8 @@ static bool fetch_reads(uint64_t va)
 	uint64_t word = 0;
 	struct map_query q;
 
-	return query(va, &q) && q.start <= va && !(q.flags & 4) &&
-	       pread(pagemap_fd, &word, sizeof(word), (off_t)(va / FUZZ_PAGE * 8)) ==
-		       sizeof(word) &&
-	       !(word & FUZZ_PM_PRESENT);
+	return fuzz_look_map(va, &q) && q.start <= va && !(q.flags & 4) &&
+	       fuzz_look_page(va, &word) && !(word & FUZZ_PM_PRESENT);
 }
 
 static void do_access(struct arena *a, const struct op *op, struct fuzz_answer *ans)
@@ -426,7 +305,7 @@ static void do_fork(struct arena *a, const struct op *op, struct fuzz_answer *an
 	/* A sibling: whoever forked it may exit first, and the server waits for all. */
 	real = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, NULL, NULL, 0);
 	if (!real) {
-		open_self();
+		fuzz_look_open();
 		run_process_of(a, child, seen);
 	}
 	a->alive[child] = real > 0;
@@ -473,7 +352,7 @@ static void do_one(struct arena *a, unsigned pid)
 		ans->result = do_syscall(&a->area, op);
 		take_away(&a->area, op, ans);
 	}
-	look(&a->area, ans, a->closely || a->at == a->nr - 1);
+	fuzz_look(&a->area, ans, a->closely || a->at == a->nr - 1);
 	a->at++;
 }
 
@@ -547,7 +426,7 @@ static void begin_program(struct arena *a)
 	if (!child) {
 		if (!set_heap(a->area.heap) || !open_files(&a->area))
 			_exit(1);
-		open_self();
+		fuzz_look_open();
 		wake(&a->judge);
 		run_process_of(a, 1, seen);
 	}
@@ -643,8 +522,7 @@ static bool host_will_do(struct fuzz_host *h, const char **why)
 		*why = "the host needs pages of 4K";
 		return false;
 	}
-	open_self();
-	if (maps_fd < 0 || pagemap_fd < 0 || !query(0, &q)) {
+	if (!fuzz_look_open() || !fuzz_look_map(0, &q)) {
 		*why = "the host needs /proc/PID/maps with PROCMAP_QUERY, and /proc/PID/pagemap";
 		return false;
 	}
@@ -654,8 +532,7 @@ static bool host_will_do(struct fuzz_host *h, const char **why)
 	void *page =
 		mmap(NULL, FUZZ_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (page != MAP_FAILED && pread(pagemap_fd, &word, sizeof(word),
-					  (off_t)((uint64_t)page / FUZZ_PAGE * 8)) == sizeof(word))
+	if (page != MAP_FAILED && fuzz_look_page((uint64_t)page, &word))
 		h->soft_dirty = word & FUZZ_PM_SOFT_DIRTY;
 	if (page != MAP_FAILED)
 		munmap(page, FUZZ_PAGE);
@@ -755,14 +632,14 @@ bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area)
 
 	if (pt->page_shift != 12)
 		return false;
-	for (uint64_t at = 0; query(at, &q) && q.start < user_end; at = q.end)
+	for (uint64_t at = 0; fuzz_look_map(at, &q) && q.start < user_end; at = q.end)
 		last = q.end;
 	for (size_t i = 0; i < PF_ARRAY_SIZE(places); i++) {
 		uint64_t low = places[i];
 
 		if (pt->va_bits < 48 && (low + size) >> pt->va_bits)
 			continue;
-		if (query(low, &q) && q.start < low + size)
+		if (fuzz_look_map(low, &q) && q.start < low + size)
 			continue;
 		/* What the program's kernel placed randomly may lie elsewhere in a later run, but not that near to the end. */
 		*area = (struct fuzz_area){.low = low,

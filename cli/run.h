@@ -5,7 +5,7 @@
  *
  *   run_play.c    a file in one configuration, with its failing allocations
  *   run_world.c   machine, processes, CPUs, counters; run_backing.c what @file makes
- *   run_call.c    system calls; run_access.c accesses; run_expect.c what is expected
+ *   run_call.c    calls of a scenario; run_syscall.c each through library and model; run_access.c accesses; run_expect.c what is expected
  *   run_gup.c     pins
  *   run_process.c calls on other processes; run_scan.c PAGEMAP_SCAN
  *   run_log.c     what a log of strace needs besides
@@ -166,7 +166,14 @@ void run_backing_drop(struct run_world *w); /* after that, or a failure: the res
 int64_t run_fd(const struct run_world *w, const char *name);
 const struct run_file *run_file_of(const struct run_world *w, uint64_t fd); /* NULL: none */
 
-/* ---- run_call.c, run_access.c ---- */
+/* realloc() that ends the process if there is no memory. */
+void *run_resize(void *p, size_t bytes);
+
+/* ---- run_call.c, run_syscall.c, run_access.c ---- */
+
+/* What mincore filled in last: as many bytes as a scenario would name. */
+#define RUN_RESIDENT (1u << 16)
+extern uint8_t run_resident[RUN_RESIDENT];
 
 struct run_result {
 	enum sc_result_kind kind; /* VALUE, ERRNO, SEGV, BUS, UFFD or NOMEM */

@@ -7,6 +7,14 @@
 #include "cli/run.h"
 #include "mm/rmap.h"
 
+void *run_resize(void *p, size_t bytes)
+{
+	p = realloc(p, bytes);
+	if (!p)
+		abort();
+	return p;
+}
+
 /* ---- present pages ---- */
 
 typedef bool visit_fn(
@@ -294,14 +302,6 @@ struct run_snapshot {
 	size_t nr;
 };
 
-static void *resize(void *p, size_t bytes)
-{
-	p = realloc(p, bytes);
-	if (!p)
-		abort();
-	return p;
-}
-
 static bool snap_page(
 	void *ctx, struct run_process *p, uint64_t va, const struct pf_page_info *info)
 {
@@ -314,7 +314,7 @@ static bool snap_page(
 	(void)p;
 	if (sp->npages == sp->room) {
 		sp->room = sp->room ? 2 * sp->room : 64;
-		sp->pages = resize(sp->pages, sp->room * sizeof(*sp->pages));
+		sp->pages = run_resize(sp->pages, sp->room * sizeof(*sp->pages));
 	}
 	sp->pages[sp->npages++] = (struct snap_page){
 		.va = va,
@@ -336,7 +336,7 @@ static void snap_process(struct run_snapshot *s, struct run_process *p)
 	struct pf_vma_info v;
 	struct snap_process *sp;
 
-	s->processes = resize(s->processes, (s->nr + 1) * sizeof(*s->processes));
+	s->processes = run_resize(s->processes, (s->nr + 1) * sizeof(*s->processes));
 	sp = &s->processes[s->nr++];
 	*sp = (struct snap_process){.pid = p->pid,
 		.rss = p->mm.space.rss_anon + p->mm.space.rss_file + p->mm.space.rss_shmem +
@@ -344,7 +344,7 @@ static void snap_process(struct run_snapshot *s, struct run_process *p)
 		.total_vm = p->mm.total_vm,
 		.brk = p->mm.brk};
 	for (uint64_t at = 0; pf_find_vma_info(&p->mm, at, &v); at = v.area.end) {
-		sp->vmas = resize(sp->vmas, (sp->nvmas + 1) * sizeof(v));
+		sp->vmas = run_resize(sp->vmas, (sp->nvmas + 1) * sizeof(v));
 		sp->vmas[sp->nvmas++] = v;
 	}
 	s->of = sp;

@@ -25,14 +25,6 @@ struct run_uffd {
 	unsigned nwaiting;
 };
 
-static void *resize(void *p, size_t bytes)
-{
-	p = realloc(p, bytes);
-	if (!p)
-		abort();
-	return p;
-}
-
 /* ---- what the library tells ---- */
 
 static void told_fault(struct pf_uffd *uffd, const struct pf_uffd_msg *msg)
@@ -41,7 +33,7 @@ static void told_fault(struct pf_uffd *uffd, const struct pf_uffd_msg *msg)
 
 	u->w->userfaults++;
 	u->w->uffd_flags = msg->flags;
-	u->waiting = resize(u->waiting, (u->nwaiting + 1) * sizeof(*u->waiting));
+	u->waiting = run_resize(u->waiting, (u->nwaiting + 1) * sizeof(*u->waiting));
 	u->waiting[u->nwaiting++] = msg->address;
 }
 
@@ -74,7 +66,7 @@ static int find(const struct run_world *w, unsigned pid, uint64_t fd)
 
 static void hold(struct run_uffd *u, unsigned pid)
 {
-	u->pids = resize(u->pids, (u->npids + 1) * sizeof(*u->pids));
+	u->pids = run_resize(u->pids, (u->npids + 1) * sizeof(*u->pids));
 	u->pids[u->npids++] = pid;
 }
 

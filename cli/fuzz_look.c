@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/* What a process of the host's looks like, to itself: its mappings, their flags, its pages. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/fuzz_look.h"
+#include "mm/vma.h"
+
+static int maps_fd = -1, pagemap_fd = -1;
+
+bool fuzz_look_open(void)
+{
+	if (maps_fd >= 0) {
+		close(maps_fd);
+		close(pagemap_fd);
+	}
+	maps_fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	return maps_fd >= 0 && pagemap_fd >= 0;
+}
+
+bool fuzz_look_map(uint64_t va, struct map_query *q)
+{
+	*q = (struct map_query){
+		.size = sizeof(*q), .query_flags = MAP_QUERY_OR_NEXT, .query_addr = va};
+	return !ioctl(maps_fd, MAP_QUERY, q);
+}
+
+/* The letters of smaps for what a mapping is besides its permissions. */
+static const struct {
+	char letters[3];
+	uint32_t flag;
+} vm_flags[] = {
+	{"mr", PF_VM_MAYREAD},
+	{"mw", PF_VM_MAYWRITE},
+	{"me", PF_VM_MAYEXEC},
+	{"lo", PF_VM_LOCKED},
+	{"lf", PF_VM_LOCKONFAULT},
+	{"sr", PF_VM_SEQ_READ},
+	{"rr", PF_VM_RAND_READ},
+	{"dc", PF_VM_DONTCOPY},
+	{"ac", PF_VM_ACCOUNT},
+	{"nr", PF_VM_NORESERVE},
+	{"wf", PF_VM_WIPEONFORK},
+	{"dd", PF_VM_DONTDUMP},
+	{"hg", PF_VM_HUGEPAGE},
+	{"nh", PF_VM_NOHUGEPAGE},
+};
+
+const uint32_t fuzz_host_flags =
+	PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC | PF_VM_LOCKED | PF_VM_LOCKONFAULT |
+	PF_VM_SEQ_READ | PF_VM_RAND_READ | PF_VM_DONTCOPY | PF_VM_ACCOUNT | PF_VM_NORESERVE |
+	PF_VM_WIPEONFORK | PF_VM_DONTDUMP | PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE;
+
+static uint32_t flags_of(const char *p)
+{
+	uint32_t flags = 0;
+
+	for (; *p == ' ' && p[1] >= 'a' && p[1] <= 'z'; p += 3)
+		for (size_t i = 0; i < PF_ARRAY_SIZE(vm_flags); i++)
+			if (!strncmp(p + 1, vm_flags[i].letters, 2))
+				flags |= vm_flags[i].flag;
+	return flags;
+}
+
+/* smaps has them; reading it takes as long as a dozen calls. */
+static void look_closely(struct fuzz_answer *ans)
+{
+	static char text[1 << 19];
+	size_t used = 0;
+	ssize_t n;
+	char *p = text, *flags;
+	int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && used < sizeof(text) - 1 &&
+		(n = read(fd, text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)n;
+	if (fd >= 0)
+		close(fd);
+	text[used] = 0;
+	for (unsigned i = 0; i < ans->nmaps; i++) {
+		char start[32];
+
+		snprintf(start, sizeof(start), "\n%" PRIx64 "-", ans->maps[i].start);
+		/* The first of all has no line before it. */
+		p = !strncmp(p, start + 1, strlen(start + 1)) ? p : strstr(p, start);
+		flags = p ? strstr(p, "\nVmFlags:") : NULL;
+		if (!flags)
+			return;
+		ans->maps[i].flags = flags_of(flags + strlen("\nVmFlags:"));
+		p = flags;
+	}
+	ans->closely = true;
+}
+
+void fuzz_look(const struct fuzz_area *area, struct fuzz_answer *ans, bool closely)
+{
+	struct map_query q;
+	size_t heap = FUZZ_HEAP_PAGES * sizeof(uint64_t), window = FUZZ_PAGES * sizeof(uint64_t);
+
+	ans->nmaps = 0;
+	for (uint64_t at = area->low;
+		ans->nmaps < FUZZ_MAPS && fuzz_look_map(at, &q) && q.start < area->high; at = q.end)
+		ans->maps[ans->nmaps++] = (struct fuzz_map){q.start, q.end, q.offset, 0,
+			{q.flags & 1 ? 'r' : '-', q.flags & 2 ? 'w' : '-', q.flags & 4 ? 'x' : '-',
+				q.flags & 8 ? 's' : 'p', 0}};
+	if (pread(pagemap_fd, ans->pagemap, heap, (off_t)(area->heap / FUZZ_PAGE * 8)) !=
+			(ssize_t)heap ||
+		pread(pagemap_fd, ans->pagemap + FUZZ_HEAP_PAGES, window,
+			(off_t)(area->base / FUZZ_PAGE * 8)) != (ssize_t)window)
+		memset(ans->pagemap, 0, sizeof(ans->pagemap));
+	if (closely)
+		look_closely(ans);
+}
+
+bool fuzz_look_page(uint64_t va, uint64_t *word)
+{
+	return pread(pagemap_fd, word, sizeof(*word), (off_t)(va / FUZZ_PAGE * 8)) ==
+	       (ssize_t)sizeof(*word);
+}
