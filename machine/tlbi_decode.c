@@ -31,7 +31,7 @@ static void by_range(
 	o->va = (operand & PF_MASK(36, 0)) << 12;
 	o->pages = (uint64_t)(num + 1) << (5 * scale + 1);
 	if (!(features & PF_FEAT_TLB_RANGE))
-		o->bad = "range operations are not implemented";
+		o->bad = "this CPU has no range operations";
 	else if (tg != 1 || f->page_shift != 12)
 		o->bad = "its TG names another granule";
 	if ((features & PF_FEAT_TTL) && ttl)

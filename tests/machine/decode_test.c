@@ -198,7 +198,7 @@ static void operations(void **state)
 	assert_string_equal(op(a, ALL_FEATURES, PF_TLBI_RVAE1, UINT64_C(2) << 46, 0),
 		"bad: its TG names another granule");
 	assert_string_equal(op(a, 0, PF_TLBI_RVAE1IS, UINT64_C(1) << 46, 0),
-		"bad: range operations are not implemented");
+		"bad: this CPU has no range operations");
 	assert_string_equal(op(a, 0, PF_TLBI_ASIDE1IS, 0x0005000000000000, 0),
 		"whole asid=5 va=0..ffffffffffffffff pages=0 hint=-1");
 	assert_string_equal(op(a, 0, PF_TLBI_VMALLE1, 0, 0),
