@@ -27,6 +27,8 @@ enum op {
 };
 
 extern const char *const op_name[OP_NR];
+extern const int
+	op_advice[OP_NR]; /* of those that are madvise; the numbers are Linux's on both sides */
 
 #define RUNS 5
 

@@ -13,9 +13,18 @@
 #include <sys/utsname.h>
 #include <time.h>
 
+#include "mm/mm.h"
+
 const char *const op_name[OP_NR] = {"mprotect-ro", "mprotect-rw", "fork", "dontneed", "munmap",
 	"mremap-aligned", "mremap-unaligned", "madvise-free", "mlock", "collapse", "pageout",
 	"reclaim", "fault"};
+
+const int op_advice[OP_NR] = {
+	[OP_DONTNEED] = PF_MADV_DONTNEED,
+	[OP_FREE] = PF_MADV_FREE,
+	[OP_COLLAPSE] = PF_MADV_COLLAPSE,
+	[OP_PAGEOUT] = PF_MADV_PAGEOUT,
+};
 
 double now_ns(void)
 {

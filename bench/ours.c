@@ -139,23 +139,14 @@ static bool run_op(struct world *w, const struct ours_config *c, enum op op, dou
 			return false;
 		break;
 	case OP_DONTNEED:
-		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_DONTNEED))
-			return false;
-		break;
 	case OP_FREE:
-		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_FREE))
+	case OP_COLLAPSE:
+	case OP_PAGEOUT:
+		if (pf_madvise(&w->mm, BASE, bytes, op_advice[op]))
 			return false;
 		break;
 	case OP_MLOCK:
 		if (pf_mlock(&w->mm, BASE, bytes))
-			return false;
-		break;
-	case OP_COLLAPSE:
-		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_COLLAPSE))
-			return false;
-		break;
-	case OP_PAGEOUT:
-		if (pf_madvise(&w->mm, BASE, bytes, PF_MADV_PAGEOUT))
 			return false;
 		break;
 	case OP_RECLAIM:

@@ -15,10 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-
 #define PAGE 4096ul
 #define PMD  (2ul << 20)
 
@@ -138,24 +134,17 @@ bool linux_measure(const struct layout *l, enum op op, struct samples *s, const 
 			t = time_fork() - base;
 			break;
 		case OP_DONTNEED:
-			t = now_ns();
-			madvise(p, l->bytes, MADV_DONTNEED);
-			t = now_ns() - t;
-			break;
 		case OP_FREE:
+		case OP_COLLAPSE:
+			if (op == OP_COLLAPSE)
+				madvise(p, l->bytes, MADV_HUGEPAGE);
 			t = now_ns();
-			madvise(p, l->bytes, MADV_FREE);
+			err = madvise(p, l->bytes, op_advice[op]);
 			t = now_ns() - t;
 			break;
 		case OP_MLOCK:
 			t = now_ns();
 			err = mlock(p, l->bytes);
-			t = now_ns() - t;
-			break;
-		case OP_COLLAPSE:
-			madvise(p, l->bytes, MADV_HUGEPAGE);
-			t = now_ns();
-			err = madvise(p, l->bytes, MADV_COLLAPSE);
 			t = now_ns() - t;
 			break;
 		case OP_MUNMAP:
