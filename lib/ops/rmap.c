@@ -189,7 +189,8 @@ static bool migrate_run(struct pf_space *space, struct hit *h)
 	const pf_pfn_t pfn = pf_pte_pfn(pte);
 	const bool file = pf_folio_is_file(folio);
 
-	if (pf_pte_accessible(pte) && !PF_MUTANT("migrate-no-flush"))
+	/* PROT_NONE or not: a gather may still owe the flush of what made it so. */
+	if (!PF_MUTANT("migrate-no-flush"))
 		pf_flush_tlb_range(&space->pt, pf_pte_va(&h->m, h->idx), h->nr);
 	if (pf_pte_dirty(pte))
 		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);

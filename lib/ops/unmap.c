@@ -109,7 +109,8 @@ static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
 		if (!lazy && !file)
 			n = pf_folio_ae_run(u->folio, pf_folio_idx(u->folio, pfn), nr, &exclusive);
 		pte = pf_get_and_clear_ptes(&u->m, idx, n);
-		if (pf_pte_accessible(pte) && !PF_MUTANT("unmap-no-flush"))
+		/* PROT_NONE or not: a gather may still owe the flush of what made it so. */
+		if (!PF_MUTANT("unmap-no-flush"))
 			pf_flush_tlb_range(&u->space->pt, pf_pte_va(&u->m, idx), n);
 		ok = file   ? to_nothing(u, pte, n)
 		     : lazy ? discard(u, idx, pte, n)

@@ -70,7 +70,8 @@ pf_pte_t pf_ptep_clear_flush(struct pf_pte_map *m, unsigned idx)
 
 	if (PF_MUTANT("clear-flush-needs-young") && !(pte.v & PF_PTE_A))
 		return pte;
-	if (pf_pte_accessible(pte) && !PF_MUTANT("clear-flush-no-flush"))
+	/* An entry that is PROT_NONE, too: whoever made it so may not have flushed yet. */
+	if (pf_pte_present(pte) && !PF_MUTANT("clear-flush-no-flush"))
 		pf_flush_tlb_range(m->pt, pf_pte_va(m, idx), 1);
 	return pte;
 }
