@@ -62,6 +62,8 @@ const struct mutant mutants[] = {
 		"pages that are shared or pinned get NUMA hints"},
 	{"numa-restores-one", "", "ops/numa.c pf_fault_hint",
 		"a fault takes back one hint of a folio, and its block stays unfolded"},
+	{"ksm-keeps-exclusive", "", "ops/ksm.c pf_ksm_protect",
+		"a page that is to be one of many stays its process's own"},
 	{"ksm-ignores-refs", "coremm-40", "ops/ksm.c pf_ksm_protect",
 		"a page is merged while somebody keeps it"},
 	{"ksm-exclusive", "", "ops/ksm.c pf_ksm_replace",

@@ -98,14 +98,9 @@ static int merge(const struct side *keep, const struct side *gone)
 	pf_mmap_read_lock(gone->mm);
 	vma = find(gone);
 	err = -PF_EAGAIN;
-	if (vma) {
-		/* Before it has a mapping that its anon_vma would not lead to. */
-		pf_folio_set_flags(keep->folio, PF_FOLIO_KSM);
-		pf_store_relaxed(&keep->folio->head.mapping, PF_MAPPING_KSM);
-		pf_folio_clear_flags(keep->folio, PF_FOLIO_LAZYFREE);
+	if (vma)
 		err = sys->fmt->ksm_replace(
 			&gone->mm->space, &vma->area, gone->va, gone->folio, keep->folio);
-	}
 	pf_mmap_read_unlock(gone->mm);
 	return err;
 }

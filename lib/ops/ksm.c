@@ -21,7 +21,6 @@ static bool lock_entry(struct pf_space *space, pf_va_t va, const struct pf_folio
 
 int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 {
-	const bool exclusive = pf_folio_ae_test(folio, 0);
 	struct pf_pte_map m;
 	unsigned idx;
 	pf_pte_t pte;
@@ -31,23 +30,20 @@ int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 		return -PF_EAGAIN;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
-	/* Also when its flush is owed by a gather: somebody may write through a TLB still. */
-	if (pf_pte_write(pte) || exclusive || pf_load_relaxed(&space->tlb_flush_pending)) {
-		pte = pf_ptep_clear_flush(&m, idx);
-		if (pf_pte_dirty(pte))
-			pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
-		/*
-		 * Now that nobody comes by the page any more: the caller's is the only reference beside mappings, or somebody
-		 * reads or writes it without an entry.
-		 */
-		if (pf_folio_extra_ref(folio) != 1 && !PF_MUTANT("ksm-ignores-refs"))
-			err = -PF_EBUSY;
-		if (!err && exclusive && !PF_MUTANT("ksm-ignores-refs"))
-			err = pf_folio_try_share_anon_rmap_pte(folio, pf_pte_pfn(pte));
-		if (!err)
-			pte = pf_pte_clear(pte, PF_PTE_W);
-		pf_set_pte_at(&m, idx, pte, PF_NO_EXTENT);
-	}
+	pte = pf_ptep_clear_flush(&m, idx);
+	if (pf_pte_dirty(pte))
+		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+	/*
+	 * Now that nobody comes by the page any more: the caller's is the only reference beside mappings, or somebody reads
+	 * or writes it without an entry; also one that cannot be written: a reference may be older than the fork that took W.
+	 */
+	if (pf_folio_extra_ref(folio) != 1 && !PF_MUTANT("ksm-ignores-refs"))
+		err = -PF_EBUSY;
+	if (!err && pf_folio_ae_test(folio, 0) && !PF_MUTANT("ksm-keeps-exclusive"))
+		err = pf_folio_try_share_anon_rmap_pte(folio, pf_pte_pfn(pte));
+	if (!err)
+		pte = pf_pte_clear(pte, PF_PTE_W);
+	pf_set_pte_at(&m, idx, pte, PF_NO_EXTENT);
 	pf_pte_unmap_unlock(&m);
 	return err;
 }
@@ -66,6 +62,10 @@ int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t v
 		return -PF_EAGAIN;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
+	/* Before it has a mapping that its anon_vma would not lead to. */
+	pf_folio_set_flags(by, PF_FOLIO_KSM);
+	pf_store_relaxed(&by->head.mapping, PF_MAPPING_KSM);
+	pf_folio_clear_flags(by, PF_FOLIO_LAZYFREE);
 	/* Not written since it was protected: a fault would have copied it, for the caller's reference keeps it from being reused. */
 	pte = pf_ptep_clear_flush(&m, idx);
 	if (pf_pte_dirty(pte) || pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
