@@ -30,17 +30,15 @@ static int isolate(
 		if (!folio)
 			return -PF_EBUSY;
 	}
+	/* Whoever fails it at the same time has the lock: what is seen under it stays. */
+	if (!pf_folio_trylock(folio))
+		goto out;
 	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
 		err = -PF_EHWPOISON;
-		goto out;
-	}
-	if (pf_folio_is_file(folio)) {
+	} else if (pf_folio_is_file(folio)) {
 		err = -PF_EOPNOTSUPP;
-		goto out;
-	}
-	if (pf_folio_order(folio) || !pf_folio_mapcount(folio) || !pf_folio_trylock(folio))
-		goto out;
-	if (!pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {
+	} else if (!pf_folio_order(folio) && pf_folio_mapcount(folio) &&
+		   !pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {
 		*page = folio;
 		return 0;
 	}
