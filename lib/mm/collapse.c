@@ -5,7 +5,9 @@
  * only pf_format's collapse_install would be another.
  *
  * While pages are copied their entries are migration entries, so nobody writes them and whoever wants one waits; the mmap
- * lock for writing keeps all who install, zap, move or fork out, and the reverse map's walkers meet nothing they act on.
+ * lock for writing keeps all who install, zap, move or fork out, and the reverse map's walkers meet nothing they act on. Who
+ * was there before the pages were taken (reclaim, migration, memory failure need no mmap lock) has left entries that
+ * collapse_install does not expect: then, too, all is put back.
  * A page of which somebody else keeps a reference might be read or written through that: then all is put back.
  */
 #include "mm/collapse.h"
@@ -79,6 +81,11 @@ static int look(struct collapse *c, struct pf_collapse_view *scan)
 		c->stop = true;
 		return -PF_EINVAL;
 	}
+	/* Linux goes on behind those. */
+	if (scan->uffd_wp)
+		return -PF_EINVAL;
+	if (scan->busy)
+		return -PF_EAGAIN;
 	/* What is not there is userfaultfd's to bring. */
 	if (scan->none && (c->vma->area.flags & (PF_VM_UFFD_MISSING | PF_VM_UFFD_WP))) {
 		c->stop = true;
@@ -240,17 +247,24 @@ static int replace(struct collapse *c)
 {
 	struct pf_collapse_view scan;
 	int err = look(c, &scan);
+	unsigned taken = 0;
 
 	if (!err && scan.swap)
 		err = -PF_EAGAIN;
 	if (!err)
 		err = take_all(c);
+	for (unsigned i = 0; i < c->nr; i++)
+		taken += (unsigned)c->pieces[i].place.nr;
+	if (!err) {
+		copy(c);
+		if (!c->mm->sys->fmt->collapse_install(
+			    &c->mm->space, &c->vma->area, c->va, c->folio, taken))
+			err = -PF_EAGAIN;
+	}
 	if (err) {
 		let_go(c, true);
 		return err;
 	}
-	copy(c);
-	c->mm->sys->fmt->collapse_install(&c->mm->space, &c->vma->area, c->va, c->folio);
 	c->folio = NULL;
 	let_go(c, false);
 	pf_add_relaxed(&c->mm->sys->collapses, 1);

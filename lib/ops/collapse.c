@@ -38,6 +38,8 @@ bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_vie
 			scan->none += n;
 		} else if (pf_pte_kind(pte) == PF_PTE_SWAP) {
 			scan->swap++;
+		} else if (pf_pte_kind(pte) == PF_PTE_MIGRATION) {
+			scan->busy = true;
 		} else if (!pf_pte_present(pte)) {
 			scan->refused = true;
 		} else if (!pf_pte_special(pte)) {
@@ -49,48 +51,69 @@ bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_vie
 		} else {
 			scan->refused = true;
 		}
-		/* A write to it is to be noticed, page by page. */
 		if ((pf_pte_present(pte) || pf_pte_kind(pte) == PF_PTE_SWAP) &&
 			(pte.v & PF_PTE_UFFD_WP))
-			scan->refused = true;
+			scan->uffd_wp = true;
 	}
 	pf_pte_unmap_unlock(&m);
 	return true;
 }
 
-void pf_collapse_install(
-	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio)
+/* Is there what collapse_install expects, and nothing else? *zeros: the page of zeros, accessible, among it. */
+static bool is_taken(struct pf_space *space, struct pf_pte_map *m, unsigned taken, bool *zeros)
+{
+	*zeros = false;
+	for (unsigned i = 0, n; i < PF_TABLE_ENTRIES; i += n) {
+		pf_pte_t pte;
+
+		n = pf_pte_batch(m, i, PF_TABLE_ENTRIES - i, 0, &pte);
+		if (pf_pte_present(pte)) {
+			if (!pf_pte_special(pte) || pf_pte_pfn(pte) != space->zero_pfn)
+				return false;
+			*zeros |= pf_pte_accessible(pte);
+		} else if (!pf_pte_none(pte)) {
+			if (pf_pte_kind(pte) != PF_PTE_MIGRATION || !taken)
+				return false;
+			taken--;
+		}
+	}
+	return !taken;
+}
+
+bool pf_collapse_install(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	struct pf_folio *folio, unsigned taken)
 {
 	const pf_pfn_t pfn = pf_folio_pfn(space->phys, folio);
 	uint64_t prot = area->prot | PF_PTE_A | pf_sd();
-	unsigned counted = 0, n;
 	struct pf_pte_map m;
+	bool zeros;
 
-	/* Tables go with their VMAs only, and the mmap lock is the caller's. */
 	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
-		return;
+		return false;
+	if (!is_taken(space, &m, taken, &zeros)) {
+		pf_pte_unmap_unlock(&m);
+		return false;
+	}
 	space->pt.cause = PF_CAUSE_MIGRATE;
-	for (unsigned i = 0; i < PF_TABLE_ENTRIES; i += n) {
+	for (unsigned i = 0, n; i < PF_TABLE_ENTRIES; i += n) {
 		pf_pte_t pte;
 
 		n = pf_pte_batch(&m, i, PF_TABLE_ENTRIES - i, 0, &pte);
-		if (pf_pte_present(pte)) {
-			/* The page of zeros: no slot goes from one frame to another (G5). */
+		if (pf_pte_present(pte))
 			pf_clear_ptes(&m, i, n);
-			if (pf_pte_accessible(pte) && !PF_MUTANT("collapse-zero-no-flush"))
-				pf_flush_tlb_range(&space->pt, pf_pte_va(&m, i), n);
-		} else if (!pf_pte_none(pte)) {
+		else if (!pf_pte_none(pte))
 			pf_clear_not_present_ptes(&m, i, n);
-			counted += n;
-		}
 	}
+	/* No slot goes from one frame to another (G5). The pages taken were flushed; nobody else's gather is open. */
+	if (zeros && !PF_MUTANT("collapse-zero-no-flush"))
+		pf_flush_tlb_range(&space->pt, va, PF_TABLE_ENTRIES);
 	if (pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
 		prot |= PF_PTE_D;
 	pf_set_anon_mapping(area, folio, va);
 	pf_folio_add_new_anon_rmap(folio, pfn, PF_TABLE_ENTRIES, space->mm_id, true);
-	pf_add_relaxed(&space->rss_anon, (int64_t)PF_TABLE_ENTRIES - counted);
-	pf_forget_zapped(space, va, PF_TABLE_ENTRIES);
+	pf_add_relaxed(&space->rss_anon, (int64_t)PF_TABLE_ENTRIES - taken);
 	pf_set_ptes(
 		&m, 0, pf_pte_mk(pfn, prot), PF_TABLE_ENTRIES, pf_folio_extent(space->phys, folio));
 	pf_pte_unmap_unlock(&m);
+	return true;
 }

@@ -362,7 +362,7 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 		return pf_softleaf_fault(pte);
 	}
 	/* PROT_NONE where the area allows access: a NUMA hint. There is no other node: taken back. */
-	if (pf_pte_protnone(pte) && (area->flags & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC))) {
+	if (pf_pte_protnone(pte) && (area->flags & PF_VM_ACCESS)) {
 		pf_fault_hint(space, area, f.va, &m, pte);
 		pf_pte_unmap_unlock(&m);
 		return PF_FAULT_DONE;

@@ -93,8 +93,8 @@ int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio);
 int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	struct pf_folio *folio, struct pf_folio *by);
 bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan);
-void pf_collapse_install(
-	struct pf_space *space, const struct pf_area *area, pf_va_t va, struct pf_folio *folio);
+bool pf_collapse_install(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+	struct pf_folio *folio, unsigned taken);
 int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn,
 	unsigned nr, unsigned flags);
 void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run);

@@ -17,6 +17,7 @@
 #define PF_VM_READ         0x1u
 #define PF_VM_WRITE        0x2u
 #define PF_VM_EXEC         0x4u
+#define PF_VM_ACCESS       (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
 #define PF_VM_SHARED       0x8u
 #define PF_VM_MAYREAD      0x10u
 #define PF_VM_MAYWRITE     0x20u
@@ -199,7 +200,9 @@ struct pf_collapse_view {
 	unsigned shared; /* of folios that several processes may map */
 	unsigned young;
 	bool lazyfree; /* some of it is */
-	bool refused; /* something in it cannot be copied: a marker, a page of a mapping, uffd-wp */
+	bool uffd_wp;  /* a write to some of it is to be noticed, page by page */
+	bool busy;     /* some of it is migrated now */
+	bool refused;  /* something in it cannot be copied: a marker, a page of a mapping */
 };
 
 struct pf_format {
@@ -412,10 +415,12 @@ struct pf_format {
 	/*
 	 * Map a folio of as many pages as a leaf table has entries, new and filled, over the table at va, which
 	 * the area covers: in it are migration entries whose pages have been copied, the page of zeros, and nothing. The pages
-	 * are exclusive, and dirty if the folio is. Uses up the folio's reference. mmap lock for writing.
+	 * are exclusive, and dirty if the folio is. Uses up the folio's reference. False, and nothing changed, if there is anything
+	 * else, or not `taken` migration entries: reclaim, say, was there between, whom the mmap lock does not keep out. TLB:
+	 * flushed where the page of zeros was. mmap lock for writing.
 	 */
-	void (*collapse_install)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
-		struct pf_folio *folio);
+	bool (*collapse_install)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		struct pf_folio *folio, unsigned taken);
 
 	/*
 	 * KSM: the entry of va, which maps the folio, of one page, loses W, and the page AnonExclusive; flushed before the table lock
