@@ -13,8 +13,7 @@ static bool hints(const struct pf_vma *vma)
 
 	if ((flags & PF_VM_PFNMAP) || !(flags & PF_VM_ACCESS))
 		return false;
-	return vma->area.backing != PF_BACKED_FILE ||
-	       (flags & (PF_VM_READ | PF_VM_WRITE)) != PF_VM_READ;
+	return !vma->mapping || (flags & (PF_VM_READ | PF_VM_WRITE)) != PF_VM_READ;
 }
 
 int pf_numa_hint(struct pf_mm *mm, pf_va_t addr, uint64_t len)

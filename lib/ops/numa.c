@@ -85,6 +85,8 @@ void pf_fault_hint(struct pf_space *space, const struct pf_area *area, pf_va_t v
 	if (PF_MUTANT("numa-restores-one"))
 		before = 0, after = 1;
 	pfn -= before;
+	/* The hint's gather may not have flushed yet: TLBs would hold pages of what becomes a block here. */
+	pf_forget_zapped(space, va - ((pf_va_t)before << PF_PAGE_SHIFT), before + after);
 	for (unsigned i = 0; i < before + after; i += n) {
 		n = pf_pte_batch(m, at - before + i, before + after - i,
 			PF_FPB_RESPECT_SOFT_DIRTY | PF_FPB_RESPECT_WRITE, &pte);
