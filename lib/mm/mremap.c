@@ -223,6 +223,8 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 	/* Who was told of the old place's faults is not told of the new one's (no UFFD_FEATURE_EVENT_REMAP). */
 	pf_uffd_forget_wp(mm, pf_vma_lookup(mm, m->addr), m->addr, m->addr + m->old_len);
 	move_entries(mm, pf_vma_lookup(mm, m->addr), m->addr, new, m->new_addr, nr);
+	/* With what it was merged with, as in Linux; whose entries must not tell of a write that nobody waits for. */
+	pf_uffd_forget_wp(mm, new, new->area.start, new->area.end);
 	pf_vma_forget_uffd(mm, new);
 	if (m->flags & PF_MREMAP_DONTUNMAP) {
 		dont_unmap(m);
