@@ -360,11 +360,6 @@ static void add_run(struct around *a, struct pf_folio *folio)
 	a->folio[a->nr++] = folio;
 }
 
-static uint64_t index_of(const struct pf_vma *vma, pf_va_t va)
-{
-	return vma->area.pgoff + ((va - vma->area.start) >> pf_mm_shift(vma->mm));
-}
-
 /*
  * What may be mapped beside the page itself: in the VMA, in its leaf table, and not beyond the file's end
  * (a page there must stay SIGBUS however large its folio is). For reads what is in memory within FAULT_AROUND, from
@@ -383,14 +378,14 @@ static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, b
 	const pf_va_t start = pf_max(low, pf_align_down(va, reach));
 	const pf_va_t last = pf_min(high, start + (reach - 1));
 
-	a->first = index_of(vma, start);
-	a->last = index_of(vma, last);
+	a->first = pf_vma_index(vma, start);
+	a->last = pf_vma_index(vma, last);
 	/* Who is told of faults is told page by page. */
 	if (folio && !vma->mapping->ops && !vma->uffd) {
 		const uint64_t at = folio->head.index, end = at + (pf_folio_nr(folio) - 1);
 
-		a->first = pf_min(a->first, pf_max(at, index_of(vma, low)));
-		a->last = pf_max(a->last, pf_min(end, index_of(vma, high)));
+		a->first = pf_min(a->first, pf_max(at, pf_vma_index(vma, low)));
+		a->last = pf_max(a->last, pf_min(end, pf_vma_index(vma, high)));
 	}
 	a->last = pf_min(a->last, pf_mapping_end(vma->mapping) - 1);
 }
@@ -446,7 +441,7 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 	const struct pf_format *fmt = mm->sys->fmt;
 	struct pf_mapping *mapping = vma->mapping;
 	const bool write = flags & PF_FAULT_FLAG_WRITE;
-	const uint64_t index = index_of(vma, va);
+	const uint64_t index = pf_vma_index(vma, va);
 	struct pf_file_run run[PF_FILE_RUNS];
 	struct around a = {.vma = vma, .run = run};
 	enum pf_fault_result result;

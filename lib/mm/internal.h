@@ -111,7 +111,14 @@ PF_INLINE struct pf_vma *pf_vma_lookup(const struct pf_mm *mm, pf_va_t va)
 	return vma && vma->area.start <= va ? vma : NULL;
 }
 
+/* Of a page of the VMA: where it is in the mapping, if it has one. */
+PF_INLINE uint64_t pf_vma_index(const struct pf_vma *vma, pf_va_t va)
+{
+	return vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, va);
+}
+
 /* Is nothing mapped in [start, end)? */
+
 PF_INLINE bool pf_vma_none(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 {
 	struct pf_vma *vma = pf_find_vma(mm, start);
@@ -233,7 +240,7 @@ void pf_advise_end(struct pf_advising *a);
 /* A fault that ended in `why`, PF_FAULT_UFFD_*: whoever the VMA names is told. mmap lock, any way. */
 enum pf_fault_result pf_uffd_tell(
 	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags, enum pf_fault_result why);
-/* No entry of the range says uffd-wp any more; none becomes writable. mmap lock for writing. */
+/* No entry of the range says uffd-wp any more; those become writable that a fault would make so unasked. mmap lock for writing. */
 void pf_uffd_forget_wp(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end);
 /* The mm exits: its userfaultfds have none. */
 void pf_uffd_mm_exit(struct pf_mm *mm);

@@ -7,7 +7,7 @@
 /* Pages that are not mapped here may be in memory all the same. */
 static void ask_mapping(const struct pf_vma *vma, pf_va_t addr, uint64_t nr, uint8_t *vec)
 {
-	const uint64_t index = vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, addr);
+	const uint64_t index = pf_vma_index(vma, addr);
 
 	for (uint64_t i = 0; i < nr; i++)
 		vec[i] = pf_mapping_cached(vma->mapping, index + i);
@@ -53,9 +53,8 @@ static int sync_vma(const struct pf_vma *vma, pf_va_t start, pf_va_t end, unsign
 {
 	if (!(flags & PF_MS_SYNC) || !vma->mapping || !(vma->area.flags & PF_VM_SHARED))
 		return 0;
-	return pf_mapping_sync(vma->mapping,
-		vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, start),
-		pf_mm_pages(vma->mm, start, end));
+	return pf_mapping_sync(
+		vma->mapping, pf_vma_index(vma, start), pf_mm_pages(vma->mm, start, end));
 }
 
 /* The range: every page of it is mapped, and none is locked if caches shall be dropped. */
