@@ -115,19 +115,23 @@ static int64_t contents(const struct fill *f, struct pf_folio *folio)
 
 /*
  * The page becomes the mapping's before it becomes the process's, and stays that even if somebody has taken the slot
- * between the look and the mapping: as if it had been zapped since.
+ * between the look and the mapping: as if it had been zapped since. For want of memory it cannot fail in between: the
+ * table is there by then, which nobody takes away under the mmap lock, and nobody else maps a new folio.
  */
 static int map_shared(const struct fill *f, struct pf_vma *vma, struct pf_folio *folio)
 {
 	struct pf_mm *mm = vma->mm;
 	struct pf_mapping *mapping = vma->mapping;
-	const uint64_t index = vma->area.pgoff + pf_mm_pages(mm, vma->area.start, f->dst);
+	const uint64_t index = pf_vma_index(vma, f->dst);
 	struct pf_page_info info;
 	int err;
 
 	mm->sys->fmt->page_info(&mm->space, f->dst, &info);
 	if (!pf_pte_none(info.pte) && pf_pte_kind(info.pte) != PF_PTE_MARKER)
 		return -PF_EEXIST;
+	err = mm->sys->fmt->alloc_tables(&mm->space, f->dst, 1);
+	if (err)
+		return err;
 	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
 	err = index < pf_mapping_end(mapping) ? pf_mapping_add(mapping, index, folio) : -PF_EFAULT;
 	if (!err)
@@ -142,7 +146,7 @@ static int map_cached(const struct fill *f, const struct pf_vma *vma)
 {
 	struct pf_mm *mm = vma->mm;
 	struct pf_mapping *mapping = vma->mapping;
-	const uint64_t index = vma->area.pgoff + pf_mm_pages(mm, vma->area.start, f->dst);
+	const uint64_t index = pf_vma_index(vma, f->dst);
 	struct pf_folio *folio = NULL;
 	int n = -PF_EFAULT;
 
@@ -162,11 +166,30 @@ static int map_cached(const struct fill *f, const struct pf_vma *vma)
 	return n;
 }
 
-/* Of a private mapping, too, what lies past the end cannot be. */
-static bool past_end(const struct fill *f, const struct pf_vma *vma)
+/*
+ * A page of the process's own; of a private mapping, too, what lies past the end cannot be. Who moves the end has the pages
+ * lock for writing until what is past it is unmapped: it meets what we have put there, or we meet the end.
+ */
+static int map_private(const struct fill *f, struct pf_vma *vma, const struct piece *p,
+	struct pf_folio *folio, unsigned nr)
 {
-	return vma->mapping && vma->area.pgoff + pf_mm_pages(vma->mm, vma->area.start, f->dst) >=
-				       pf_mapping_end(vma->mapping);
+	struct pf_mm *mm = vma->mm;
+	struct pf_mapping *mapping = vma->mapping;
+	const pf_pfn_t pfn = p->zero ? mm->sys->zero_pfn : pf_folio_pfn(mm->sys->phys, folio);
+	int n = pf_anon_prepare(mm, vma);
+
+	if (n)
+		return n;
+	if (mapping)
+		pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
+	if (mapping && pf_vma_index(vma, f->dst) >= pf_mapping_end(mapping))
+		n = -PF_EFAULT;
+	else
+		n = mm->sys->fmt->uffd_fill(&mm->space, &vma->area, f->dst, pfn, nr,
+			f->flags | (p->zero ? PF_FILL_EMPTY : 0));
+	if (mapping)
+		pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return n;
 }
 
 /* Pages mapped, from f->dst on; or an error. */
@@ -185,14 +208,8 @@ static int map(const struct fill *f, const struct piece *p, struct pf_folio *fol
 		n = map_cached(f, vma);
 	} else if (p->shared) {
 		n = map_shared(f, vma, folio);
-	} else if (past_end(f, vma)) {
-		n = -PF_EFAULT;
 	} else {
-		n = pf_anon_prepare(mm, vma);
-		if (!n)
-			n = mm->sys->fmt->uffd_fill(&mm->space, &vma->area, f->dst,
-				p->zero ? mm->sys->zero_pfn : pf_folio_pfn(mm->sys->phys, folio),
-				nr, f->flags | (p->zero ? PF_FILL_EMPTY : 0));
+		n = map_private(f, vma, p, folio, nr);
 	}
 	pf_mmap_read_unlock(mm);
 	return n;
