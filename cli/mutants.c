@@ -192,6 +192,8 @@ const struct mutant mutants[] = {
 		"mprotect gives W to pages of which a write must be noticed"},
 	{"zap-drops-uffd-wp", "contpte-17", "ops/zap.c stays_wp",
 		"a shared page that is zapped and comes back may be written unnoticed"},
+	{"unmap-drops-uffd-wp", "coremm-31", "ops/unmap.c to_nothing",
+		"a file's page that is reclaimed and comes back may be written unnoticed"},
 	{"mremap-keeps-uffd-wp", "", "mm/uffd.c pf_uffd_forget_wp",
 		"entries say uffd-wp where mremap has moved them, and nobody is told"},
 	{"mprotect-shared-clean", "", "ops/protect.c change_shared",

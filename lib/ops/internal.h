@@ -145,10 +145,17 @@ PF_INLINE bool pf_pte_vacant(pf_pte_t pte)
 	return pf_pte_none(pte) || pf_pte_marked_wp(pte);
 }
 
-/* Must a write through this entry be noticed? */
+/* Must a write through this entry be noticed? Who finds the area by a page asks without the mmap lock. */
 PF_INLINE bool pf_pte_uffd_wp(const struct pf_area *area, pf_pte_t pte)
 {
-	return (pte.v & PF_PTE_UFFD_WP) && (area->flags & PF_VM_UFFD_WP);
+	return (pte.v & PF_PTE_UFFD_WP) && (pf_load_relaxed(&area->flags) & PF_VM_UFFD_WP);
+}
+
+/* Empty slots say that a write to what comes must be noticed. */
+PF_INLINE void pf_set_wp_markers(struct pf_pte_map *m, unsigned idx, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		pf_set_pte_at(m, idx + i, pf_pte_marker(PF_MARKER_UFFD_WP), PF_NO_EXTENT);
 }
 
 /* `pte` comes where `old` stood, a vacant slot: it takes on what a marker said. */

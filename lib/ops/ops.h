@@ -269,7 +269,7 @@ struct pf_format {
 	 * Reclaim: unmap what of the pages [pfn, pfn + nr) of a folio stands at va (the i-th page at the i-th
 	 * address, or not at all). The folio is locked and the caller has a reference. If it is in the
 	 * swap cache, its entries become swap entries, which keep soft-dirty, uffd-wp and AnonExclusive; if it
-	 * is lazyfree, or a mapping's, they become empty. Run by run, whole blocks without unfolding them, each flushed
+	 * is lazyfree, they become empty; if it is a mapping's, empty or, where they said uffd-wp, markers. Run by run, whole blocks without unfolding them, each flushed
 	 * before its table's lock is released. D goes to PF_FOLIO_DIRTY. False: not all could be unmapped
 	 * (the area is mlocked; the folio is pinned, or lazyfree and was written); what was not is as it
 	 * was. Who calls keeps space and area alive: the mmap lock, or the lock of the reverse map.

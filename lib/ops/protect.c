@@ -148,9 +148,7 @@ static int64_t change_table(struct protect *p, struct pf_pte_map *m, unsigned id
 			pages +=
 				pf_softleaf_protect(p->g->space, m, idx + i, pte, p->set, p->clear);
 		} else if (p->markers) {
-			for (unsigned k = 0; k < n; k++)
-				pf_set_pte_at(m, idx + i + k, pf_pte_marker(PF_MARKER_UFFD_WP),
-					PF_NO_EXTENT);
+			pf_set_wp_markers(m, idx + i, n);
 			pages += n;
 		}
 		i += n;

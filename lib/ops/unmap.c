@@ -85,11 +85,16 @@ static bool to_swap(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr, bo
 	return true;
 }
 
-/* A mapping's pages: the next fault finds them by their indexes. What was written is the folio's before it is read. */
-static bool to_nothing(struct unmap *u, pf_pte_t pte, unsigned nr)
+/*
+ * A mapping's pages: the next fault finds them by their indexes. What was written is the folio's before it is read. That
+ * writes must be noticed stays, as of what is zapped.
+ */
+static bool to_nothing(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 {
 	if (pf_pte_dirty(pte))
 		pf_folio_set_flags(u->folio, PF_FOLIO_DIRTY);
+	if (pf_pte_uffd_wp(u->area, pte) && !PF_MUTANT("unmap-drops-uffd-wp"))
+		pf_set_wp_markers(&u->m, idx, nr);
 	drop(u, pf_pte_pfn(pte), nr);
 	return true;
 }
@@ -112,7 +117,7 @@ static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
 		/* PROT_NONE or not: a gather may still owe the flush of what made it so. */
 		if (!PF_MUTANT("unmap-no-flush"))
 			pf_flush_tlb_range(&u->space->pt, pf_pte_va(&u->m, idx), n);
-		ok = file   ? to_nothing(u, pte, n)
+		ok = file   ? to_nothing(u, idx, pte, n)
 		     : lazy ? discard(u, idx, pte, n)
 			    : to_swap(u, idx, pte, n, exclusive);
 		idx += n;

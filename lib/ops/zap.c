@@ -56,12 +56,6 @@ static bool stays_wp(const struct zap *z, pf_pte_t pte)
 	       !PF_MUTANT("zap-drops-uffd-wp");
 }
 
-static void leave_markers(struct pf_pte_map *m, unsigned idx, unsigned nr)
-{
-	for (unsigned i = 0; i < nr; i++)
-		pf_set_pte_at(m, idx + i, pf_pte_marker(PF_MARKER_UFFD_WP), PF_NO_EXTENT);
-}
-
 /* False: the gather is full, and the pages are not in it. */
 static bool zap_piece(
 	struct zap *z, struct pf_pte_map *m, unsigned idx, pf_pte_t pte, const struct pf_piece *p)
@@ -78,8 +72,9 @@ static bool zap_piece(
 	}
 	pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx), p->nr);
 	pf_add_relaxed(pf_rss(z->g->space, z->area, file), -(int64_t)p->nr);
+	/* Before the flush: who fills the slot owes one first, whether there is a marker in it or not (pf_forget_zapped). */
 	if (stays_wp(z, pte))
-		leave_markers(m, idx, p->nr);
+		pf_set_wp_markers(m, idx, p->nr);
 	return pf_tlb_remove_pages(z->g, pf_pte_pfn(pte), p->nr);
 }
 
@@ -112,12 +107,15 @@ static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, un
 			if (!zap_piece(z, m, idx + done, pte, &p))
 				*left = n;
 		} else if (pf_pte_present(pte)) {
+			/* The page of zeros, which userfaultfd puts into private areas: no page, yet writes are noticed. */
 			pf_clear_ptes(m, idx + done, n);
 			pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx + done), n);
+			if (stays_wp(z, pte))
+				pf_set_wp_markers(m, idx + done, n);
 		} else if (softleaf_goes(z, pte)) {
 			n = pf_softleaf_zap(z->g->space, z->area, m, idx + done, pte, max - done);
 			if (pf_pte_kind(pte) != PF_PTE_MARKER && stays_wp(z, pte))
-				leave_markers(m, idx + done, n);
+				pf_set_wp_markers(m, idx + done, n);
 		}
 		done += n;
 	}
