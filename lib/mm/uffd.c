@@ -29,6 +29,46 @@ static bool has_wp(const struct pf_system *sys)
 	return sys->fmt->pt->pte_supported & PF_PTE_UFFD_WP;
 }
 
+static bool is_anon(const struct pf_vma *vma)
+{
+	return vma->area.backing == PF_BACKED_ANON;
+}
+
+/* ---- uffd-wp ---- */
+
+/* Markers keep what no entry can: of memory that is in a cache, or comes from zeros only if that is asked for. */
+static bool uses_markers(const struct pf_vma *vma)
+{
+	return !is_anon(vma) || (features_of(vma->uffd) & PF_UFFD_FEATURE_WP_UNPOPULATED);
+}
+
+static void protect(struct pf_gather *g, const struct pf_mm *mm, const struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, bool wp)
+{
+	unsigned cp_flags = PF_CP_UFFD_WP_RESOLVE | PF_CP_TRY_CHANGE_WRITABLE;
+
+	if (wp)
+		cp_flags = PF_CP_UFFD_WP | (uses_markers(vma) ? PF_CP_UFFD_MARKERS : 0);
+	mm->sys->fmt->change_protection(
+		g, &vma->area, start, pf_mm_pages(mm, start, end), vma->area.prot, cp_flags);
+}
+
+/* No entry of a VMA says uffd-wp that has, or had, it. */
+static void resolve(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end)
+{
+	struct pf_gather g;
+
+	pf_tlb_gather_mmu(&g, &mm->space);
+	protect(&g, mm, vma, start, end, false);
+	pf_tlb_finish_mmu(&g);
+}
+
+void pf_uffd_forget_wp(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end)
+{
+	if ((vma->area.flags & PF_VM_UFFD_WP) && !PF_MUTANT("mremap-keeps-uffd-wp"))
+		resolve(mm, vma, start, end);
+}
+
 /* ---- life ---- */
 
 int pf_userfaultfd(struct pf_uffd *u, struct pf_mm *mm, unsigned flags,
@@ -60,7 +100,9 @@ static bool let_go(
 {
 	struct pf_vma *rest;
 
-	pf_uffd_protect(mm, *vma, start, end, PF_CP_UFFD_WP_RESOLVE);
+	/* Before it is known whether this can be, as Linux. */
+	if ((*vma)->area.flags & PF_VM_UFFD_WP)
+		resolve(mm, *vma, start, end);
 	rest = pf_vma_modify_uffd(mm, r, *vma, start, end, (*vma)->area.flags & ~PF_VM_UFFD, NULL);
 	if (rest)
 		*vma = rest;
@@ -128,11 +170,6 @@ int pf_uffd_check_range(const struct pf_uffd *u, pf_va_t start, uint64_t len)
 	return 0;
 }
 
-static bool is_anon(const struct pf_vma *vma)
-{
-	return vma->area.backing == PF_BACKED_ANON;
-}
-
 static bool is_shmem(const struct pf_vma *vma)
 {
 	return vma->area.backing == PF_BACKED_SHMEM;
@@ -181,18 +218,20 @@ static int register_locked(struct pf_uffd *u, pf_va_t start, pf_va_t end, uint32
 		const pf_va_t from = pf_max(vma->area.start, start),
 			      to = pf_min(vma->area.end, end);
 
+		const bool had_wp = vma->area.flags & PF_VM_UFFD_WP;
+
 		/* Linux leaves alone what has these and others besides. */
 		if (vma->uffd == u && (vma->area.flags & flags) == flags)
 			continue;
-		/* No entry says what nobody is told of (Linux leaves it there, and does not heed it). */
-		if (!(flags & PF_VM_UFFD_WP))
-			pf_uffd_protect(u->mm, vma, from, to, PF_CP_UFFD_WP_RESOLVE);
 		vma = pf_vma_modify_uffd(
 			u->mm, &r, vma, from, to, (vma->area.flags & ~PF_VM_UFFD) | flags, u);
 		if (!vma) {
 			err = -PF_ENOMEM;
 			break;
 		}
+		/* No entry says what nobody is told of (Linux leaves it there, and does not heed it). */
+		if (had_wp && !(flags & PF_VM_UFFD_WP))
+			resolve(u->mm, vma, from, to);
 	}
 	pf_vma_unreserve(u->mm, &r);
 	return err;
@@ -309,45 +348,7 @@ enum pf_fault_result pf_uffd_tell(
 	return must_wait(mm, va, why) ? PF_FAULT_UFFD : PF_FAULT_DONE;
 }
 
-/* ---- uffd-wp ---- */
-
-/* Markers keep what no entry can: of memory that is in a cache, or comes from zeros only if that is asked for. */
-static bool uses_markers(const struct pf_vma *vma)
-{
-	return !is_anon(vma) || (features_of(vma->uffd) & PF_UFFD_FEATURE_WP_UNPOPULATED);
-}
-
-static void protect(struct pf_gather *g, const struct pf_mm *mm, const struct pf_vma *vma,
-	pf_va_t start, pf_va_t end, unsigned cp_flags)
-{
-	if (!(cp_flags & PF_CP_UFFD_WP)) {
-		/* What the area withholds from all entries, so that writes are noticed, some may have again. */
-		if (pf_area_cow(&vma->area) || !(vma->area.prot & PF_PTE_W))
-			cp_flags |= PF_CP_TRY_CHANGE_WRITABLE;
-	} else if (uses_markers(vma)) {
-		cp_flags |= PF_CP_UFFD_MARKERS;
-	}
-	mm->sys->fmt->change_protection(
-		g, &vma->area, start, pf_mm_pages(mm, start, end), vma->area.prot, cp_flags);
-}
-
-void pf_uffd_protect(
-	struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end, unsigned cp_flags)
-{
-	struct pf_gather g;
-
-	if (!(vma->area.flags & PF_VM_UFFD_WP))
-		return;
-	pf_tlb_gather_mmu(&g, &mm->space);
-	protect(&g, mm, vma, start, end, cp_flags);
-	pf_tlb_finish_mmu(&g);
-}
-
-void pf_uffd_forget_wp(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end)
-{
-	if (!PF_MUTANT("mremap-keeps-uffd-wp"))
-		pf_uffd_protect(mm, vma, start, end, PF_CP_UFFD_WP_RESOLVE);
-}
+/* ---- UFFDIO_WRITEPROTECT ---- */
 
 /* Tables for the markers of all VMAs that will get some, so that nothing can fail after the first change. */
 static int reserve_markers(struct pf_mm *mm, pf_va_t start, pf_va_t end)
@@ -383,7 +384,7 @@ static int writeprotect_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, boo
 		if (!(vma->area.flags & PF_VM_UFFD_WP))
 			break;
 		protect(&g, mm, vma, pf_max(vma->area.start, start), pf_min(vma->area.end, end),
-			wp ? PF_CP_UFFD_WP : PF_CP_UFFD_WP_RESOLVE);
+			wp);
 		err = 0;
 	}
 	/* Before the lock goes: who copies what it has write-protected relies on it. */

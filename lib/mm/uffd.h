@@ -15,8 +15,9 @@
  *
  * Calls made for a process (pf_gup, populating) return -PF_EAGAIN where they would wait, after 1 and 2.
  *
- * Locks: all functions take the mmap lock of the userfaultfd's mm; callers hold no lock of the library. The mm does
- * not exit during a call, as with every other call on it; after it has exited, calls say -PF_ESRCH.
+ * Locks: functions take the mmap lock of the userfaultfd's mm, but for api and wake, which take none; callers hold no lock
+ * of the library. The mm does not exit during a call, as with every other call on it; after it has exited, calls say
+ * -PF_ESRCH, register and unregister -PF_ENOMEM.
  * Arguments are Linux's, and so are errors; *done of the filling calls is what Linux writes into the argument's
  * last field: bytes done, or the error.
  */
@@ -95,7 +96,7 @@ struct pf_uffd {
 	const struct pf_uffd_ops *ops;
 	void *ctx;
 	unsigned flags;
-	uint64_t features; /* atomic; PF_UFFD_READY with them once api has been called */
+	uint64_t features; /* atomic; 0 until api has been called */
 };
 
 /*
@@ -126,9 +127,10 @@ int pf_uffd_wake(struct pf_uffd *uffd, pf_va_t start, uint64_t len);
 /*
  * Fill [dst, dst + len), which lies in one VMA, page by page until one cannot be: with copies of src's pages in `from`; zeros;
  * or map the pages that the mapping has. Anonymous pages that fill an aligned range of a size that THP allows get a large
- * folio, and fold. 0: all of it. -PF_EAGAIN: the first *done bytes. Else nothing was done: -PF_ENOENT (no
- * VMA that has a userfaultfd), -PF_EINVAL, -PF_EEXIST, -PF_EFAULT (src; or past the end of the file; or nothing to
- * continue with), -PF_ENOMEM, -PF_EOPNOTSUPP (src not at a page; not built).
+ * folio, and fold. 0: all of it. -PF_EAGAIN with *done positive: so many bytes from dst on. Else nothing was done:
+ * -PF_ENOENT (no VMA that has a userfaultfd), -PF_EINVAL, -PF_EEXIST, -PF_EFAULT (src; or past the end of the file; or
+ * nothing to continue with), -PF_ENOMEM, -PF_EOPNOTSUPP (src not at a page; not built), -PF_EAGAIN (src would wait for a
+ * userfaultfd, which has been told; or another mapping has come meanwhile: to be called again).
  */
 int pf_uffd_copy(struct pf_uffd *uffd, struct pf_mm *from, pf_va_t dst, pf_va_t src, uint64_t len,
 	unsigned mode, int64_t *done);

@@ -8,8 +8,5 @@
 
 /* 0; -PF_EINVAL: the range is none, or api has not been called; -PF_ESRCH: the mm has exited. */
 int pf_uffd_check_range(const struct pf_uffd *uffd, pf_va_t start, uint64_t len);
-/* Set or clear uffd-wp in part of a VMA that may have it: PF_CP_UFFD_*; flushed. mmap lock, any way. */
-void pf_uffd_protect(
-	struct pf_mm *mm, const struct pf_vma *vma, pf_va_t start, pf_va_t end, unsigned cp_flags);
 
 #endif
