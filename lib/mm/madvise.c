@@ -400,14 +400,17 @@ static int check_range(const struct pf_mm *mm, pf_va_t addr, uint64_t len, int a
 	return *end < addr ? -PF_EINVAL : 0;
 }
 
+static int advise(struct pf_advising *a, pf_va_t start, pf_va_t end)
+{
+	return a->by_flags ? advise_by_flags(a, start, end) : advise_pages(a, start, end);
+}
+
 int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len)
 {
 	pf_va_t end;
 	const int err = check_range(a->mm, addr, len, a->advice, &end);
 
-	if (err || end == addr)
-		return err;
-	return a->by_flags ? advise_by_flags(a, addr, end) : advise_pages(a, addr, end);
+	return err || end == addr ? err : advise(a, addr, end);
 }
 
 int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice)
@@ -419,7 +422,7 @@ int pf_madvise(struct pf_mm *mm, pf_va_t addr, uint64_t len, int advice)
 	if (err || end == addr)
 		return err;
 	pf_advise_begin(&a, mm, advice);
-	err = pf_advise_range(&a, addr, len);
+	err = advise(&a, addr, end);
 	pf_advise_end(&a);
 	return err;
 }
