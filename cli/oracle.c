@@ -577,6 +577,7 @@ static bool gup_allowed(const struct ov_vma *v, unsigned flags)
 int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, unsigned flags)
 {
 	struct ov_process *p = ov_process(o, pid);
+	int err = -EFAULT;
 	uint64_t n;
 
 	if ((flags & F_GET && flags & F_PIN) || (flags & F_LONGTERM && !(flags & F_PIN)))
@@ -595,8 +596,12 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 			break;
 		if (ov_guarded(o, p, va, va + 1))
 			break;
+		err = ov_uffd_stops(o, p, va, flags & F_WRITE);
+		if (err)
+			break;
+		err = -EFAULT;
 	}
-	return n || !nr ? (int64_t)n : -EFAULT;
+	return n || !nr ? (int64_t)n : err;
 }
 
 static struct ov_table *table_of(

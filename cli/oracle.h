@@ -142,6 +142,11 @@ enum {
 	ORACLE_UFFD_BUS = 16
 };
 unsigned oracle_uffd_access(struct oracle *o, unsigned pid, uint64_t va, bool write, uint8_t there);
+/*
+ * What is at nr pages from `start` on, before a call that faults them in for a process that has a userfaultfd: for that call,
+ * until it is told anew; NULL afterwards. Calls do not wait for what they are not told of.
+ */
+void oracle_uffd_there(struct oracle *o, unsigned pid, uint64_t start, uint8_t *there, uint64_t nr);
 /* Does uffd-wp wait for a write to the page? */
 bool oracle_uffd_wp(const struct oracle *o, unsigned pid, uint64_t va);
 

@@ -92,6 +92,11 @@ struct ov_uffd {
 struct oracle {
 	struct oracle_config cfg;
 	struct ov_uffd uffds[ORACLE_MAX_UFFDS];
+	struct { /* oracle_uffd_there() */
+		unsigned pid;
+		uint64_t start, nr;
+		uint8_t *pages;
+	} there;
 	struct ov_object **files;
 	unsigned nfiles;
 	struct ov_process *processes;
@@ -118,6 +123,8 @@ int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t l
 
 /* oracle_uffd.c: the mapping at va has been moved there by mremap, from where nr pages began. */
 void ov_uffd_moved(struct oracle *o, struct ov_process *p, uint64_t va, uint64_t from, uint64_t nr);
+/* A call faults the page in: 0, or what it answers: it would wait (-EAGAIN), or may not (-EFAULT). */
+int ov_uffd_stops(struct oracle *o, struct ov_process *p, uint64_t va, bool write);
 
 /* oracle_mlock.c */
 #define OV_LOCKS ((unsigned)(OV_LOCKED | OV_LOCKONFAULT))

@@ -188,14 +188,23 @@ static int populate(
 		if (write)
 			ov_make_anon(o, p, i);
 		struct ov_vma *v = &p->vmas[i];
-		uint64_t stop = v->end < end ? v->end : end;
+		uint64_t stop = v->end < end ? v->end : end, at = start;
+		int err = 0;
 
+		for (; at < stop; at += o->cfg.page) {
+			if ((v->object &&
+				    v->pgoff + (at - v->start) / o->cfg.page >= v->object->size) ||
+				ov_guarded(o, p, at, at + o->cfg.page))
+				err = -EFAULT;
+			else
+				err = ov_uffd_stops(o, p, at, write);
+			if (err)
+				break;
+		}
 		if (write)
-			ov_copy_pages(o, p, i, start, stop);
-		if (v->object && v->pgoff + (stop - v->start) / o->cfg.page > v->object->size)
-			return -EFAULT;
-		if (ov_guarded(o, p, start, stop))
-			return -EFAULT;
+			ov_copy_pages(o, p, i, start, at);
+		if (err)
+			return err;
 		start = stop;
 	}
 	return 0;

@@ -6,6 +6,7 @@
 
 enum { M_MISSING = 1, M_WP = 2, M_MINOR = 4 };
 enum { F_DONTWAKE = 1, F_WP = 2 };
+enum { USER_MODE_ONLY = 1 };
 enum { W_WP = 1, W_DONTWAKE = 2 };
 enum {
 	FEATURE_SIGBUS = 1 << 7,
@@ -25,7 +26,7 @@ static struct ov_process *process_of(const struct oracle *o, unsigned id)
 
 int64_t oracle_userfaultfd(struct oracle *o, unsigned id, unsigned pid, uint64_t flags)
 {
-	if (flags & ~(uint64_t)(0x80800 | 1))
+	if (flags & ~(uint64_t)(0x80800 | USER_MODE_ONLY))
 		return -EINVAL;
 	o->uffds[id] = (struct ov_uffd){.pid = pid, .flags = (unsigned)flags};
 	return 0;
@@ -211,6 +212,36 @@ int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, 
 	return 0;
 }
 
+void oracle_uffd_there(struct oracle *o, unsigned pid, uint64_t start, uint8_t *there, uint64_t nr)
+{
+	o->there.pid = pid;
+	o->there.start = start;
+	o->there.pages = there;
+	o->there.nr = there ? nr : 0;
+}
+
+static uint8_t *told_of(struct oracle *o, const struct ov_process *p, uint64_t va)
+{
+	uint64_t n = (va - o->there.start) / o->cfg.page;
+
+	return o->there.pid == p->pid && n < o->there.nr ? &o->there.pages[n] : NULL;
+}
+
+int ov_uffd_stops(struct oracle *o, struct ov_process *p, uint64_t va, bool write)
+{
+	const uint8_t *there = told_of(o, p, va);
+	unsigned what = there ? oracle_uffd_access(o, p->pid, va, write, *there) : 0;
+	size_t i = ov_find(p, va);
+
+	if (!what)
+		return 0;
+	/* Who is told of what a process does itself only may not make a call wait. */
+	if (what & ORACLE_UFFD_BUS ||
+		o->uffds[(p->vmas[i].flags >> OV_UFFD_SHIFT) - 1].flags & USER_MODE_ONLY)
+		return -EFAULT;
+	return -EAGAIN;
+}
+
 /* mfill_atomic_pte(): 0, or why the page cannot be put there. */
 static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum oracle_fill what,
 	unsigned from, uint64_t dst, uint64_t src, bool wp, uint8_t there)
@@ -220,8 +251,12 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 	uint64_t values[ORACLE_MAX_ALLOWED] = {0};
 
 	if (what == ORACLE_COPY) {
-		if (oracle_access(o, from, src, ORACLE_READ) != ORACLE_OK)
-			return -EFAULT;
+		int err = -EFAULT;
+
+		if (oracle_access(o, from, src, ORACLE_READ) == ORACLE_OK)
+			err = ov_uffd_stops(o, ov_process(o, from), src, false);
+		if (err)
+			return err;
 		oracle_load(o, from, src, values);
 	}
 	if (what == ORACLE_CONTINUE && !past && !(there & ORACLE_CACHED))
@@ -241,6 +276,9 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 	ov_discard(&p->wp, dst / o->cfg.page, 1, false);
 	if (wp)
 		ov_put(&p->wp, dst / o->cfg.page, 1, false);
+	/* Which may be what the next page is copied from. */
+	if (told_of(o, p, dst))
+		*told_of(o, p, dst) = ORACLE_TAKEN;
 	return 0;
 }
 

@@ -101,7 +101,9 @@ struct run_world {
 	struct run_uffd *uffds[ORACLE_MAX_UFFDS];
 	uint64_t userfaults, woken; /* faults that a userfaultfd was told of; of them, woken */
 	unsigned uffd_flags;        /* of the last message */
-	uint64_t uffd_done; /* bytes that the call in progress did before its memory ran out */
+	uint64_t uffd_address;
+	uint8_t *uffd_there; /* what the model has been told, or NULL */
+	uint64_t uffd_done;  /* bytes that the call in progress did before its memory ran out */
 
 	uint64_t gone[SC_C_NR], base[SC_C_NR]; /* of processes that exited; at the last reset */
 
@@ -250,6 +252,12 @@ void run_uffd_exit(struct run_world *w, unsigned pid);
 void run_uffd_drop(struct run_world *w);
 /* What of a page is there: what the model is told. 0 where nobody waits for faults. */
 uint8_t run_uffd_there(struct run_world *w, struct run_process *p, uint64_t va);
+/*
+ * Before a call that faults pages in: the model is told what there is; and, after it, no longer. Some calls are of so many pages
+ * that it is not: they may not wait.
+ */
+void run_uffd_tell_model(struct run_world *w, struct run_process *p, uint64_t va, uint64_t len);
+void run_uffd_told_model(struct run_world *w);
 /* Do library and model agree on where writes are to be noticed? */
 bool run_uffd_check(struct run_world *w, struct run_process *p);
 

@@ -68,10 +68,12 @@ static bool gup(
 	/* What is pinned for writing will be written, without a store of the CPU's. */
 	for (uint64_t i = 0; foll & PF_FOLL_WRITE && i < a[1]; i++)
 		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
+	run_uffd_tell_model(w, p, a[0] & ~(w->env.page - 1), a[1] * w->env.page);
 	n = pf_gup(&p->mm, a[0], a[1], foll, set->pages);
 	set->nr = n > 0 ? (uint64_t)n : 0;
 	r->handle = add_pins(w, set);
 	model = oracle_gup(w->oracle, p->pid, a[0], a[1], foll);
+	run_uffd_told_model(w);
 	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)n, .handle = r->handle};
 	/* Without faults it depends on what is mapped, which the model does not know. */
 	if (model == ORACLE_UNKNOWN)

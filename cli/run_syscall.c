@@ -363,11 +363,15 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 			"occupied",
 			(unsigned long long)c->wanted);
 	note_locked(c, id);
+	if (id == SC_MADVISE &&
+		(c->a[2] == PF_MADV_POPULATE_READ || c->a[2] == PF_MADV_POPULATE_WRITE))
+		run_uffd_tell_model(c->w, c->p, c->a[0], c->a[1]);
 	ans->lib = call_library(c, id);
 	ans->injected = was_injected(c, id, ans->lib);
 	/* mlock has locked by then, and misses pages. */
 	if (!ans->injected || ans->lib == -PF_EAGAIN)
 		ans->model = ask_model(c, c->w->oracle, id, ans->lib);
+	run_uffd_told_model(c->w);
 	if (id == SC_POISON || (id == SC_MADVISE && c->a[2] == PF_MADV_HWPOISON))
 		RUN_UNCOUNTED(run_note_poison(c->w));
 	return true;

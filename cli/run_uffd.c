@@ -33,6 +33,7 @@ static void told_fault(struct pf_uffd *uffd, const struct pf_uffd_msg *msg)
 
 	u->w->userfaults++;
 	u->w->uffd_flags = msg->flags;
+	u->w->uffd_address = msg->address;
 	u->waiting = run_resize(u->waiting, (u->nwaiting + 1) * sizeof(*u->waiting));
 	u->waiting[u->nwaiting++] = msg->address;
 }
@@ -188,6 +189,28 @@ uint8_t run_uffd_there(struct run_world *w, struct run_process *p, uint64_t va)
 	if (p->mm.uffds)
 		RUN_UNCOUNTED(is = there(p, va & ~(w->env.page - 1), w->env.page));
 	return is;
+}
+
+void run_uffd_tell_model(struct run_world *w, struct run_process *p, uint64_t va, uint64_t len)
+{
+	const uint64_t page = w->env.page, nr = len / page + (len % page != 0);
+	uint8_t *pages;
+
+	if (!p->mm.uffds || nr > MOST_PAGES)
+		return;
+	pages = run_resize(NULL, nr + 1);
+	va &= ~(page - 1);
+	for (uint64_t i = 0; i < nr; i++)
+		pages[i] = run_uffd_there(w, p, va + i * page);
+	oracle_uffd_there(w->oracle, p->pid, va, pages, nr);
+	w->uffd_there = pages;
+}
+
+void run_uffd_told_model(struct run_world *w)
+{
+	oracle_uffd_there(w->oracle, 0, 0, NULL, 0);
+	free(w->uffd_there);
+	w->uffd_there = NULL;
 }
 
 /* ---- ioctls ---- */
@@ -386,9 +409,12 @@ static bool do_ioctl(
 		abort();
 	for (uint64_t i = 0; of && pages <= MOST_PAGES && i < pages; i++)
 		q.there[i] = run_uffd_there(w, of, q.start + i * w->env.page);
+	if (q.nr == PF_UFFDIO_COPY)
+		run_uffd_tell_model(w, p, q.src, q.len);
 	run_switch(w, p);
 	err = call_library(&q);
 	ok = compare(&q, allocs, err, r) && (r->injected || check_done(&q, done));
+	run_uffd_told_model(w);
 	free(q.there);
 	return ok;
 }
