@@ -105,11 +105,11 @@ int64_t oracle_uffd_register(
 		uint64_t to = v->end < end ? v->end : end;
 		bool has = is_of(v, id) && (v->flags & modes) == modes;
 
-		if (!has && !(modes & OV_UFFD_WP))
-			ov_discard(&p->wp, from / o->cfg.page, (to - from) / o->cfg.page, false);
 		if (!has && !ov_modify(o, p, from, to, v->prot,
 				    (v->flags & ~OV_UFFD_ANY) | modes | OV_UFFD(id)))
 			return -ENOMEM;
+		if (!has && !(modes & OV_UFFD_WP))
+			ov_discard(&p->wp, from / o->cfg.page, (to - from) / o->cfg.page, false);
 		start = to;
 	}
 	return 0;
@@ -364,5 +364,6 @@ void ov_uffd_moved(struct oracle *o, struct ov_process *p, uint64_t va, uint64_t
 	struct ov_vma *v = &p->vmas[ov_find(p, va)];
 
 	ov_discard(&p->wp, from / o->cfg.page, nr, false);
+	ov_discard(&p->wp, v->start / o->cfg.page, (v->end - v->start) / o->cfg.page, false);
 	v->flags &= ~OV_UFFD_ANY;
 }
