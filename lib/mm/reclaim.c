@@ -46,7 +46,10 @@ bool pf_file_evictable(void *ctx, struct pf_folio *folio)
 	return can;
 }
 
-/* pages_lock: it is not cut off, and no hole is made, while it is written. */
+/*
+ * pages_lock: it is not cut off, and no hole is made, while it is written. Before it is ours both may have happened,
+ * without the folio lock: then the folio is not the mapping's any more, and what it has must not be written.
+ */
 static bool clean(struct pf_mapping *mapping, struct pf_folio *folio)
 {
 	bool ok;
@@ -55,7 +58,8 @@ static bool clean(struct pf_mapping *mapping, struct pf_folio *folio)
 		return true;
 	if (!mapping->ops->write || !pf_port_rw_read_trylock(&mapping->pages_lock, PF_LOCK_PAGES))
 		return false;
-	ok = !pf_mapping_write_folio(mapping, folio);
+	ok = pf_load_relaxed(&folio->head.mapping) == mapping->head.handle &&
+	     !pf_mapping_write_folio(mapping, folio);
 	pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
 	return ok;
 }
