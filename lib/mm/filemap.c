@@ -178,7 +178,8 @@ static bool is_in_tree(const struct pf_mapping *mapping, const struct pf_folio *
 
 /*
  * Who finds a folio in the tree takes a reference under its lock: before, and it is counted here, or after, and it finds
- * the new one.
+ * the new one. Who has given it up again may have written to it since it was copied: then it is dirty, and keeps its
+ * place. Asked last, as in pf_mapping_evict; a reference that is got past the tree meanwhile is nobody's who writes.
  */
 bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct pf_folio *dst)
 {
@@ -188,6 +189,10 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 
 	tree_lock(mapping);
 	ok = is_in_tree(mapping, src) && pf_cas(&src->head.count.word, &c, c - 1);
+	if (ok && pf_folio_test_flags(src, PF_FOLIO_DIRTY)) {
+		pf_folio_get(src, 1);
+		ok = false;
+	}
 	if (ok) {
 		dst->head.index = src->head.index;
 		pf_store_relaxed(&dst->head.mapping, mapping->head.handle);

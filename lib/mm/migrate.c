@@ -29,6 +29,12 @@ static bool remap_visit(
 	return true;
 }
 
+/* Mapped by nobody, and with no references but the caller's and a mapping's. */
+static bool is_alone(const struct pf_folio *folio, const struct pf_rmap *at)
+{
+	return !pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == (at->mapping ? 2 : 1);
+}
+
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r)
 {
 	if (pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE) ||
@@ -42,7 +48,7 @@ int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_rema
 	 * Ours is the only reference, and nobody can come by another: there is no entry to come by. But of a mapping's
 	 * folio, which whoever replaces it asks again.
 	 */
-	if (!pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == (r->at.mapping ? 2 : 1))
+	if (is_alone(folio, &r->at))
 		return 0;
 	pf_folio_remap(sys, r);
 	return pf_folio_maybe_pinned(folio) ? -PF_EBUSY : -PF_EAGAIN;
@@ -55,17 +61,40 @@ void pf_folio_remap(struct pf_system *sys, struct pf_remap *r)
 }
 
 /* What a folio says of its pages, for the one that takes its place. */
-static void copy_state(struct pf_folio *dst, const struct pf_folio *src)
+static uint32_t state(const struct pf_folio *folio)
 {
 	const uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_LAZYFREE |
 			      PF_FOLIO_REFERENCED | PF_FOLIO_YOUNG | PF_FOLIO_IDLE;
 
-	pf_folio_set_flags(dst, pf_load_relaxed(&src->head.flags) & keep);
+	return pf_load_relaxed(&folio->head.flags) & keep;
+}
+
+/*
+ * Contents and state of src, which is unmapped. A mapping's folio may still be found in its tree, mapped, stored to and
+ * unmapped, and nobody would see it by the counts. But who does so marks it dirty while he has a mapping or a reference.
+ * So src loses that flag first, then the counts are looked at, and what has been stored by then is copied; whoever comes
+ * later leaves the flag behind for pf_mapping_replace.
+ */
+static bool move(
+	struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst, const struct pf_rmap *at)
+{
+	const unsigned shift = sys->fmt->pt->page_shift;
+
+	pf_folio_clear_flags(src, PF_FOLIO_DIRTY);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (!is_alone(src, at))
+		return false;
+	pf_port_copy_pages(
+		pf_folio_pfn(sys->phys, dst) << shift, at->pfn << shift, (size_t)at->nr << shift);
+	if (at->mapping)
+		return pf_mapping_replace(at->mapping, src, dst);
+	dst->head.index = src->head.index;
+	dst->head.mapping = src->head.mapping;
+	return true;
 }
 
 int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst)
 {
-	const unsigned shift = sys->fmt->pt->page_shift;
 	struct pf_remap r;
 	int err;
 
@@ -76,14 +105,12 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 		/* Locked before its first entry and until after its last: who forks from one counts with an
 		 * atomic (FRAME.md 4). */
 		pf_folio_trylock(dst);
-		copy_state(dst, src);
-		r.to = pf_folio_pfn(sys->phys, dst);
-		pf_port_copy_pages(r.to << shift, r.at.pfn << shift, (size_t)r.at.nr << shift);
-		if (!r.at.mapping) {
-			dst->head.index = src->head.index;
-			dst->head.mapping = src->head.mapping;
-		} else if (!pf_mapping_replace(r.at.mapping, src, dst)) {
-			r.to = r.at.pfn;
+		pf_folio_set_flags(dst, state(src));
+		if (move(sys, src, dst, &r.at)) {
+			r.to = pf_folio_pfn(sys->phys, dst);
+		} else {
+			/* Before it is mapped again: its entries are as dirty as it is. */
+			pf_folio_set_flags(src, state(dst) & PF_FOLIO_DIRTY);
 			err = -PF_EAGAIN;
 		}
 		pf_folio_remap(sys, &r);
