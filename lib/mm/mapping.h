@@ -89,7 +89,7 @@ void pf_mapping_put(struct pf_mapping *mapping);
 void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size);
 /*
  * A hole: bytes [offset, offset + len) read as zeros from now on (fallocate's PUNCH_HOLE, MADV_REMOVE).
- * Private copies stay. 0, -PF_EOPNOTSUPP, or what ops->punch says. Nothing can fail without ops.
+ * Private copies stay. 0, -PF_EINVAL (offset + len - 1 is no offset), -PF_EOPNOTSUPP, or what ops->punch says.
  */
 int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len);
 /*

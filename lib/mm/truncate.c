@@ -30,32 +30,34 @@ static void unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last, uns
 /* ---- truncation and holes ---- */
 
 /*
- * Bytes [from, to) of what is in memory become zero: of folios that stay because only a part of them goes.
+ * Bytes from `from` to `last` of what is in memory become zero: of folios that stay because only a part of them goes.
  */
-static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t to)
+static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t last)
 {
 	const unsigned shift = mapping->sys->fmt->pt->page_shift;
 	struct pf_folio *folio;
 
-	while (from < to && (folio = pf_mapping_find(mapping, from >> shift, (to - 1) >> shift))) {
+	while (from <= last && (folio = pf_mapping_find(mapping, from >> shift, last >> shift))) {
 		const uint64_t at = folio->head.index << shift;
-		const uint64_t end = at + ((uint64_t)pf_folio_nr(folio) << shift);
+		const uint64_t ends = at + (((uint64_t)pf_folio_nr(folio) << shift) - 1);
 		const pf_pa_t pa = pf_folio_pfn(mapping->sys->phys, folio) << shift;
 
 		from = pf_max(from, at);
 		/* Who moves it has copied it, or will. */
 		pf_folio_lock(folio);
-		memset((char *)pf_port_virt(pa) + (from - at), 0, pf_min(to, end) - from);
+		memset((char *)pf_port_virt(pa) + (from - at), 0, pf_min(last, ends) - from + 1);
 		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
 		pf_folio_unlock(folio);
-		from = end;
 		pf_folio_put(mapping->sys->phys, folio, 1);
+		if (ends >= last)
+			return;
+		from = ends + 1;
 	}
 }
 
 void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 {
-	const unsigned shift = mapping->sys->fmt->pt->page_shift;
+	const uint64_t last = UINT64_MAX >> mapping->sys->fmt->pt->page_shift;
 
 	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
 	if (size < mapping->size) {
@@ -63,10 +65,12 @@ void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 
 		mapping->size = size;
 		end = pf_mapping_end(mapping);
-		unmap(mapping, end, UINT64_MAX >> shift, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
-		pf_mapping_drop(mapping, end, UINT64_MAX >> shift);
-		/* To the end of the last folio: when the file grows again, zeros are found there. */
-		zero(mapping, size, pf_max(size, (end + PF_BIT(PF_MAX_ORDER)) << shift));
+		if (end <= last) {
+			unmap(mapping, end, last, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
+			pf_mapping_drop(mapping, end, last);
+		}
+		/* To the end of the last folio there is now: when the file grows again, zeros are found there. */
+		zero(mapping, size, UINT64_MAX);
 	}
 	mapping->size = size;
 	pf_port_rw_write_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
@@ -75,25 +79,30 @@ void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 {
 	const unsigned shift = mapping->sys->fmt->pt->page_shift;
-	const uint64_t end = offset + len;
-	/* Whole pages. */
-	const uint64_t first = pf_align_up(offset, PF_BIT(shift)) >> shift, last = end >> shift;
+	const uint64_t last = offset + (len - 1);
+	/* Whole pages, up to `end`. */
+	const uint64_t first = (offset >> shift) + !pf_aligned(offset, PF_BIT(shift));
+	const uint64_t end = (last >> shift) + pf_aligned(last + 1, PF_BIT(shift));
 	int err = 0;
 
 	if (mapping->ops && !mapping->ops->punch)
 		return -PF_EOPNOTSUPP;
+	if (!len)
+		return 0;
+	if (last < offset)
+		return -PF_EINVAL;
 	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
-	if (first < last) {
+	if (first < end) {
 		if (mapping->ops)
-			err = mapping->ops->punch(mapping, first, last - first);
+			err = mapping->ops->punch(mapping, first, end - first);
 		if (!err) {
-			unmap(mapping, first, last - 1,
+			unmap(mapping, first, end - 1,
 				PF_ZAP_KEEP_ANON | PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
-			pf_mapping_drop(mapping, first, last - 1);
+			pf_mapping_drop(mapping, first, end - 1);
 		}
 	}
 	if (!err)
-		zero(mapping, offset, end);
+		zero(mapping, offset, last);
 	pf_port_rw_write_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
 	return err;
 }
