@@ -158,18 +158,20 @@ bool pf_unmap(struct pf_space *space, const struct pf_area *area, pf_va_t va, ui
 	struct unmap u = {.space = space, .area = area, .folio = folio};
 	const pf_va_t start = va;
 
-	/* Who finds the area by its pages does not hold the mmap lock. */
-	if (pf_load_relaxed(&area->flags) & PF_VM_LOCKED)
-		return false;
 	pf_note_peak(space);
 	while (pf_next_table(space, &va, &nr, &u.m)) {
 		unsigned n = pf_pages_in_table(va, nr);
 		bool ok;
 
 		space->pt.cause = PF_CAUSE_ZAP;
-		/* A table may have been skipped. */
-		ok = unmap_table(
-			&u, pf_pte_idx(&u.m, va), n, pfn + ((va - start) >> PF_PAGE_SHIFT));
+		/*
+		 * Who finds the area by its pages does not hold the mmap lock. Who locks it in memory sets the flag and
+		 * then brings in what is missing, with the table's lock: he comes before, and the flag is seen, or
+		 * after, and finds what is gone. A table may have been skipped.
+		 */
+		ok = !(pf_load_relaxed(&area->flags) & PF_VM_LOCKED) &&
+		     unmap_table(
+			     &u, pf_pte_idx(&u.m, va), n, pfn + ((va - start) >> PF_PAGE_SHIFT));
 		pf_pte_unmap_unlock(&u.m);
 		if (!ok)
 			return false;
