@@ -9,6 +9,7 @@
 
 #define A     UINT64_C(0x10000000) /* shared */
 #define B     UINT64_C(0x20000000) /* private */
+#define C     UINT64_C(0x30000000) /* shared, too, if it is mapped */
 #define PAGES 16u
 
 static struct pf_mapping *file;
@@ -29,6 +30,8 @@ static int write_disk(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, un
 {
 	assert_ptr_equal(mapping, file);
 	assert_true(index + nr <= PAGES);
+	/* Nothing that lies beyond the file's end. */
+	assert_true(index * P < file->size);
 	writes++;
 	if (!write_error)
 		memcpy(disk + index * P, pf_port_virt(pa), nr * P);
@@ -240,6 +243,23 @@ static void holes(void **state)
 		}
 }
 
+/* Where the offsets of files end. */
+static void far_end(void **state)
+{
+	(void)state;
+	for (unsigned f = 0; pf_formats[f]; f++) {
+		start(pf_formats[f], 0);
+		for (unsigned i = 0; i < PAGES; i++)
+			assert_int_equal(put(A + i * P, 100 + i), PF_FAULT_DONE);
+		assert_int_equal(pf_mapping_punch(file, 8, UINT64_MAX), -PF_EINVAL);
+		assert_int_equal(pf_mapping_punch(file, UINT64_MAX - 10, 5), 0);
+		assert_int_equal(pf_mapping_punch(file, 0, 0), 0);
+		for (unsigned i = 0; i < PAGES; i++)
+			finds(A + i * P, 100 + i);
+		stop();
+	}
+}
+
 /* ---- as it was opened ---- */
 
 static void modes(void **state)
@@ -311,6 +331,23 @@ static void move_all(void)
 	assert_true(!err || err == -PF_EAGAIN);
 }
 
+static void punch_one(void)
+{
+	assert_int_equal(pf_mapping_punch(file, P, P), 0);
+}
+
+/* By way of a mapping that the page was not in. */
+static void store_and_drop_elsewhere(void)
+{
+	assert_int_equal(put(C + P, 78), PF_FAULT_DONE);
+	assert_int_equal(pf_madvise(&mm, C, PAGES * P, PF_MADV_DONTNEED), 0);
+}
+
+static void lock_all(void)
+{
+	assert_int_equal(pf_mlock(&mm, A, 2 * P), 0);
+}
+
 static void drop_unused(void)
 {
 	pf_reclaim(&sys, 1u << 20);
@@ -347,6 +384,59 @@ static void nothing_lost(void (*a)(void), void (*b)(void), bool cuts)
 			}
 		}
 	assert_true(moments > 40);
+}
+
+/* Whatever the moment, page 1 comes to this in the end, in memory and on the disk. */
+static void comes_to(void (*a)(void), void (*b)(void), uint64_t value)
+{
+	for (unsigned f = 0; pf_formats[f]; f++) {
+		bool again = true;
+
+		/* Formats have much the same moments, and share them out. */
+		for (unsigned k = f; again; k += 4) {
+			start(pf_formats[f], 0);
+			map(C, PF_MAP_SHARED);
+			assert_int_equal(put(A + P, 50), PF_FAULT_DONE);
+			again = together(a, b, k);
+			world_judge("both");
+			finds(A + P, value);
+			assert_int_equal(pf_mapping_sync(file, 0, PAGES), 0);
+			assert_int_equal(on_disk(1), value);
+			stop();
+		}
+	}
+}
+
+static void reclaimed_and_punched(void **state)
+{
+	(void)state;
+	comes_to(drop_unused, punch_one, 0);
+	comes_to(punch_one, drop_unused, 0);
+}
+
+static void move_and_store_elsewhere(void **state)
+{
+	(void)state;
+	comes_to(move_all, store_and_drop_elsewhere, 78);
+}
+
+/* What is locked is there when the call returns, and stays. */
+static void reclaimed_and_locked(void **state)
+{
+	(void)state;
+	for (unsigned f = 0; pf_formats[f]; f++) {
+		bool again = true;
+
+		for (unsigned k = f; again; k += 4) {
+			start(pf_formats[f], 0);
+			for (unsigned i = 0; i < 2; i++)
+				assert_int_equal(put(A + i * P, i), PF_FAULT_DONE);
+			again = together(drop_unused, lock_all, k);
+			for (unsigned i = 0; i < 2; i++)
+				assert_true(pf_pte_present(entry(A + i * P)));
+			stop();
+		}
+	}
 }
 
 static void zap_and_clean(void **state)
@@ -413,6 +503,7 @@ int main(void)
 		cmocka_unit_test(writes_are_noticed),
 		cmocka_unit_test(truncated),
 		cmocka_unit_test(holes),
+		cmocka_unit_test(far_end),
 		cmocka_unit_test(modes),
 		cmocka_unit_test(zap_and_clean),
 		cmocka_unit_test(clean_and_store),
@@ -423,6 +514,9 @@ int main(void)
 		cmocka_unit_test(reclaimed_and_store),
 		cmocka_unit_test(reclaimed_and_clean),
 		cmocka_unit_test(reclaimed_and_cut),
+		cmocka_unit_test(reclaimed_and_punched),
+		cmocka_unit_test(move_and_store_elsewhere),
+		cmocka_unit_test(reclaimed_and_locked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
