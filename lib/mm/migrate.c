@@ -178,21 +178,16 @@ int pf_split(struct pf_mm *mm, pf_va_t va)
 
 uint64_t pf_split_deferred(struct pf_system *sys)
 {
-	struct pf_folio *folio, *again = NULL;
+	/* As many as wait now: those that cannot be split queue up behind them, and are not tried again. */
+	uint32_t left = pf_folio_nr_split(sys->phys);
+	struct pf_folio *folio;
 	uint64_t done = 0;
 
-	while ((folio = pf_folio_next_split(sys->phys)) && folio != again) {
-		if (!pf_split_folio(sys, folio)) {
+	for (; left && (folio = pf_folio_next_split(sys->phys)); left--) {
+		if (!pf_split_folio(sys, folio))
 			done++;
-		} else {
-			/* Waits again, behind the others; when it comes by a second time, all have been tried. */
+		else
 			pf_folio_queue_split(sys->phys, folio);
-			again = again ? again : folio;
-		}
-		pf_folio_put(sys->phys, folio, 1);
-	}
-	if (folio) {
-		pf_folio_queue_split(sys->phys, folio);
 		pf_folio_put(sys->phys, folio, 1);
 	}
 	return done;

@@ -36,7 +36,7 @@ int pf_split(struct pf_mm *mm, pf_va_t va);
 
 /*
  * Split the folios that wait for it because part of them is not mapped any more; how many were. Those that cannot be
- * split now wait on. The mmap lock may be held, no other.
+ * split now wait on. Any lock may be held but spinlocks and anon and i_mmap locks.
  */
 uint64_t pf_split_deferred(struct pf_system *sys);
 

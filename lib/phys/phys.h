@@ -44,6 +44,7 @@ struct pf_phys {
 	uint32_t free_nr[PF_MAX_ORDER + 1]; /* blocks */
 	uint64_t free_pages;
 	uint32_t split_first, split_last; /* folios that should be split: frame index + 1, 0 none */
+	uint32_t split_nr;                /* of them */
 };
 
 /* A consistent picture, in pages, of the free lists. */
@@ -94,13 +95,14 @@ void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigne
 /*
  * Large anonymous folios of which only a part is mapped wait to be split, so that the rest is free again. queue: a
  * reference or mapping is held; nothing if the folio is too small, or waits already. next: the one that has waited longest, off the
- * list and with a reference; NULL: none waits. Freeing and splitting take a folio off by themselves. Take
+ * list and with a reference; NULL: none waits. nr: how many wait, a snapshot. Freeing and splitting take a folio off by themselves. Take
  * PF_LOCK_ZONE.
  */
 void pf_folio_queue_split(struct pf_phys *phys, struct pf_folio *folio);
 void pf_folio_unqueue_split(struct pf_phys *phys, struct pf_folio *folio);
 void pf_folio_unqueue_split_locked(struct pf_phys *phys, struct pf_folio *folio);
 struct pf_folio *pf_folio_next_split(struct pf_phys *phys);
+uint32_t pf_folio_nr_split(struct pf_phys *phys);
 
 /*
  * Where lib/pt takes tables from: whole frames (a table smaller than a page gets one), a larger one

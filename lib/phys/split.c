@@ -83,6 +83,7 @@ void pf_folio_queue_split(struct pf_phys *phys, struct pf_folio *folio)
 		*(phys->split_last ? &phys->frames[phys->split_last - 1 + 2].aux[0]
 				   : &phys->split_first) = at;
 		phys->split_last = at;
+		phys->split_nr++;
 	}
 	zone_unlock(phys);
 }
@@ -98,6 +99,7 @@ void pf_folio_unqueue_split_locked(struct pf_phys *phys, struct pf_folio *folio)
 		second->aux[0];
 	*(second->aux[0] ? &phys->frames[second->aux[0] - 1 + 2].aux[1] : &phys->split_last) =
 		second->aux[1];
+	phys->split_nr--;
 	pf_folio_clear_flags(folio, PF_FOLIO_PARTLY_MAPPED);
 }
 
@@ -124,4 +126,14 @@ struct pf_folio *pf_folio_next_split(struct pf_phys *phys)
 	}
 	zone_unlock(phys);
 	return folio;
+}
+
+uint32_t pf_folio_nr_split(struct pf_phys *phys)
+{
+	uint32_t nr;
+
+	zone_lock(phys);
+	nr = phys->split_nr;
+	zone_unlock(phys);
+	return nr;
 }
