@@ -13,6 +13,7 @@ struct out {
 	struct pf_folio *folio;
 	struct pf_swap *dev; /* counts of the folio's slots are held on it */
 	uint64_t slot;
+	bool placeless; /* there are devices, and none has room for all of its pages together */
 };
 
 /* Nobody has it but its mappings, a cache and the caller, once. A snapshot: freezing decides. */
@@ -31,14 +32,21 @@ static bool place(struct out *o)
 
 		/* The last count may go at this moment, and with it the folio's place. */
 		o->slot = pf_folio_swap_slot(o->folio);
-		if (!pf_swap_hold(dev, o->folio))
+		/* Nor is the device known, if it got its place after the caller had looked for devices. */
+		if (!dev || !pf_swap_hold(dev, o->folio))
 			return false;
 		o->dev = dev;
 		return true;
 	}
-	for (unsigned i = 0; i < PF_SWAP_DEVICES && !o->dev; i++)
-		if (o->r->swaps->dev[i] && pf_swap_add_folio(o->r->swaps->dev[i], o->folio))
-			o->dev = o->r->swaps->dev[i];
+	for (unsigned i = 0; i < PF_SWAP_DEVICES && !o->dev; i++) {
+		struct pf_swap *dev = o->r->swaps->dev[i];
+
+		if (!dev)
+			continue;
+		o->placeless = !pf_swap_add_folio(dev, o->folio);
+		if (!o->placeless)
+			o->dev = dev;
+	}
 	if (!o->dev)
 		return false;
 	/* Its slots hold nothing yet, whether its entries are dirty or not. */
@@ -78,12 +86,10 @@ static bool file_out(const struct out *o)
 {
 	const struct pf_reclaim_ops *ops = o->r->ops;
 
-	return ops->evictable && ops->evictable(o->r->ctx, o->folio) && unmap(o) &&
-	       ops->evict(o->r->ctx, o->folio);
+	return ops->evictable(o->r->ctx, o->folio) && unmap(o) && ops->evict(o->r->ctx, o->folio);
 }
 
-/* *placeless: there was no place for it. */
-static bool anon_out(struct out *o, bool *placeless)
+static bool anon_out(struct out *o)
 {
 	struct pf_folio *folio = o->folio;
 	bool cached = pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE);
@@ -92,11 +98,7 @@ static bool anon_out(struct out *o, bool *placeless)
 	/* Neither mapped nor in the cache: on its way in or out elsewhere. */
 	if (!cached && !pf_folio_mapcount(folio))
 		return false;
-	if (!lazy && !place(o)) {
-		*placeless = true;
-		return false;
-	}
-	if (!unmap(o))
+	if ((!lazy && !place(o)) || !unmap(o))
 		return false;
 	if (lazy)
 		return freeze(folio);
@@ -106,7 +108,7 @@ static bool anon_out(struct out *o, bool *placeless)
 int pf_reclaim_folio(const struct pf_reclaimer *r, struct pf_folio *folio)
 {
 	struct out o = {.r = r, .folio = folio};
-	bool freed = false, placeless = false;
+	bool freed = false;
 	unsigned nr = pf_folio_nr(folio);
 
 	if (!pf_folio_trylock(folio)) {
@@ -114,7 +116,7 @@ int pf_reclaim_folio(const struct pf_reclaimer *r, struct pf_folio *folio)
 		return 0;
 	}
 	if (idle(folio))
-		freed = pf_folio_is_file(folio) ? file_out(&o) : anon_out(&o, &placeless);
+		freed = pf_folio_is_file(folio) ? file_out(&o) : anon_out(&o);
 	if (freed)
 		pf_folio_free(r->phys, folio);
 	else
@@ -124,5 +126,5 @@ int pf_reclaim_folio(const struct pf_reclaimer *r, struct pf_folio *folio)
 	if (freed)
 		return (int)nr;
 	pf_folio_put(r->phys, folio, 1);
-	return placeless && nr > 1 ? -PF_ENOSPC : 0;
+	return o.placeless && nr > 1 ? -PF_ENOSPC : 0;
 }

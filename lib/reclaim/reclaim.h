@@ -17,7 +17,7 @@
 struct pf_reclaim_ops {
 	/* Unmap it wherever it may be, its lock held. False: not all of it. See pf_format.unmap. */
 	bool (*unmap)(void *ctx, struct pf_folio *folio);
-	/* A mapping's folio: may evict do it? NULL: those stay. */
+	/* A mapping's folio: may evict do it? */
 	bool (*evictable)(void *ctx, struct pf_folio *folio);
 	/*
 	 * Locked, and mapped nowhere: write it if it is dirty, take it out of its mapping and freeze it. False: somebody
