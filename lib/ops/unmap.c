@@ -22,12 +22,11 @@ static void restore(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 	pf_set_ptes(&u->m, idx, pte, nr, pf_folio_extent(u->space->phys, u->folio));
 }
 
-/* The mappings become references, of which the caller of unmap has one more: none is the last. */
+/* With their references, of which the caller of unmap has one more: none is the last. */
 static void drop(struct unmap *u, pf_pfn_t pfn, unsigned nr)
 {
 	pf_add_relaxed(pf_rss(u->space, u->area, pf_folio_is_file(u->folio)), -(int64_t)nr);
-	pf_folio_remove_rmap_ptes(u->folio, pfn, nr, u->space->mm_id);
-	pf_folio_put_testzero(u->folio, nr);
+	pf_folio_drop_rmap_testzero(u->folio, pfn, nr, u->space->mm_id);
 }
 
 /*
@@ -55,6 +54,8 @@ static bool discard(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 		restore(u, idx, pte, nr);
 		return false;
 	}
+	/* The rest may have to stay. */
+	pf_folio_note_partly_mapped(u->space->phys, u->folio, nr);
 	drop(u, pf_pte_pfn(pte), nr);
 	return true;
 }
