@@ -119,7 +119,8 @@ static int local_page(struct transfer *t, pf_va_t va, pf_pfn_t *pfn)
 	/* What grows down grows for an access, and for nobody who follows pages. */
 	switch (pf_handle_mm_fault(t->mm, va, t->write ? 0 : PF_FAULT_FLAG_WRITE)) {
 	case PF_FAULT_DONE:
-		n = pf_gup(t->mm, va, 1, foll, pfn);
+		/* A load may of what can only be written, too: the fault has said so. */
+		n = pf_gup(t->mm, va, 1, foll | (t->write ? PF_FOLL_FORCE : 0), pfn);
 		return n < 0 ? (int)n : 0;
 	case PF_FAULT_OOM:
 		return -PF_ENOMEM;
