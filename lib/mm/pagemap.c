@@ -113,7 +113,22 @@ void pf_kpagecount(struct pf_system *sys, pf_pfn_t pfn, uint64_t nr, uint64_t *c
 
 #define KPF(n) PF_BIT(PF_KPF_##n)
 
-static uint64_t folio_flags(const struct pf_system *sys, const struct pf_folio *folio, pf_pfn_t pfn)
+/* Memory without a file has no other place than swap, shared or not. */
+static bool is_swapbacked(struct pf_system *sys, const struct pf_folio *folio)
+{
+	struct pf_mapping *mapping;
+	bool is;
+
+	if (!pf_folio_is_file(folio))
+		return !pf_folio_test_flags(folio, PF_FOLIO_LAZYFREE);
+	mapping = pf_mapping_of(sys, folio);
+	is = mapping && !mapping->ops;
+	if (mapping)
+		pf_mapping_put(mapping);
+	return is;
+}
+
+static uint64_t folio_flags(struct pf_system *sys, const struct pf_folio *folio, pf_pfn_t pfn)
 {
 	static const struct {
 		uint32_t has;
@@ -137,10 +152,8 @@ static uint64_t folio_flags(const struct pf_system *sys, const struct pf_folio *
 		says |= pf_folio_test_flags(folio, flag[i].has) ? flag[i].says : 0;
 	if (pf_folio_mapcount(folio))
 		says |= KPF(MMAP);
-	if (!pf_folio_is_file(folio)) {
-		says |= KPF(ANON);
-		says |= pf_folio_test_flags(folio, PF_FOLIO_LAZYFREE) ? 0 : KPF(SWAPBACKED);
-	}
+	says |= pf_folio_is_file(folio) ? 0 : KPF(ANON);
+	says |= is_swapbacked(sys, folio) ? KPF(SWAPBACKED) : 0;
 	if (pf_folio_order(folio))
 		says |= KPF(THP) |
 			(pf_folio_idx(folio, pfn) ? KPF(COMPOUND_TAIL) : KPF(COMPOUND_HEAD));

@@ -137,7 +137,8 @@ static void frames(void)
 			i ? KPF(COMPOUND_TAIL) : KPF(COMPOUND_HEAD));
 	}
 	pf_kpageflags(&sys, frame_of(S + P), 1, flags);
-	assert_int_equal(flags[0] & (KPF(MMAP) | KPF(ANON) | KPF(DIRTY)), KPF(MMAP) | KPF(DIRTY));
+	assert_int_equal(flags[0] & (KPF(MMAP) | KPF(ANON) | KPF(DIRTY) | KPF(SWAPBACKED)),
+		KPF(MMAP) | KPF(DIRTY) | KPF(SWAPBACKED));
 	pf_kpageflags(&sys, sys.zero_pfn, 1, flags);
 	assert_int_equal(flags[0], KPF(ZERO_PAGE));
 	pf_kpageflags(&sys, phys.first + phys.nr, 1, flags);
