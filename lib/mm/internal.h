@@ -46,6 +46,12 @@ PF_INLINE bool pf_mm_has_soft_dirty(const struct pf_mm *mm)
 	return mm->space.pt.fmt->pte_supported & PF_PTE_SOFT_DIRTY;
 }
 
+/* Do all its pages count as written? */
+PF_INLINE bool pf_vma_soft_dirty(const struct pf_vma *vma)
+{
+	return (vma->area.flags & PF_VM_SOFTDIRTY) && pf_mm_has_soft_dirty(vma->mm);
+}
+
 /* Bytes that one leaf table maps: Linux's PMD_SIZE. */
 PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
 {

@@ -39,9 +39,7 @@ static uint64_t entry_flags(const struct pf_page_run *run)
 
 static void fill(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, uint64_t nr, uint64_t *out)
 {
-	const uint64_t every = (vma->area.flags & PF_VM_SOFTDIRTY) && pf_mm_has_soft_dirty(mm)
-				       ? PF_PM_SOFT_DIRTY
-				       : 0;
+	const uint64_t every = pf_vma_soft_dirty(vma) ? PF_PM_SOFT_DIRTY : 0;
 
 	while (nr) {
 		struct pf_page_run run;
@@ -89,15 +87,6 @@ int64_t pf_pagemap(struct pf_mm *mm, pf_va_t va, uint64_t nr, uint64_t *entry)
 
 /* ---- frames ---- */
 
-static uint64_t folio_count(const struct pf_folio *folio)
-{
-	const unsigned order = pf_folio_order(folio), map = pf_folio_mapcount(folio);
-
-	if (!order || !map)
-		return map;
-	return pf_max((map + (pf_folio_nr(folio) >> 1)) >> order, 1u);
-}
-
 void pf_kpagecount(struct pf_system *sys, pf_pfn_t pfn, uint64_t nr, uint64_t *count)
 {
 	for (uint64_t i = 0; i < nr; i++) {
@@ -105,7 +94,7 @@ void pf_kpagecount(struct pf_system *sys, pf_pfn_t pfn, uint64_t nr, uint64_t *c
 						 ? pf_folio_try_get_page(sys->phys, pfn + i)
 						 : NULL;
 
-		count[i] = folio ? folio_count(folio) : 0;
+		count[i] = folio ? pf_folio_average_mapcount(folio) : 0;
 		if (folio)
 			pf_folio_put(sys->phys, folio, 1);
 	}

@@ -25,12 +25,10 @@ static bool wp_async(const struct pf_vma *vma)
 	return (vma->area.flags & both) == both;
 }
 
-static uint64_t of_vma(const struct scan *s, const struct pf_vma *vma)
+static uint64_t of_vma(const struct pf_vma *vma)
 {
 	return (wp_async(vma) ? PF_PAGE_IS_WPALLOWED : 0) |
-	       ((vma->area.flags & PF_VM_SOFTDIRTY) && pf_mm_has_soft_dirty(s->mm)
-			       ? PF_PAGE_IS_SOFT_DIRTY
-			       : 0);
+	       (pf_vma_soft_dirty(vma) ? PF_PAGE_IS_SOFT_DIRTY : 0);
 }
 
 /* An empty slot counts as written: nothing protects it. Where there is no table, nobody looks. */
@@ -104,7 +102,7 @@ static void tell(struct scan *s, pf_va_t start, uint64_t nr, uint64_t categories
 static int scan_vma(struct scan *s, const struct pf_vma *vma, pf_va_t va, pf_va_t end)
 {
 	const struct pf_pm_scan *arg = s->arg;
-	const uint64_t every = of_vma(s, vma);
+	const uint64_t every = of_vma(vma);
 
 	if ((arg->flags & PF_PM_SCAN_CHECK_WPASYNC) && !wp_async(vma))
 		return -PF_EPERM;

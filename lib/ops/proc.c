@@ -26,16 +26,13 @@ static unsigned same_run(const struct pf_pte_map *m, unsigned idx, unsigned max,
 
 static void look_at_folio(struct pf_page_run *run, const struct pf_folio *folio)
 {
-	const unsigned order = pf_folio_order(folio), map = pf_folio_mapcount(folio);
-	const unsigned average = order ? (map + (pf_folio_nr(folio) >> 1)) >> order : map;
-
 	run->folio = true;
 	run->file = pf_folio_is_file(folio);
 	run->sole = pf_folio_ref(folio) == 1;
 	run->shared = pf_folio_maybe_mapped_shared(folio);
-	run->order = (uint8_t)order;
+	run->order = (uint8_t)pf_folio_order(folio);
 	run->flags = pf_load_relaxed(&folio->head.flags);
-	run->average = pf_max(average, 1u);
+	run->average = pf_folio_average_mapcount(folio);
 }
 
 static unsigned look(const struct pf_space *space, const struct pf_pte_map *m, unsigned idx,
@@ -119,7 +116,6 @@ void pf_clear_refs(struct pf_space *space, pf_va_t va, uint64_t nr)
 
 struct untrack {
 	struct pf_gather *g;
-	const struct pf_area *area;
 	struct pf_pte_map m;
 	bool pins; /* pages of the area may be pinned, and must stay writable then */
 };
@@ -182,7 +178,6 @@ void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_
 {
 	struct untrack u = {
 		.g = g,
-		.area = area,
 		.pins = pf_area_cow(area) && pf_load_relaxed(&g->space->has_pinned),
 	};
 

@@ -158,12 +158,8 @@ uint64_t pf_age_range(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_a
 			for (unsigned j = 0;
 				j < k && pf_pte_present(h.pte) && !pf_pte_special(h.pte);
 				j += h.nr) {
-				pf_pfn_t pfn = pf_pte_pfn(h.pte) + j;
-				struct pf_folio *folio = pf_page_folio(space->phys, pfn);
-
 				h.idx = idx + i + j;
-				h.nr = (unsigned)pf_min(
-					k - j, pf_folio_nr(folio) - pf_folio_idx(folio, pfn));
+				h.nr = pf_piece_one(space->phys, pf_pte_pfn(h.pte) + j, k - j).nr;
 				young += age_hit(&h, how) ? h.nr : 0;
 			}
 			i += k;

@@ -42,6 +42,16 @@ PF_INLINE unsigned pf_folio_mapcount(const struct pf_folio *folio)
 	return pf_count_map(pf_folio_count(folio));
 }
 
+/* How often each page of it is mapped, rounded, and at least once if any is: Linux's average. A snapshot. */
+PF_INLINE unsigned pf_folio_average_mapcount(const struct pf_folio *folio)
+{
+	const unsigned order = pf_folio_order(folio), map = pf_folio_mapcount(folio);
+
+	if (!order || !map)
+		return map;
+	return (unsigned)pf_max((map + (pf_folio_nr(folio) >> 1)) >> order, 1u);
+}
+
 /* All references, those of mappings included. A snapshot. */
 PF_INLINE unsigned pf_folio_ref(const struct pf_folio *folio)
 {
