@@ -123,7 +123,7 @@ struct pf_page_region {
 struct pf_pm_scan {
 	uint64_t flags;
 	pf_va_t start, end;
-	pf_va_t walk_end; /* out, also of a walk that failed: where it stopped */
+	pf_va_t walk_end; /* out: where it stopped; `end` if nothing was left, and of a walk that failed */
 	uint64_t vec_len; /* regions that there is room for */
 	uint64_t max_pages;
 	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;

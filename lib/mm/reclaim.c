@@ -2,9 +2,11 @@
 /*
  * Reclaim's eyes and hands: who uses a folio, who maps it, and what it is of.
  *
- * Memory is asked for with all sorts of locks held: mmap locks, a mapping's pages_lock, folio locks. So nothing that
- * comes before a table lock in their order is waited for here: the anon and i_mmap locks are tried, and so are the
- * others. Who holds one meanwhile keeps its pages this time.
+ * Memory is asked for with all sorts of locks held: mmap locks, a mapping's pages_lock, folio locks. So none of these is
+ * waited for here, and while many folios are looked at the anon and i_mmap locks are tried, too: who holds one meanwhile
+ * keeps its pages this time. Only for a folio that is being split or cleaned are they waited for. Nobody who asks for
+ * a folio or a table has one of them, even for reading; and who has one takes nothing inside it but spinlocks (and, having the i_mmap
+ * lock, an anon lock), so he comes to give it back without us.
  */
 #include "mm/internal.h"
 #include "mm/migrate.h"

@@ -32,7 +32,7 @@ struct pf_phys {
 	uint8_t page_shift;
 	uint8_t max_order;
 	/*
-	 * Asked when no frame is left, or none for a table: how many it made free; 0: none can be. May sleep, and allocates nothing
+	 * Asked when no frame is left, or none for a table: 0: none can be made free; else it is worth another try. May sleep, and allocates nothing
 	 * itself. NULL: nobody to ask. Set while nobody allocates.
 	 */
 	uint64_t (*reclaim)(void *ctx);
