@@ -214,6 +214,46 @@ static void smaps(void)
 	assert_int_equal(s.private_clean, 16 * P);
 }
 
+static char device[16 * P];
+
+static int dev_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
+{
+	(void)ctx;
+	memcpy(pf_port_virt(pa), device + slot * P, bytes);
+	return 0;
+}
+
+static int dev_write(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
+{
+	(void)ctx;
+	memcpy(device + slot * P, pf_port_virt(pa), bytes);
+	return 0;
+}
+
+/* What is in swap, alone and with another. */
+static void smaps_swap(void)
+{
+	static const struct pf_swap_ops swap_ops = {.read = dev_read, .write = dev_write};
+	struct pf_smaps s;
+	struct pf_mm child;
+
+	assert_int_equal(pf_swapon(&sys, &swap_ops, NULL, 16), 0);
+	assert_int_equal(pf_madvise(&mm, A, 16 * P, PF_MADV_PAGEOUT), 0);
+	pf_smaps(&mm, 0, &s);
+	assert_int_equal(s.swap, 16 * P);
+	assert_int_equal(s.swap_pss, 16 * P << PF_PSS_SHIFT);
+	assert_int_equal(s.rss, 0);
+	assert_int_equal(pf_fork(&child, &mm, WORLD_ASID + 1), 0);
+	pf_smaps(&mm, 0, &s);
+	assert_int_equal(s.swap, 16 * P);
+	assert_int_equal(s.swap_pss, 8 * P << PF_PSS_SHIFT);
+	pf_mm_exit(&child);
+	machine_retire_asid(WORLD_ASID + 1);
+	machine_rcu_drain();
+	assert_int_equal(pf_madvise(&mm, A, 16 * P, PF_MADV_DONTNEED), 0);
+	assert_int_equal(pf_swapoff(&sys, 0), 0);
+}
+
 static void peak(void)
 {
 	assert_int_equal(pf_peak_rss(&mm), 17);
@@ -336,6 +376,7 @@ TEST(pagemap)
 TEST(pagemap_shared)
 TEST(frames)
 TEST(smaps)
+TEST(smaps_swap)
 TEST(peak)
 TEST(scanned)
 TEST(scan_errors)
@@ -347,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_pagemap_shared),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_smaps),
+		cmocka_unit_test(test_smaps_swap),
 		cmocka_unit_test(test_peak),
 		cmocka_unit_test(test_scanned),
 		cmocka_unit_test(test_scan_errors),

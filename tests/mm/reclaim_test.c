@@ -6,9 +6,11 @@
 #include "world.h"
 
 #include "mm/internal.h"
+#include "mm/migrate.h"
 #include "mm/rmap.h"
 #include "mm/sample.h"
 #include "ops/formats.h"
+#include "reclaim/reclaim.h"
 
 #define A     UINT64_C(0x10000000)
 #define B     UINT64_C(0x20000000)
@@ -134,9 +136,10 @@ static void used_is_passed_over(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
 		const pf_va_t used = A + (i % 2) * 16 * P, old = A + (1 - i % 2) * 16 * P;
-		const uint64_t unfolds = mm.space.pt.stats.unfold;
+		uint64_t unfolds;
 
 		start();
+		unfolds = mm.space.pt.stats.unfold;
 		sys.hand = i / 2 ? phys.nr / 2 : 0;
 		pf_sample_mkold(&mm, old, 16);
 		assert_int_equal(pf_sample_young(&mm, used, 16), 16);
@@ -258,6 +261,81 @@ static void others_are_not_waited_for(void **state)
 	stop();
 }
 
+/* Who knows of no device neither crashes on a folio that has a place, nor splits one for want of it. */
+static void no_device_is_known(void **state)
+{
+	static const struct pf_swaps none;
+	static const struct pf_reclaim_ops nothing;
+	const struct pf_reclaimer r = {.phys = &phys, .swaps = &none, .ops = &nothing};
+	struct pf_folio *folio;
+
+	(void)state;
+	start();
+	folio = pf_page_folio(&phys, pf_pte_pfn(at(A)));
+	pf_folio_get(folio, 1);
+	assert_int_equal(pf_reclaim_folio(&r, folio), 0);
+	write_error = -PF_EIO;
+	assert_int_equal(pf_reclaim(&sys, UINT64_MAX), 0);
+	write_error = 0;
+	assert_true(pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE));
+	pf_folio_get(folio, 1);
+	assert_int_equal(pf_reclaim_folio(&r, folio), 0);
+	stop();
+}
+
+/* Of a folio that is not needed one half goes; then somebody has a reference, and the other stays: it should be split. */
+static void half_is_discarded(void **state)
+{
+	struct pf_folio *folio;
+	struct pf_vma *vma;
+	pf_pfn_t pfn;
+
+	(void)state;
+	start();
+	vma = pf_vma_lookup(&mm, A);
+	folio = pf_page_folio(&phys, pf_pte_pfn(at(A)));
+	pfn = pf_folio_pfn(&phys, folio);
+	assert_int_equal(pf_madvise(&mm, A, 16 * P, PF_MADV_FREE), 0);
+	assert_true(pf_folio_trylock(folio));
+	pf_folio_get(folio, 1);
+	assert_true(sys.fmt->unmap(&mm.space, &vma->area, A, 8, folio, pfn));
+	pf_folio_get(folio, 1);
+	assert_false(sys.fmt->unmap(&mm.space, &vma->area, A + 8 * P, 8, folio, pfn + 8));
+	pf_folio_unlock(folio);
+	pf_folio_put(&phys, folio, 2);
+	assert_int_equal(present(A, 16), 8);
+	assert_true(pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED));
+	assert_int_equal(pf_split_deferred(&sys), 1);
+	stop();
+}
+
+/* The last page that a file can have, in part and whole. */
+static void last_page_is_cut(void **state)
+{
+	const uint64_t last = UINT64_MAX / P;
+	struct pf_folio *folio;
+	struct pf_mapping *far;
+	char *page;
+
+	(void)state;
+	start();
+	far = pf_mapping_create(&sys, NULL, NULL, UINT64_MAX);
+	folio = pf_folio_alloc(&phys, 0, PF_USE_FILE);
+	assert_int_equal(pf_mapping_add(far, last, folio), 0);
+	page = pf_port_virt(pf_folio_pfn(&phys, folio) * P);
+	memset(page, 1, P);
+	assert_int_equal(pf_mapping_punch(far, last * P + 3, P - 13), 0);
+	assert_true(page[2] && !page[3] && !page[P - 11] && page[P - 10]);
+	pf_mapping_truncate(far, UINT64_MAX - 4);
+	assert_true(page[P - 6] && !page[P - 5] && !page[P - 1]);
+	assert_true(pf_mapping_cached(far, last));
+	assert_int_equal(pf_mapping_punch(far, last * P, P), 0);
+	assert_false(pf_mapping_cached(far, last));
+	pf_folio_put(&phys, folio, 1);
+	pf_mapping_put(far);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +345,9 @@ int main(void)
 		cmocka_unit_test(written_meanwhile),
 		cmocka_unit_test(written_and_dropped_meanwhile),
 		cmocka_unit_test(others_are_not_waited_for),
+		cmocka_unit_test(no_device_is_known),
+		cmocka_unit_test(half_is_discarded),
+		cmocka_unit_test(last_page_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
