@@ -16,7 +16,8 @@
  * already, else the first. Large folios that they lie in are split. 0, also if they are one page already; -PF_EINVAL: no
  * page of private memory is there, or its VMA is not MADV_MERGEABLE; -PF_EAGAIN: they differ, or somebody else is at one
  * of them; -PF_EBUSY: somebody keeps one of them, or it is in swap, too. On an error each may have become read-only, and
- * not exclusive: its next write finds out. Takes the mmap locks for reading, one after the other.
+ * not exclusive: its next write finds out. Takes the mmap locks for reading, one after the other. A walker finds each entry empty for a
+ * moment; both are flushed before the pages are compared, and again, the second, before its page is let go.
  */
 int pf_ksm_merge(struct pf_mm *mm, pf_va_t va, struct pf_mm *other, pf_va_t other_va);
 

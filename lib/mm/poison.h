@@ -18,12 +18,13 @@
 
 /*
  * The frame's contents are lost (Linux: memory_failure). Every entry that maps it says so from now on, and an access there is
- * PF_FAULT_SIGBUS, until the memory is unmapped or discarded; pins keep what they have. 0 or an error.
+ * PF_FAULT_SIGBUS, until the memory is unmapped or discarded; pins keep what they have. 0 or an error. Each entry is flushed before its table's lock is released: on return no TLB
+ * leads to the frame.
  */
 int pf_memory_failure(struct pf_system *sys, pf_pfn_t pfn);
 /*
  * The frame has begun to fail: its page moves to another (Linux: soft_offline_page). 0 or an error; also -PF_EBUSY: somebody
- * keeps the page; -PF_ENOMEM.
+ * keeps the page; -PF_ENOMEM. Meanwhile a walker finds migration entries; flushed as by migration (migrate.h).
  */
 int pf_soft_offline(struct pf_system *sys, pf_pfn_t pfn);
 /* Memory failure of the page that is mapped at va. Also -PF_EINVAL: none is. Takes the mmap lock for reading. */
