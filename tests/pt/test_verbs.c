@@ -313,7 +313,7 @@ static void v_clear_flush(unsigned idx, unsigned nr)
 	set_state(one_in(2) ? UNIFORM : PRESENT);
 	begin("ptep_clear_flush", idx, nr);
 	expected = model_get_and_clear(idx, 1);
-	if (pf_pte_accessible(expected)) {
+	if (pf_pte_present(expected)) {
 		want.flush[want.flushes].kind = FLUSH_ALL_CPUS;
 		want.flush[want.flushes].first = idx;
 		want.flush[want.flushes++].nr = 1;
