@@ -4,7 +4,7 @@
 
 #include "cli/oracle_impl.h"
 
-enum { MAX_PARTS = 1024, BATCH = 16, FOLL_WRITE = 1, FOLL_PIN = 1 << 19 };
+enum { MAX_PARTS = 1024, FOLL_WRITE = 1, FOLL_PIN = 1 << 19 };
 enum { A_WILLNEED = 3, A_COLD = 20, A_PAGEOUT = 21, A_COLLAPSE = 25 };
 
 /* copy_iovec_from_user */
@@ -149,11 +149,11 @@ static int copy_page(struct copying *c, uint64_t remote, uint64_t n)
 static int copy_part(struct copying *c, uint64_t va, uint64_t len)
 {
 	const struct oracle_transfer *t = c->t;
-	const uint64_t page = c->o->cfg.page;
+	const uint64_t page = c->o->cfg.page, batch = 2 * page / 8;
 
 	while (len && c->done < c->total) {
 		uint64_t off = va % page, pages = (off + len - 1) / page + 1;
-		int64_t got = oracle_gup(c->o, t->target, va, pages < BATCH ? pages : BATCH,
+		int64_t got = oracle_gup(c->o, t->target, va, pages < batch ? pages : batch,
 			FOLL_PIN | (t->write ? FOLL_WRITE : 0));
 		uint64_t bytes;
 

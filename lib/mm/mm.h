@@ -280,8 +280,8 @@ int64_t pf_process_madvise(struct pf_mm *mm, struct pf_mm *target, const struct 
 
 /*
  * process_vm_readv and process_vm_writev: copy between `mm`'s own memory and `target`'s, part by part, as many bytes as both
- * sides have. They need of either what a load or store would need, and no more; pages are faulted in, 16 at a time
- * of the target's, also where fewer bytes are asked for. How many bytes; if none, -PF_EFAULT (not mapped, or not so),
+ * sides have. They need of either what a load or store would need, and no more; pages are faulted in, of the
+ * target's all of a part (but at most as many as two pages hold numbers of), also where the caller has room for fewer bytes. How many bytes; if none, -PF_EFAULT (not mapped, or not so),
  * -PF_ENOMEM, -PF_EAGAIN (a userfaultfd has been told of the caller's own page), -PF_EINVAL (flags; too many parts,
  * or too long), -PF_ESRCH. Takes each mmap lock for reading,
  * one after the other. The owners see what was written as if by a store, but for D, which the folio has.

@@ -5,8 +5,10 @@
  */
 #include "mm/internal.h"
 
-/* Pages of the target that are pinned at a time, as in Linux: as many are faulted in. */
+/* Pages of the target that are pinned at a time without an array for them. */
 #define PINNED 16u
+/* Bytes of the largest such array, in pages: Linux's, so that as many are faulted in before the first is copied. */
+#define PINNED_ROOM 2u
 
 /* ---- parts of memory ---- */
 
@@ -103,6 +105,8 @@ struct transfer {
 	struct pf_mm *mm, *target;
 	struct parts local;
 	bool write; /* to the target */
+	pf_pfn_t *pages;
+	uint64_t most; /* that there is room for */
 };
 
 /*
@@ -127,6 +131,12 @@ static int local_page(struct transfer *t, pf_va_t va, pf_pfn_t *pfn)
 	default:
 		return -PF_EFAULT;
 	}
+}
+
+/* Pages that so many bytes, which are some, lie in. */
+static uint64_t pages_of(const struct pf_mm *mm, pf_va_t va, uint64_t len)
+{
+	return (((va & (pf_mm_page(mm) - 1)) + len - 1) >> pf_mm_shift(mm)) + 1;
 }
 
 static void copy_bytes(struct transfer *t, pf_pa_t remote, pf_pa_t local, uint64_t n)
@@ -184,12 +194,12 @@ static int copy_part(struct transfer *t, pf_va_t va, uint64_t len)
 {
 	const uint64_t page = pf_mm_page(t->mm);
 	const unsigned foll = PF_FOLL_PIN | (t->write ? PF_FOLL_WRITE : 0);
-	pf_pfn_t pages[PINNED];
+	pf_pfn_t *const pages = t->pages;
 	int err = 0;
 
 	while (len && t->local.left && !err) {
 		const uint64_t off = va & (page - 1);
-		const uint64_t want = pf_min(((off + len - 1) >> pf_mm_shift(t->mm)) + 1, PINNED);
+		const uint64_t want = pf_min(pages_of(t->mm, va, len), t->most);
 		const int64_t got = pf_gup(t->target, va - off, want, foll, pages);
 		uint64_t n;
 
@@ -207,10 +217,21 @@ static int copy_part(struct transfer *t, pf_va_t va, uint64_t len)
 	return err;
 }
 
+static int copy_parts(struct transfer *t, const struct pf_iovec *remote, uint64_t nremote)
+{
+	int err = 0;
+
+	for (uint64_t i = 0; i < nremote && t->local.left && !err; i++)
+		err = copy_part(t, remote[i].base, remote[i].len);
+	return err;
+}
+
 static int64_t copy_memory(struct transfer *t, const struct pf_iovec *local, uint64_t nlocal,
 	const struct pf_iovec *remote, uint64_t nremote, uint64_t flags)
 {
-	uint64_t total, any = 0;
+	const uint64_t room = PINNED_ROOM * pf_mm_page(t->mm);
+	pf_pfn_t few[PINNED];
+	uint64_t total;
 	int err;
 
 	if (flags)
@@ -222,13 +243,20 @@ static int64_t copy_memory(struct transfer *t, const struct pf_iovec *local, uin
 	if (too_many(remote, nremote))
 		return -PF_EINVAL;
 	for (uint64_t i = 0; i < nremote; i++)
-		any |= remote[i].len;
-	if (!any)
+		if (remote[i].len)
+			t->most = pf_max(t->most, pages_of(t->mm, remote[i].base, remote[i].len));
+	if (!t->most)
 		return 0;
-	if (!t->target)
-		return -PF_ESRCH;
-	for (uint64_t i = 0; i < nremote && t->local.left && !err; i++)
-		err = copy_part(t, remote[i].base, remote[i].len);
+	t->pages = few;
+	if (t->most > PINNED) {
+		t->most = pf_min(t->most, room / sizeof(*t->pages));
+		t->pages = pf_port_meta_alloc(t->most * sizeof(*t->pages));
+		if (!t->pages)
+			return -PF_ENOMEM;
+	}
+	err = t->target ? copy_parts(t, remote, nremote) : -PF_ESRCH;
+	if (t->pages != few)
+		pf_port_meta_free(t->pages, t->most * sizeof(*t->pages));
 	return t->local.left < total ? (int64_t)(total - t->local.left) : err;
 }
 
