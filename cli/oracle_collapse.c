@@ -5,11 +5,14 @@
 #include "cli/oracle_impl.h"
 
 /* Has the mapping a whole aligned piece of `pmd` bytes, and are its pages of a kind that can be collapsed? */
-static bool may_collapse(const struct ov_vma *v, uint64_t pmd)
+static bool may_collapse(const struct oracle *o, const struct ov_vma *v, uint64_t pmd)
 {
 	uint64_t first = (v->start + pmd - 1) & ~(pmd - 1);
 
-	return !(v->flags & OV_NOHUGEPAGE) && v->anon && first >= v->start && first < v->end &&
+	/* A file's piece is one of the file's, too. */
+	if (v->object ? (v->start - v->pgoff * o->cfg.page) & (pmd - 1) : !v->anon)
+		return false;
+	return !(v->flags & OV_NOHUGEPAGE) && first >= v->start && first < v->end &&
 	       v->end - first >= pmd;
 }
 
@@ -31,10 +34,10 @@ static int64_t collapse_one(const struct oracle *o, struct ov_process *p, const 
 {
 	int64_t result = 0;
 
-	if (v->object)
-		return v->flags & OV_NOHUGEPAGE ? -EINVAL : ORACLE_UNKNOWN;
-	if (!may_collapse(v, pmd))
+	if (!may_collapse(o, v, pmd))
 		return -EINVAL;
+	if (v->object)
+		return ORACLE_UNKNOWN;
 	for (uint64_t at = (start + pmd - 1) & ~(pmd - 1); at < end && end - at >= pmd; at += pmd) {
 		if (ov_guarded(o, p, at, at + pmd))
 			return -EINVAL;

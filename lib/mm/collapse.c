@@ -44,16 +44,23 @@ static unsigned table_order(const struct pf_mm *mm)
 
 /* ---- which VMA, and what there may be in the table ---- */
 
-/* Linux's thp_vma_allowable_order: the advice asks for no setting. */
-static bool allowed(const struct pf_mm *mm, const struct pf_vma *vma, bool khugepaged)
+/* Has it all that one leaf table maps, and of a file what one folio of that size holds? */
+static bool has_whole(const struct pf_mm *mm, const struct pf_vma *vma)
 {
 	const uint64_t pmd = pf_mm_pmd_size(mm);
 	const pf_va_t first = pf_align_up(vma->area.start, pmd);
+	const uint64_t apart = (vma->area.start >> pf_mm_shift(mm)) - vma->area.pgoff;
 
+	return (!vma->mapping || !(apart & (table_pages(mm) - 1))) && first >= vma->area.start &&
+	       first < vma->area.end && vma->area.end - first >= pmd;
+}
+
+/* Linux's thp_vma_allowable_order: the advice asks for no setting. */
+static bool allowed(const struct pf_mm *mm, const struct pf_vma *vma, bool khugepaged)
+{
 	if (vma->area.flags & (PF_VM_PFNMAP | PF_VM_DONTEXPAND | PF_VM_NOHUGEPAGE))
 		return false;
-	if (!vma->area.anon || first < vma->area.start || first >= vma->area.end ||
-		vma->area.end - first < pmd)
+	if (!has_whole(mm, vma) || (!vma->mapping && !vma->area.anon))
 		return false;
 	return !khugepaged || (pf_thp_orders(mm->sys, vma->area.flags) >> table_order(mm) & 1);
 }
@@ -346,10 +353,8 @@ int pf_madvise_collapse(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 		from = pf_max(vma->area.start, start);
 		to = pf_min(vma->area.end, end);
 		/* Memory of files and shared memory: its folios are its mapping's, and stay as they are. */
-		if (vma->mapping)
-			err = vma->area.flags & PF_VM_NOHUGEPAGE ? -PF_EINVAL : -PF_EOPNOTSUPP;
-		else if (allowed(mm, vma, false))
-			err = 0;
+		if (allowed(mm, vma, false))
+			err = vma->mapping ? -PF_EOPNOTSUPP : 0;
 		pf_mmap_read_unlock(mm);
 		if (!err)
 			err = collapse_part(mm, from, to);
