@@ -599,6 +599,8 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 		err = ov_uffd_stops(o, p, va, flags & F_WRITE);
 		if (err)
 			break;
+		if (flags & F_WRITE)
+			ov_copy_pages(o, p, (size_t)(v - p->vmas), va, va + o->cfg.page);
 		err = -EFAULT;
 	}
 	return n || !nr ? (int64_t)n : err;
