@@ -161,13 +161,12 @@ static void reuse(
 	pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), pte, true, extent);
 }
 
-/* What the entry of a copy says besides its frame. Made for a reader, it is as the old one was. */
+/* What the entry of a copy says besides its frame. Made for a reader, it is as the old one was, but that nobody wrote this page. */
 static pf_pte_t copied_pte(const struct fault *f, pf_pfn_t pfn, pf_pte_t old)
 {
 	if (f->unshare)
-		return pf_pte_mk(
-			pfn, (fresh_prot(f, false) | PF_PTE_A) |
-				     (old.v & (PF_PTE_D | PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP)));
+		return pf_pte_mk(pfn, (fresh_prot(f, false) | PF_PTE_A) |
+					      (old.v & (PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP)));
 	return pf_pte_mk(pfn, fresh_prot(f, true) | PF_PTE_A | PF_PTE_D | pf_sd());
 }
 
