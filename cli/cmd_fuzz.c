@@ -187,7 +187,7 @@ static void fuzz_until(struct fuzzing *z, uint64_t ops, uint64_t seconds)
 		struct program g = {0};
 		bool stop;
 
-		if (!fuzz_host_area(fmt, &area)) {
+		if (!fuzz_host_area(z->f.host, fmt, &area)) {
 			if (z->o->format || i > nformats) {
 				z->verdict = FUZZ_BROKEN;
 				return;

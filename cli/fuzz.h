@@ -16,6 +16,7 @@
 #define CLI_FUZZ_H
 
 #include "cli/program.h"
+#include "mm/proc.h"
 
 struct json_object;
 
@@ -40,15 +41,34 @@ struct fuzz_area {
 		away; /* where a mapping is told to be that the host placed elsewhere: it goes at once */
 	uint64_t min;    /* mmap_min_addr */
 	bool swap;       /* the host has some */
+	bool peers;      /* processes may copy each other's memory, */
+	bool others;     /* and give each other advice */
+	bool ksm;        /* memory may be made mergeable, and nobody merges it */
 	unsigned nfiles; /* that the program has, and how long each is */
 	uint64_t file_size;
-	uint64_t top; /* the first address above user space; 0: not to be tried */
+	uint64_t top;  /* the first address above user space; 0: not to be tried */
+	uint64_t leaf; /* what a leaf table of the format maps */
 };
+
+/* What smaps says of a mapping's pages: shared and private are both lines that begin so, clean and dirty together. */
+enum fuzz_smap {
+	FUZZ_RSS,
+	FUZZ_PSS,
+	FUZZ_SHARED,
+	FUZZ_PRIVATE,
+	FUZZ_ANONYMOUS,
+	FUZZ_KSM,
+	FUZZ_SWAP,
+	FUZZ_LOCKED,
+	FUZZ_SMAPS,
+};
+extern const char *const fuzz_smaps[FUZZ_SMAPS];
 
 struct fuzz_map {
 	uint64_t start, end, offset;
 	uint32_t flags; /* PF_VM_*, those of fuzz_host_flags */
 	char perms[5];
+	uint64_t kb[FUZZ_SMAPS]; /* where flags are there, too */
 };
 
 #define FUZZ_PM_PRESENT    (UINT64_C(1) << 63)
@@ -64,10 +84,11 @@ struct fuzz_answer {
 	int64_t result; /* the system call's, or -errno; of an access 0 */
 	int signal;     /* that ended an access, at `at` */
 	uint64_t at;
-	bool closely; /* the mappings' flags are there */
+	bool closely; /* the mappings' flags and numbers are there */
 	bool away; /* it placed a mapping outside the area, which is gone again; `result` is area.away */
 	unsigned nloaded, nmaps;
-	uint64_t loaded[FUZZ_SHOWN]; /* what each page's first word was */
+	uint64_t loaded
+		[FUZZ_SHOWN]; /* what each page's first word was; of PAGEMAP_SCAN where it ended, and three words a region */
 	struct fuzz_map maps[FUZZ_MAPS];
 	uint64_t pagemap[FUZZ_SHOWN];
 };
@@ -78,7 +99,7 @@ struct fuzz_host;
 struct fuzz_host *fuzz_host_start(const char **why);
 void fuzz_host_stop(struct fuzz_host *h);
 /* For formats of that many address bits; false: no place is free. */
-bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area);
+bool fuzz_host_area(const struct fuzz_host *h, const struct pf_format *fmt, struct fuzz_area *area);
 /* A process 1 without mappings in the area. closely: flags of mappings after every call. */
 bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool closely);
 extern const uint32_t fuzz_host_flags;
@@ -137,7 +158,7 @@ struct fuzz {
 
 	uint64_t calls, programs;
 	uint64_t not_built; /* programs that ended at something that is not built */
-	char not_built_what[64];
+	char not_built_what[512];
 };
 
 enum fuzz_verdict {
@@ -189,6 +210,8 @@ bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struc
 	const struct run_result *r, const struct fuzz_answer *a);
 bool fuzz_compare_state(struct fuzz_play *y, struct run_process *p, const struct op *op,
 	const struct fuzz_answer *a);
+/* A call on other processes, which the model cannot follow: because the caller's memory may only be executed? Then the program ends. Always false. */
+bool fuzz_executes_only(struct fuzz_play *y, struct run_process *p, const struct op *op);
 extern struct fuzz_exception fuzz_exceptions[]; /* ends with a name of NULL */
 
 /* ---- fuzz_report.c ---- */

@@ -44,6 +44,8 @@ static bool swallow(struct fuzz_play *y, unsigned which)
 	return false;
 }
 
+#define ACCESS (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)
+
 /* A load that x86-64 allows, where the mapping allows nothing but executing. */
 static bool loads_execute_only(struct run_process *p, const struct op *op,
 	const struct fuzz_answer *a, const struct run_result *r)
@@ -52,7 +54,23 @@ static bool loads_execute_only(struct run_process *p, const struct op *op,
 
 	return op->id == SC_LOAD && r->kind == SC_R_SEGV && (a->signal != 11 || a->at > r->value) &&
 	       pf_find_vma_info(&p->mm, r->value, &v) && v.area.start <= r->value &&
-	       (v.area.flags & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)) == PF_VM_EXEC;
+	       (v.area.flags & ACCESS) == PF_VM_EXEC;
+}
+
+bool fuzz_executes_only(struct fuzz_play *y, struct run_process *p, const struct op *op)
+{
+	struct pf_vma_info v;
+
+	for (unsigned i = 0; op->id == SC_PROCESS_VM_WRITEV && i < op->a[2]; i++) {
+		const uint64_t end = op->part[0][i].base + op->part[0][i].len;
+
+		for (uint64_t at = op->part[0][i].base;
+			at < end && pf_find_vma_info(&p->mm, at, &v) && v.area.start < end;
+			at = v.area.end)
+			if ((v.area.flags & ACCESS) == PF_VM_EXEC)
+				return swallow(y, EXECUTE_ONLY);
+	}
+	return false;
 }
 
 /* ---- results ---- */
@@ -109,6 +127,56 @@ static bool compare_resident(struct fuzz_play *y, struct run_process *p, const s
 	return true;
 }
 
+/* The same call again, for the scenario, with what Linux wrote. */
+static void expect_scan(struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
+{
+	char line[640], *text;
+	size_t size = sizeof(line) + 128 + 128 * (size_t)a->nloaded, used;
+
+	program_op_text(op, line, sizeof(line));
+	text = malloc(size);
+	if (!text)
+		abort();
+	/* Up to the parenthesis that closes it. */
+	*strrchr(line, ')') = 0;
+	used = (size_t)snprintf(
+		text, size, "%s => {walk_end=0x%" PRIx64 ", vec=[", line, a->loaded[0]);
+	for (unsigned i = 1; i + 2 < a->nloaded; i += 3)
+		used += (size_t)snprintf(text + used, size - used,
+			"%s{start=0x%" PRIx64 ", end=0x%" PRIx64 ", categories=0x%" PRIx64 "}",
+			i > 1 ? ", " : "", a->loaded[i], a->loaded[i + 1], a->loaded[i + 2]);
+	snprintf(text + used, size - used, "]}) = %u\n", (a->nloaded - 1) / 3);
+	y->expect = text;
+}
+
+/* Larger folios bring pages that nobody has touched. */
+static bool compare_regions(struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
+{
+	const struct run_world *w = &y->w;
+	unsigned i = 0;
+
+	if (y->g->nthp || !a->nloaded)
+		return true;
+	while (i < a->nloaded && i < w->nloaded && a->loaded[i] == w->loaded[i])
+		i++;
+	if (i == a->nloaded && i == w->nloaded)
+		return true;
+	expect_scan(y, op, a);
+	if (!i)
+		return fuzz_differ(y,
+			"the scan ends at 0x%" PRIx64 " in Linux, at 0x%" PRIx64 " here",
+			a->loaded[0], w->loaded[0]);
+	i = (i - 1) / 3 * 3 + 1;
+	if (i >= a->nloaded || i >= w->nloaded)
+		return fuzz_differ(y, "the scan finds %u regions in Linux, %u here",
+			(a->nloaded - 1) / 3, (w->nloaded - 1) / 3);
+	return fuzz_differ(y,
+		"region %u is 0x%" PRIx64 "-0x%" PRIx64 " 0x%" PRIx64 " in Linux, 0x%" PRIx64
+		"-0x%" PRIx64 " 0x%" PRIx64 " here",
+		i / 3, a->loaded[i], a->loaded[i + 1], a->loaded[i + 2], w->loaded[i],
+		w->loaded[i + 1], w->loaded[i + 2]);
+}
+
 bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struct op *op,
 	const struct run_result *r, const struct fuzz_answer *a)
 {
@@ -124,6 +192,8 @@ bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struc
 		mine = 0;
 	if (loads_execute_only(p, op, a, r))
 		return swallow(y, EXECUTE_ONLY);
+	if (op->id == SC_PAGEMAP_SCAN && mine >= 0 && a->result >= 0)
+		return compare_regions(y, op, a);
 	if (signal == a->signal && (signal ? r->value == a->at : access || mine == a->result))
 		return op->id == SC_LOAD      ? compare_loaded(y, p, a)
 		       : op->id == SC_MINCORE ? compare_resident(y, p, op, a)
@@ -163,6 +233,35 @@ static bool split_before_seal(
 	       m[1].end == v->area.end && !strcmp(m[0].perms, m[1].perms);
 }
 
+/* ---- numbers of smaps ---- */
+
+/* What both define to the kilobyte. In larger folios there is more than what was touched. */
+static bool compare_numbers(struct fuzz_play *y, struct run_process *p, const struct fuzz_map *m)
+{
+	struct pf_smaps s;
+
+	if (y->g->nthp || !pf_smaps(&p->mm, m->start, &s))
+		return true;
+	const uint64_t ours[FUZZ_SMAPS] = {
+		[FUZZ_RSS] = s.rss,
+		[FUZZ_PSS] = s.pss >> PF_PSS_SHIFT,
+		[FUZZ_SHARED] = s.shared_clean + s.shared_dirty,
+		[FUZZ_PRIVATE] = s.private_clean + s.private_dirty,
+		[FUZZ_ANONYMOUS] = s.anonymous,
+		[FUZZ_KSM] = s.ksm,
+		[FUZZ_SWAP] = s.swap,
+		[FUZZ_LOCKED] = s.pss_locked >> PF_PSS_SHIFT,
+	};
+
+	for (unsigned k = 0; k < FUZZ_SMAPS; k++)
+		if (m->kb[k] != ours[k] >> 10)
+			return fuzz_differ(y,
+				"smaps of process %u at 0x%" PRIx64 ": %s %" PRIu64
+				" kB in Linux, %" PRIu64 " kB here",
+				p->pid, m->start, fuzz_smaps[k], m->kb[k], ours[k] >> 10);
+	return true;
+}
+
 static bool compare_maps(struct fuzz_play *y, struct run_process *p, const struct op *op,
 	const struct fuzz_answer *a)
 {
@@ -192,6 +291,8 @@ static bool compare_maps(struct fuzz_play *y, struct run_process *p, const struc
 					"the mapping at 0x%" PRIx64
 					" of process %u has the flags 0x%x in Linux, 0x%x here",
 					m->start, p->pid, m->flags, f & fuzz_host_flags);
+			if (a->closely && !compare_numbers(y, p, m))
+				return false;
 			at = m->end;
 			continue;
 		}

@@ -79,8 +79,19 @@ unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *
 
 	const struct program_arg *const *args = program_call(op->id)->args;
 
-	if (op->id == SC_EXIT_GROUP || !args[0] || args[0]->kind != PROGRAM_ARG_HEX)
+	/* What is asked of somebody: of the first part of its memory. */
+	if (program_has_parts(op->id)) {
+		const bool vm = op->id != SC_PROCESS_MADVISE;
+
+		p = run_process(w, (unsigned)op->a[0]);
+		if (!p || !op->a[vm ? 4 : 2])
+			return NOTHING;
+		va = op->part[vm][0].base;
+		end = va + op->part[vm][0].len;
+		va &= -w->env.page;
+	} else if (op->id == SC_EXIT_GROUP || !args[0] || args[0]->kind != PROGRAM_ARG_HEX) {
 		return NOTHING;
+	}
 	if (op->id == SC_BRK)
 		return op->a[0] & (FUZZ_PAGE - 1) ? ODD * SPANS : NOTHING;
 	if (va & (w->env.page - 1) || end < va || va >= w->sys.task_size)
@@ -145,6 +156,14 @@ static void each_flag(
 		unsigned at = 0;
 		const char *name;
 
+		if (call->args[i]->kind == PROGRAM_ARG_PID ||
+			call->args[i]->kind == PROGRAM_ARG_PIDFD) {
+			each(ctx, call->name,
+				v == PROGRAM_NOBODY ? "of nobody"
+				: v == op->pid      ? "of itself"
+						    : "of another");
+			any = true;
+		}
 		while ((name = program_flag(call->args[i], &v, &at))) {
 			each(ctx, call->name, name);
 			any = true;

@@ -27,6 +27,69 @@ static bool may_change(const struct fuzz_area *area, uint64_t va, uint64_t len)
 	return va < LOW_END / 2 ? end <= LOW_END : end <= area->high;
 }
 
+/* As large as x86-64's. */
+static bool same_tables(const struct fuzz_area *area)
+{
+	return area->leaf == UINT64_C(2) << 20;
+}
+
+/* The advice itself. */
+static bool may_say(const struct fuzz_area *area, uint64_t advice)
+{
+	switch (advice) {
+	case PF_MADV_PAGEOUT:
+		return !area->swap;
+	case PF_MADV_COLLAPSE:
+		return same_tables(area);
+	case PF_MADV_MERGEABLE:
+	case PF_MADV_UNMERGEABLE:
+		return area->ksm;
+	default:
+		return true;
+	}
+}
+
+static bool may_advise(const struct fuzz_area *area, const struct op *op)
+{
+	const uint64_t *a = op->a;
+
+	/* Memory of the host's is not lost: only what is refused everywhere. */
+	if ((a[2] == PF_MADV_HWPOISON || a[2] == PF_MADV_SOFT_OFFLINE) && !(a[0] & (FUZZ_PAGE - 1)))
+		return false;
+	/* It goes on behind holes. */
+	return may_say(area, a[2]) && may_change(area, a[0], a[1]) &&
+	       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
+}
+
+static bool may_reach(const struct fuzz_area *area, const struct op *op)
+{
+	const bool vm = op->id != SC_PROCESS_MADVISE;
+
+	if (vm ? !area->peers : op->a[0] != op->pid && !area->others)
+		return false;
+	/* Of collapse in a vector the model knows nothing. */
+	if (!vm && (!may_say(area, op->a[3]) || op->a[3] == PF_MADV_COLLAPSE ||
+			   op->a[3] == PF_MADV_HWPOISON || op->a[3] == PF_MADV_SOFT_OFFLINE))
+		return false;
+	for (unsigned k = 0; k < (vm ? 2 : 1); k++)
+		for (unsigned i = 0; i < op->a[k ? 4 : 2]; i++)
+			if (!may_change(area, op->part[k][i].base, op->part[k][i].len))
+				return false;
+	return true;
+}
+
+static bool may_scan(const struct fuzz_area *area, const struct op *op)
+{
+	const uint64_t *a = op->a;
+
+	/* Empty slots are `written` where there is a table for them, and that is the kernel's own affair. */
+	if ((a[5] | a[6] | a[7] | a[8]) & PF_PAGE_IS_WRITTEN &&
+		!(a[6] & ~a[5] & (PF_PAGE_IS_PRESENT | PF_PAGE_IS_SWAPPED)))
+		return false;
+	return may_change(area, a[0], a[1]) &&
+	       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
+}
+
 bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 {
 	const uint64_t *a = op->a;
@@ -42,11 +105,14 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 	case SC_PKEY_MPROTECT:
 	case SC_MPROTECT: /* ends at the first hole, and behind the window there is one */
 		return may_name(area, a[0]);
-	case SC_MADVISE: /* goes on behind holes */
-		if (a[2] == PF_MADV_PAGEOUT && area->swap)
-			return false;
-		return may_change(area, a[0], a[1]) &&
-		       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
+	case SC_MADVISE:
+		return may_advise(area, op);
+	case SC_PROCESS_VM_READV:
+	case SC_PROCESS_VM_WRITEV:
+	case SC_PROCESS_MADVISE:
+		return may_reach(area, op);
+	case SC_PAGEMAP_SCAN:
+		return may_scan(area, op);
 	case SC_MINCORE: /* there is room for the bytes of the window */
 		return may_change(area, a[0], a[1]) &&
 		       (a[1] <= FUZZ_PAGES * FUZZ_PAGE || a[1] >= HUGE_FROM);
@@ -92,6 +158,9 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 			g->thp[nthp++] = g->thp[i];
 	g->locks = !source_draw(&d->src, 2);
 	g->seals = !source_draw(&d->src, 12);
+	g->wide = true;
+	g->others = area->others;
+	g->ksm = area->ksm;
 	g->nthp = source_draw(&d->src, 3) ? 0 : nthp;
 	g->frees = source_draw(&d->src, 2);
 	g->shares = source_draw(&d->src, 2);
@@ -114,7 +183,8 @@ static bool only_executes(const struct op *op)
 /* Shared memory has no disk to go to, and Linux unmaps it all the same. */
 static bool pages_shared_out(const struct program *g, const struct op *op)
 {
-	return g->shares && op->id == SC_MADVISE && op->a[2] == PF_MADV_PAGEOUT;
+	return g->shares && ((op->id == SC_MADVISE && op->a[2] == PF_MADV_PAGEOUT) ||
+				    (op->id == SC_PROCESS_MADVISE && op->a[3] == PF_MADV_PAGEOUT));
 }
 
 /* The rarest of three. */

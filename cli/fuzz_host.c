@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -44,7 +45,8 @@ struct arena {
 	bool end;         /* of the program: all exit */
 	bool stop;        /* of the server */
 	bool broken;
-	bool closely; /* look so after every call, not after the last of a batch alone */
+	bool closely;       /* look so after every call, not after the last of a batch alone */
+	bool peers, others; /* what processes may do to each other */
 	/* What each waits for a change of. */
 	uint32_t turn[PID_END], server, judge;
 };
@@ -203,6 +205,9 @@ static const struct {
 	{"msync", SYS_msync},
 	{"mseal", 462},
 	{"pkey_mprotect", SYS_pkey_mprotect},
+	{"process_vm_readv", SYS_process_vm_readv},
+	{"process_vm_writev", SYS_process_vm_writev},
+	{"process_madvise", SYS_process_madvise},
 };
 
 static long number_of(enum sc_call_id id)
@@ -224,6 +229,8 @@ bool fuzz_host_knows(enum sc_call_id id)
 	case SC_TOUCH:
 	case SC_FORK:
 	case SC_EXIT_GROUP:
+	case SC_PAGEMAP_SCAN:
+	case SC_CLEAR_REFS:
 		return true;
 	default:
 		return number_of(id) >= 0;
@@ -269,6 +276,61 @@ static int64_t do_syscall(const struct fuzz_area *area, const struct op *op)
 		file ? op->a[4] - RUN_FIRST_FD + FIRST_FILE : op->a[4], op->a[5]);
 
 	return r == -1 && errno ? -errno : r;
+}
+
+/* A number that no process has. */
+#define NO_PID INT32_MAX
+
+static int64_t do_process_call(const struct arena *a, const struct op *op)
+{
+	struct iovec v[2][PROGRAM_PARTS];
+	const pid_t real = op->a[0] < PID_END && a->alive[op->a[0]] ? a->real[op->a[0]] : NO_PID;
+	int fd;
+	long r;
+
+	for (unsigned k = 0; k < 2; k++)
+		for (unsigned i = 0; i < PROGRAM_PARTS; i++)
+			v[k][i] = (struct iovec){(void *)op->part[k][i].base, op->part[k][i].len};
+	errno = 0;
+	if (op->id != SC_PROCESS_MADVISE) {
+		r = syscall(number_of(op->id), real, v[0], op->a[2], v[1], op->a[4], op->a[5]);
+		return r == -1 ? -errno : r;
+	}
+	fd = (int)syscall(SYS_pidfd_open, real, 0);
+	if (fd < 0)
+		return -errno;
+	r = syscall(SYS_process_madvise, fd, v[0], op->a[2], op->a[3], op->a[4]);
+	r = r == -1 ? -errno : r;
+	close(fd);
+	return r;
+}
+
+static int64_t do_scan(const struct op *op, struct fuzz_answer *ans)
+{
+	struct pf_page_region vec[PROGRAM_REGIONS];
+	uint64_t walk_end;
+	int64_t nr = fuzz_look_scan(op->a, vec, &walk_end);
+
+	if (nr < 0)
+		return nr;
+	ans->loaded[ans->nloaded++] = walk_end;
+	for (int64_t i = 0; i < nr; i++) {
+		ans->loaded[ans->nloaded++] = vec[i].start;
+		ans->loaded[ans->nloaded++] = vec[i].end;
+		ans->loaded[ans->nloaded++] = vec[i].categories;
+	}
+	return nr;
+}
+
+static int64_t do_clear_refs(const struct op *op)
+{
+	const char digit = (char)('0' + op->a[0]);
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+	int64_t r = fd < 0 || write(fd, &digit, 1) != 1 ? -errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 /* What the host places outside the area goes again: the library has its own idea of where that is. */
@@ -348,6 +410,17 @@ static void do_one(struct arena *a, unsigned pid)
 	case SC_MINCORE:
 		ans->result = do_mincore(op, ans);
 		break;
+	case SC_PROCESS_VM_READV:
+	case SC_PROCESS_VM_WRITEV:
+	case SC_PROCESS_MADVISE:
+		ans->result = do_process_call(a, op);
+		break;
+	case SC_PAGEMAP_SCAN:
+		ans->result = do_scan(op, ans);
+		break;
+	case SC_CLEAR_REFS:
+		ans->result = do_clear_refs(op);
+		break;
 	default:
 		ans->result = do_syscall(&a->area, op);
 		take_away(&a->area, op, ans);
@@ -360,6 +433,7 @@ static _Noreturn void run_process_of(struct arena *a, unsigned pid, uint32_t see
 {
 	/* Nobody is left behind when the judge is killed, and the server with it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	if (getppid() != a->server_pid)
 		_exit(0);
 	for (;;) {
@@ -427,10 +501,10 @@ static void begin_program(struct arena *a)
 		if (!set_heap(a->area.heap) || !open_files(&a->area))
 			_exit(1);
 		fuzz_look_open();
+		a->real[1] = getpid();
 		wake(&a->judge);
 		run_process_of(a, 1, seen);
 	}
-	a->real[1] = child;
 }
 
 /* Somebody is gone: as the program has it, or not. */
@@ -455,6 +529,40 @@ static void reap(struct arena *a, pid_t real, int status)
 	pass_on(a);
 }
 
+/* Tried on a process that does nothing else. */
+static void try_peers(struct arena *a)
+{
+	static char byte;
+	char copy;
+	struct iovec here = {&copy, 1}, there = {&byte, 1}, none = {(void *)0, 0};
+	int ready[2], fd;
+	pid_t child;
+
+	if (pipe2(ready, O_CLOEXEC))
+		return;
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+		copy = 0;
+		if (write(ready[1], &copy, 1) == 1)
+			pause();
+		_exit(0);
+	}
+	if (child > 0 && read(ready[0], &copy, 1) == 1) {
+		a->peers = process_vm_readv(child, &here, 1, &there, 1, 0) == 1;
+		fd = (int)syscall(SYS_pidfd_open, child, 0);
+		a->others = fd >= 0 && !syscall(SYS_process_madvise, fd, &none, 1, MADV_COLD, 0);
+		if (fd >= 0)
+			close(fd);
+		kill(child, SIGKILL);
+	}
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static void serve(struct arena *a, pid_t judge)
 {
 	uint32_t seen = 0;
@@ -465,6 +573,8 @@ static void serve(struct arena *a, pid_t judge)
 	if (getppid() != judge)
 		_exit(0);
 	a->server_pid = getpid();
+	try_peers(a);
+	wake(&a->judge);
 	for (;;) {
 		wait_for(&a->server, &seen, 0);
 		if (a->stop)
@@ -481,7 +591,7 @@ static void serve(struct arena *a, pid_t judge)
 
 /*
  * A user's process, so that what privileges would change is the same for all who fuzz; but one that may lock its
- * memory, if there is a way to, because the limit counts what the host's process has besides.
+ * memory, if there is a way to, because the limit counts what the host's process has besides; and give advice to others.
  */
 static void be_a_user(void)
 {
@@ -490,7 +600,8 @@ static void be_a_user(void)
 	struct rlimit none = {0}, most;
 
 	if (!syscall(SYS_capget, &head, now))
-		lock[0].permitted = lock[0].effective = now[0].permitted & 1u << CAP_IPC_LOCK;
+		lock[0].permitted = lock[0].effective =
+			now[0].permitted & (1u << CAP_IPC_LOCK | 1u << CAP_SYS_NICE);
 	syscall(SYS_capset, &head, lock);
 	if (!getrlimit(RLIMIT_MEMLOCK, &most)) {
 		most.rlim_cur = most.rlim_max;
@@ -539,6 +650,16 @@ static bool host_will_do(struct fuzz_host *h, const char **why)
 	return true;
 }
 
+/* The judge waits; a host that does nothing for so long hangs. */
+#define HANGS_AFTER 60
+
+static bool host_answers(struct fuzz_host *h)
+{
+	if (!wait_for(&h->a->judge, &h->seen, HANGS_AFTER))
+		h->a->broken = true;
+	return !h->a->broken;
+}
+
 struct fuzz_host *fuzz_host_start(const char **why)
 {
 	struct fuzz_host *h = calloc(1, sizeof(*h));
@@ -565,6 +686,11 @@ struct fuzz_host *fuzz_host_start(const char **why)
 		serve(h->a, judge);
 	}
 	setpgid(h->server, h->server);
+	if (!host_answers(h)) {
+		*why = "the host needs to run processes of the fuzzer's";
+		fuzz_host_stop(h);
+		return NULL;
+	}
 	return h;
 }
 
@@ -620,7 +746,20 @@ static bool has_swap(void)
 	return lines > 1;
 }
 
-bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area)
+/* Is there KSM, and does it nothing by itself? */
+static bool ksm_rests(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/ksm/run", "r");
+	unsigned run = 1;
+
+	if (f && fscanf(f, "%u", &run) != 1)
+		run = 1;
+	if (f)
+		fclose(f);
+	return !run;
+}
+
+bool fuzz_host_area(const struct fuzz_host *h, const struct pf_format *fmt, struct fuzz_area *area)
 {
 	/* The second where a sanitizer's shadow has the first. */
 	static const uint64_t places[] = {UINT64_C(1) << 38, UINT64_C(3) << 43};
@@ -649,21 +788,15 @@ bool fuzz_host_area(const struct pf_format *fmt, struct fuzz_area *area)
 			.away = low + (UINT64_C(3) << 30),
 			.min = min,
 			.swap = has_swap(),
+			.peers = h->a->peers,
+			.others = h->a->others,
+			.ksm = ksm_rests(),
+			.leaf = FUZZ_PAGE << pt->level_bits,
 			.top = pt->va_bits >= 48 && last < user_end - (UINT64_C(1) << 20) ? user_end
 											  : 0};
 		return true;
 	}
 	return false;
-}
-
-/* The judge waits; a host that does nothing for so long hangs. */
-#define HANGS_AFTER 60
-
-static bool host_answers(struct fuzz_host *h)
-{
-	if (!wait_for(&h->a->judge, &h->seen, HANGS_AFTER))
-		h->a->broken = true;
-	return !h->a->broken;
 }
 
 bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool closely)

@@ -12,7 +12,10 @@ bool fuzz_look_open(void);
 bool fuzz_look_map(uint64_t va, struct map_query *q);
 /* The page's word of pagemap. */
 bool fuzz_look_page(uint64_t va, uint64_t *word);
-/* Mappings and pages of the area; closely: flags of mappings too, which takes as long as a dozen calls. */
+/* PAGEMAP_SCAN, with arguments as an op has them (program_calls.c); a negated errno. */
+int64_t fuzz_look_scan(
+	const uint64_t a[PROGRAM_ARGS], struct pf_page_region *vec, uint64_t *walk_end);
+/* Mappings and pages of the area; closely: flags and numbers of mappings too, which takes as long as a dozen calls. */
 void fuzz_look(const struct fuzz_area *area, struct fuzz_answer *ans, bool closely);
 
 #endif

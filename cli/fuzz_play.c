@@ -88,6 +88,81 @@ static bool do_syscall(struct fuzz_play *y, struct run_process *p, const struct 
 	return run_syscall(&y->w, p, SC_MUNMAP, where, 2, -1, 0, &gone);
 }
 
+static bool do_process_call(
+	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r)
+{
+	const bool vm = op->id != SC_PROCESS_MADVISE;
+	const struct run_parts v = {
+		.target = run_process(&y->w, (unsigned)op->a[0]),
+		.local = op->part[0],
+		.nlocal = op->a[2],
+		.remote = op->part[1],
+		.nremote = vm ? op->a[4] : 0,
+		.advice = op->a[3],
+		.flags = op->a[vm ? 5 : 4],
+	};
+
+	note_stores(y, p, op);
+	return run_process_parts(&y->w, p, op->id, &v, r) ||
+	       (y->out.verdict == RUN_UNSUPPORTED && fuzz_executes_only(y, p, op));
+}
+
+static bool do_scan(
+	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r)
+{
+	const uint64_t *a = op->a;
+	struct pf_page_region vec[PROGRAM_REGIONS];
+	struct pf_pm_scan arg = {.start = a[0],
+		.end = a[0] + a[1],
+		.flags = a[2],
+		.vec_len = a[3],
+		.max_pages = a[4],
+		.category_inverted = a[5],
+		.category_mask = a[6],
+		.category_anyof_mask = a[7],
+		.return_mask = a[8]};
+	uint64_t *to = y->w.loaded;
+	int64_t nr;
+
+	run_switch(&y->w, p);
+	nr = pf_pagemap_scan(&p->mm, &arg, arg.vec_len ? vec : NULL);
+	y->w.nloaded = 0;
+	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)nr};
+	if (nr < 0) {
+		*r = (struct run_result){.kind = SC_R_ERRNO, .err = (int)-nr};
+		return true;
+	}
+	*to++ = arg.walk_end;
+	for (int64_t i = 0; i < nr; i++) {
+		*to++ = vec[i].start;
+		*to++ = vec[i].end;
+		*to++ = vec[i].categories;
+	}
+	y->w.nloaded = (unsigned)(to - y->w.loaded);
+	return true;
+}
+
+/* Through the library, which the model watches. */
+static bool do_op(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a, struct run_result *r)
+{
+	switch (op->id) {
+	case SC_LOAD:
+	case SC_STORE:
+	case SC_EXEC:
+	case SC_TOUCH:
+		return do_access(y, p, op, r);
+	case SC_PROCESS_VM_READV:
+	case SC_PROCESS_VM_WRITEV:
+	case SC_PROCESS_MADVISE:
+		return do_process_call(y, p, op, r);
+	case SC_PAGEMAP_SCAN:
+		return do_scan(y, p, op, r);
+	default:
+		return do_syscall(y, p, op, a, r);
+	}
+}
+
 static void plant(const struct fuzz_play *y, const struct op *op, struct run_result *r)
 {
 	if (y->f->planted == FUZZ_PLANT_RESULT && op->id == SC_MREMAP && r->kind == SC_R_ERRNO &&
@@ -97,6 +172,17 @@ static void plant(const struct fuzz_play *y, const struct op *op, struct run_res
 
 /* ---- counting ---- */
 
+/* Bytes of its vectors. */
+static uint64_t asked_for(const struct op *op)
+{
+	uint64_t sum[2] = {0};
+
+	for (unsigned k = 0; k < 2; k++)
+		for (unsigned i = 0; i < PROGRAM_PARTS; i++)
+			sum[k] += i < op->a[k ? 4 : 2] ? op->part[k][i].len : 0;
+	return op->id == SC_PROCESS_MADVISE ? sum[0] : pf_min(sum[0], sum[1]);
+}
+
 static void result_name(const struct op *op, const struct fuzz_answer *a, char *text, size_t size)
 {
 	if (a->signal)
@@ -105,6 +191,10 @@ static void result_name(const struct op *op, const struct fuzz_answer *a, char *
 		snprintf(text, size, "%s", sc_errno_name((int)-a->result));
 	else if (op->id == SC_BRK)
 		snprintf(text, size, "%s", (uint64_t)a->result == op->a[0] ? "moved" : "stayed");
+	else if (program_has_parts(op->id) && a->result)
+		snprintf(text, size, "%s", (uint64_t)a->result < asked_for(op) ? "some" : "all");
+	else if (op->id == SC_PAGEMAP_SCAN && a->result)
+		snprintf(text, size, "%s", a->loaded[0] < op->a[0] + op->a[1] ? "some" : "all");
 	else
 		snprintf(text, size, "0");
 }
@@ -144,11 +234,8 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 		oracle_exit(y->w.oracle, op->pid);
 		run_exit(&y->w, p);
 	} else {
-		bool access = op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_EXEC ||
-			      op->id == SC_TOUCH;
-
-		if (!(access ? do_access(y, p, op, &r) : do_syscall(y, p, op, a, &r)))
-			return own_failure(y);
+		if (!do_op(y, p, op, a, &r))
+			return y->verdict != FUZZ_EXCEPTION && own_failure(y);
 		plant(y, op, &r);
 		if (!fuzz_compare_result(y, p, op, &r, a) || !fuzz_compare_state(y, p, op, a))
 			return false;
@@ -230,7 +317,7 @@ void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t 
 	struct program_drawing d;
 
 	*y = (struct fuzz_play){.f = f, .g = g, .verdict = FUZZ_SAME};
-	if (!fuzz_host_area(fmt, &y->area)) {
+	if (!fuzz_host_area(f->host, fmt, &y->area)) {
 		y->verdict = FUZZ_BROKEN;
 		return;
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A difference as a scenario, and made short. */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,12 @@ char *fuzz_scenario(const struct fuzz_play *y, const struct fuzz *f)
 {
 	struct program g = *y->g;
 	unsigned first, n = 0, nr = pf_min(g.nr, y->done);
-	char *body, *text;
+	char *body, *text, why[1024];
 	size_t size;
+
+	/* What is told below a failure is for those who look at it. */
+	snprintf(why, sizeof(why), "%s", y->why);
+	*strchrnul(why, '\n') = 0;
 
 	/* The heap's place comes first; what the host placed elsewhere goes at once. */
 	g.ops = calloc(2 * (size_t)nr + 2, sizeof(*g.ops));
@@ -44,7 +49,7 @@ char *fuzz_scenario(const struct fuzz_play *y, const struct fuzz *f)
 	snprintf(text, size,
 		"# %s and pagefold differ, with the machine's seed %llu%s:\n# %s\n%s%s",
 		fuzz_host_name(f->host), (unsigned long long)g.seed,
-		g.late_walks ? " and walkers that come late" : "", y->why, body,
+		g.late_walks ? " and walkers that come late" : "", why, body,
 		y->expect ? y->expect : "");
 	free(body);
 	free(g.ops);
@@ -90,7 +95,7 @@ static bool differs(void *ctx, const struct program *g, unsigned *done)
 	struct fuzz_area area;
 	bool yes;
 
-	if (s->broken || !fuzz_host_area(g->fmt, &area) || !sensible(&area, g))
+	if (s->broken || !fuzz_host_area(s->f.host, g->fmt, &area) || !sensible(&area, g))
 		return false;
 	program_copy(&copy, g);
 	fuzz_play(&y, &s->f, &copy, 0, 0, g->fmt);

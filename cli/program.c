@@ -34,7 +34,7 @@ void program_draw_op(struct program_drawing *d, struct op *op)
 	unsigned all = 0, what;
 	const struct program_call *c;
 
-	for (c = program_calls; c->name; c++)
+	for (c = program_calls; c->name && (d->g->wide || !c->wide); c++)
 		all += c->weight;
 	do {
 		if (!draw(d, 6))

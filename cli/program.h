@@ -16,7 +16,10 @@
 
 #define PROGRAM_MAX_PID 4
 #define PROGRAM_CPUS    3
-#define PROGRAM_ARGS    6
+#define PROGRAM_ARGS    9
+#define PROGRAM_PARTS   4  /* of a vector */
+#define PROGRAM_REGIONS 24 /* that a scan has room for at most */
+#define PROGRAM_NOBODY  99 /* no process's number */
 
 /* Where choices come from: a seed, or bytes while there are any. */
 struct source {
@@ -33,6 +36,7 @@ struct op {
 	unsigned pid, cpu;
 	unsigned child; /* fork */
 	uint64_t a[PROGRAM_ARGS];
+	struct oracle_part part[2][PROGRAM_PARTS]; /* the vectors of a call that has any */
 	char result[32]; /* as the scenario has it; empty: it may be anything */
 };
 
@@ -55,7 +59,11 @@ struct program {
 	bool seals; /* mseal is drawn */
 	/* MADV_FREE is drawn where MADV_PAGEOUT would be: what the second finds after the first depends on Linux's batches. */
 	bool frees;
-	bool swap;   /* there is a device to swap to */
+	bool swap; /* there is a device to swap to */
+	/* What only a host is asked beside the library is drawn: calls on other processes, and on what pages are. */
+	bool wide;
+	bool others; /* advice is given to other processes, too */
+	bool ksm;    /* memory is made mergeable; nobody merges it */
 	bool shares; /* memory is mapped shared, and files are mapped, if there are any */
 	unsigned nfiles;
 	uint64_t file_size; /* of each, bytes */
@@ -71,9 +79,13 @@ struct program {
 enum program_arg_kind {
 	PROGRAM_ARG_NONE,
 	PROGRAM_ARG_HEX,
+	PROGRAM_ARG_NUMBER,
 	PROGRAM_ARG_FD,    /* a descriptor, -1 for none */
 	PROGRAM_ARG_FLAGS, /* names joined by | */
 	PROGRAM_ARG_ONE,   /* one of the names */
+	PROGRAM_ARG_PID,   /* a process by its number */
+	PROGRAM_ARG_PIDFD, /* the same by a descriptor */
+	PROGRAM_ARG_PARTS, /* which of the op's vectors; the next argument is how many parts it has */
 };
 
 struct program_arg {
@@ -98,6 +110,7 @@ struct program_call {
 	const struct program_arg *args[PROGRAM_ARGS];
 	/* op->pid is set. False: not now. */
 	bool (*draw)(struct program_drawing *d, struct op *op);
+	bool wide; /* in programs that are */
 };
 
 /* Ends with a name of NULL. */
@@ -108,6 +121,8 @@ const struct program_call *program_call(enum sc_call_id id);
  * are no more, and *value is what has no name.
  */
 const char *program_flag(const struct program_arg *arg, uint64_t *value, unsigned *at);
+/* Is it of memory that is described by vectors? Then a[0] is whose. */
+bool program_has_parts(enum sc_call_id id);
 
 /* ---- programs ---- */
 

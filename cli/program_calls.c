@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The calls of random programs: how each is drawn, and how its arguments are written. */
 #include "cli/program.h"
+#include "mm/proc.h"
 
 static uint64_t draw(struct program_drawing *d, uint64_t n)
 {
@@ -99,11 +100,15 @@ static bool draw_madvise(struct program_drawing *d, struct op *op)
 		PF_MADV_REMOVE, PF_MADV_DONTNEED_LOCKED, PF_MADV_GUARD_INSTALL,
 		PF_MADV_GUARD_REMOVE, PF_MADV_GUARD_REMOVE, PF_MADV_PAGEOUT, PF_MADV_PAGEOUT,
 		PF_MADV_PAGEOUT, PF_MADV_PAGEOUT, PF_MADV_COLD, 7, 77};
+	static const uint64_t wide[] = {PF_MADV_COLLAPSE, PF_MADV_HWPOISON, PF_MADV_SOFT_OFFLINE,
+		PF_MADV_MERGEABLE, PF_MADV_MERGEABLE, PF_MADV_UNMERGEABLE};
 
 	draw_range(d, op);
 	op->a[2] = advice[draw(d, PF_ARRAY_SIZE(advice))];
 	if (d->g->frees && op->a[2] == PF_MADV_PAGEOUT)
 		op->a[2] = PF_MADV_FREE;
+	if (d->g->wide && !draw(d, 6))
+		op->a[2] = wide[draw(d, PF_ARRAY_SIZE(wide) - (d->g->ksm ? 0 : 3))];
 	return true;
 }
 
@@ -269,10 +274,139 @@ static bool draw_exit(struct program_drawing *d, struct op *op)
 	return true;
 }
 
+/* ---- calls on other processes ---- */
+
+/* Somebody who lives; now and then nobody. */
+static uint64_t a_process(struct program_drawing *d, const struct op *op)
+{
+	unsigned pid = 1 + (unsigned)draw(d, PROGRAM_MAX_PID);
+
+	return d->alive[pid] ? pid : op->pid;
+}
+
+/*
+ * Pages, so that both sides of a transfer begin at the same byte of a page throughout: `skew` bytes into the first, and
+ * the last not to its end. Other bytes than first words nobody looks at.
+ */
+static uint64_t draw_parts(struct program_drawing *d, struct oracle_part *part, uint64_t skew)
+{
+	unsigned nr = draw(d, 32) ? 1 + (unsigned)draw(d, draw(d, 2) ? 2 : PROGRAM_PARTS) : 0;
+	bool first = true;
+
+	for (unsigned i = 0; i < nr; i++) {
+		part[i].base = an_address(d) & -d->page;
+		part[i].len = (1 + draw(d, draw(d, 8) ? 4 : 20)) * d->page;
+		/* An empty one, and one as long as no mapping is. */
+		if (!draw(d, 16))
+			part[i].len = 0;
+		else if (i + 1 == nr && !draw(d, 24))
+			part[i].len = a_length(d) & -d->page;
+		if (first && part[i].len) {
+			part[i].base += skew;
+			part[i].len -= skew;
+			first = false;
+		}
+		if (i + 1 == nr && part[i].len && part[i].len <= d->page && !draw(d, 4))
+			part[i].len = 8 + 8 * draw(d, part[i].len / 8);
+		if (i + 1 == nr && !draw(d, 30))
+			part[i].base = an_address(d);
+	}
+	return nr;
+}
+
+static bool draw_process_vm(struct program_drawing *d, struct op *op)
+{
+	uint64_t skew = draw(d, 5) ? 0 : 8 * draw(d, d->page / 8 - 8);
+
+	op->a[0] = draw(d, 40) ? a_process(d, op) : PROGRAM_NOBODY;
+	op->a[2] = draw_parts(d, op->part[0], skew);
+	op->a[3] = 1;
+	op->a[4] = draw_parts(d, op->part[1], skew);
+	op->a[5] = !draw(d, 60);
+	return true;
+}
+
+static bool draw_process_madvise(struct program_drawing *d, struct op *op)
+{
+	static const uint64_t others[] = {PF_MADV_COLD, PF_MADV_WILLNEED, PF_MADV_PAGEOUT};
+	struct op one = {.pid = op->pid};
+
+	/* Of oneself, all that madvise knows; what comes with its range is not asked for. */
+	draw_madvise(d, &one);
+	op->a[0] = a_process(d, op);
+	op->a[2] = draw_parts(d, op->part[0], 0);
+	op->a[3] = one.a[2];
+	if (op->a[0] != op->pid && draw(d, 4))
+		op->a[3] = others[draw(d, PF_ARRAY_SIZE(others))];
+	op->a[4] = !draw(d, 60);
+	return op->a[0] == op->pid || d->g->others;
+}
+
+bool program_has_parts(enum sc_call_id id)
+{
+	return id == SC_PROCESS_MADVISE || id == SC_PROCESS_VM_READV || id == SC_PROCESS_VM_WRITEV;
+}
+
+/* ---- what pages are ---- */
+
+static uint64_t categories(struct program_drawing *d, unsigned most)
+{
+	static const uint64_t is[] = {PF_PAGE_IS_WPALLOWED, PF_PAGE_IS_WRITTEN, PF_PAGE_IS_FILE,
+		PF_PAGE_IS_PRESENT, PF_PAGE_IS_PRESENT, PF_PAGE_IS_SWAPPED, PF_PAGE_IS_PFNZERO,
+		PF_PAGE_IS_HUGE, PF_PAGE_IS_GUARD};
+	uint64_t c = 0;
+
+	for (uint64_t n = draw(d, most + 1); n; n--)
+		c |= is[draw(d, PF_ARRAY_SIZE(is))];
+	return c;
+}
+
+static bool draw_scan(struct program_drawing *d, struct op *op)
+{
+	static const uint64_t room[] = {0, 1, 1, 2, 3, PROGRAM_REGIONS, PROGRAM_REGIONS};
+
+	draw_range(d, op);
+	if (!draw(d, 3)) {
+		op->a[0] = d->g->base;
+		op->a[1] = d->g->pages * d->page;
+	}
+	if (!draw(d, 12))
+		op->a[2] = draw(d, 3) ? PF_PM_SCAN_CHECK_WPASYNC : 4;
+	op->a[3] = room[draw(d, PF_ARRAY_SIZE(room))];
+	op->a[4] = draw(d, 2) ? 0 : 1 + draw(d, 12);
+	op->a[5] = draw(d, 3) ? 0 : categories(d, 2);
+	op->a[6] = categories(d, 1);
+	op->a[7] = draw(d, 2) ? 0 : categories(d, 3);
+	op->a[8] = categories(d, 6);
+	/* Of what is there alone it is asked whether it was written. */
+	if (draw(d, 2)) {
+		const uint64_t there = draw(d, 3) ? PF_PAGE_IS_PRESENT : PF_PAGE_IS_SWAPPED;
+
+		op->a[5] &= ~there;
+		op->a[6] |= there;
+		op->a[5 + draw(d, 4)] |= PF_PAGE_IS_WRITTEN;
+	}
+	if (!draw(d, 40))
+		op->a[5 + draw(d, 4)] |= PF_BIT(9);
+	return true;
+}
+
+static bool draw_clear_refs(struct program_drawing *d, struct op *op)
+{
+	op->a[0] = draw(d, 7);
+	return true;
+}
+
 /* ---- the table ---- */
 
 static const struct program_arg hex = {PROGRAM_ARG_HEX, NULL, NULL};
 static const struct program_arg fd = {PROGRAM_ARG_FD, NULL, NULL};
+
+static const struct program_arg pid = {PROGRAM_ARG_PID, NULL, NULL};
+static const struct program_arg pidfd = {PROGRAM_ARG_PIDFD, NULL, NULL};
+static const struct program_arg parts = {PROGRAM_ARG_PARTS, NULL, NULL};
+/* Numbers that are no addresses. */
+static const struct program_arg number = {PROGRAM_ARG_NUMBER, NULL, NULL};
 
 static const char *const prot_names[] = {"PROT_READ", "PROT_WRITE", "PROT_EXEC", "PROT_SEM", NULL};
 static const struct program_arg prot = {PROGRAM_ARG_FLAGS, prot_names, "PROT_NONE"};
@@ -291,7 +425,7 @@ static const char *const advice_names[] = {"MADV_RANDOM", "MADV_SEQUENTIAL", "MA
 	"MADV_MERGEABLE", "MADV_UNMERGEABLE", "MADV_HUGEPAGE", "MADV_NOHUGEPAGE", "MADV_DONTDUMP",
 	"MADV_DODUMP", "MADV_WIPEONFORK", "MADV_KEEPONFORK", "MADV_COLD", "MADV_PAGEOUT",
 	"MADV_POPULATE_READ", "MADV_POPULATE_WRITE", "MADV_DONTNEED_LOCKED", "MADV_COLLAPSE",
-	"MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", NULL};
+	"MADV_HWPOISON", "MADV_SOFT_OFFLINE", "MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", NULL};
 static const struct program_arg advice = {PROGRAM_ARG_ONE, advice_names, "MADV_NORMAL"};
 
 static const char *const sync_names[] = {"MS_ASYNC", "MS_INVALIDATE", "MS_SYNC", NULL};
@@ -303,29 +437,49 @@ static const struct program_arg lock_all = {PROGRAM_ARG_FLAGS, lock_all_names, "
 static const char *const lock_names[] = {"MLOCK_ONFAULT", NULL};
 static const struct program_arg lock = {PROGRAM_ARG_FLAGS, lock_names, "0"};
 
+static const char *const scan_names[] = {"PM_SCAN_WP_MATCHING", "PM_SCAN_CHECK_WPASYNC", NULL};
+static const struct program_arg scan = {PROGRAM_ARG_FLAGS, scan_names, "0"};
+
+static const char *const category_names[] = {"PAGE_IS_WPALLOWED", "PAGE_IS_WRITTEN", "PAGE_IS_FILE",
+	"PAGE_IS_PRESENT", "PAGE_IS_SWAPPED", "PAGE_IS_PFNZERO", "PAGE_IS_HUGE",
+	"PAGE_IS_SOFT_DIRTY", "PAGE_IS_GUARD", NULL};
+static const struct program_arg category = {PROGRAM_ARG_FLAGS, category_names, "0"};
+
 const struct program_call program_calls[] = {
-	{SC_LOAD, "load", 15, {&hex, &hex}, draw_access},
-	{SC_STORE, "store", 21, {&hex, &hex}, draw_access},
-	{SC_TOUCH, "touch", 5, {&hex, &hex}, draw_access},
-	{SC_EXEC, "exec", 5, {&hex, &hex}, draw_access},
-	{SC_MPROTECT, "mprotect", 12, {&hex, &hex, &prot}, draw_mprotect},
-	{SC_MADVISE, "madvise", 12, {&hex, &hex, &advice}, draw_madvise},
-	{SC_MMAP, "mmap", 9, {&hex, &hex, &prot, &map, &fd, &hex}, draw_mmap},
-	{SC_MUNMAP, "munmap", 4, {&hex, &hex}, draw_range},
-	{SC_MREMAP, "mremap", 9, {&hex, &hex, &hex, &remap, &hex}, draw_mremap},
-	{SC_MLOCK, "mlock", 1, {&hex, &hex}, draw_mlock},
-	{SC_MLOCKALL, "mlockall", 1, {&lock_all}, draw_mlockall},
-	{SC_MUNLOCKALL, "munlockall", 1, {NULL}, draw_munlockall},
-	{SC_MLOCK2, "mlock2", 1, {&hex, &hex, &lock}, draw_mlock2},
-	{SC_MUNLOCK, "munlock", 1, {&hex, &hex}, draw_range},
-	{SC_MSEAL, "mseal", 1, {&hex, &hex, &hex}, draw_mseal},
-	{SC_MINCORE, "mincore", 1, {&hex, &hex, &hex}, draw_range},
-	{SC_MSYNC, "msync", 1, {&hex, &hex, &sync}, draw_msync},
-	{SC_PKEY_MPROTECT, "pkey_mprotect", 1, {&hex, &hex, &prot, &hex}, draw_pkey_mprotect},
-	{SC_BRK, "brk", 2, {&hex}, draw_brk},
-	{SC_FORK, "fork", 4, {NULL}, draw_fork},
-	{SC_EXIT_GROUP, "exit_group", 2, {&hex}, draw_exit},
-	{0, NULL, 0, {NULL}, NULL},
+	{SC_LOAD, "load", 15, {&hex, &hex}, draw_access, false},
+	{SC_STORE, "store", 21, {&hex, &hex}, draw_access, false},
+	{SC_TOUCH, "touch", 5, {&hex, &hex}, draw_access, false},
+	{SC_EXEC, "exec", 5, {&hex, &hex}, draw_access, false},
+	{SC_MPROTECT, "mprotect", 12, {&hex, &hex, &prot}, draw_mprotect, false},
+	{SC_MADVISE, "madvise", 12, {&hex, &hex, &advice}, draw_madvise, false},
+	{SC_MMAP, "mmap", 9, {&hex, &hex, &prot, &map, &fd, &hex}, draw_mmap, false},
+	{SC_MUNMAP, "munmap", 4, {&hex, &hex}, draw_range, false},
+	{SC_MREMAP, "mremap", 9, {&hex, &hex, &hex, &remap, &hex}, draw_mremap, false},
+	{SC_MLOCK, "mlock", 1, {&hex, &hex}, draw_mlock, false},
+	{SC_MLOCKALL, "mlockall", 1, {&lock_all}, draw_mlockall, false},
+	{SC_MUNLOCKALL, "munlockall", 1, {NULL}, draw_munlockall, false},
+	{SC_MLOCK2, "mlock2", 1, {&hex, &hex, &lock}, draw_mlock2, false},
+	{SC_MUNLOCK, "munlock", 1, {&hex, &hex}, draw_range, false},
+	{SC_MSEAL, "mseal", 1, {&hex, &hex, &hex}, draw_mseal, false},
+	{SC_MINCORE, "mincore", 1, {&hex, &hex, &hex}, draw_range, false},
+	{SC_MSYNC, "msync", 1, {&hex, &hex, &sync}, draw_msync, false},
+	{SC_PKEY_MPROTECT, "pkey_mprotect", 1, {&hex, &hex, &prot, &hex}, draw_pkey_mprotect,
+		false},
+	{SC_BRK, "brk", 2, {&hex}, draw_brk, false},
+	{SC_FORK, "fork", 4, {NULL}, draw_fork, false},
+	{SC_EXIT_GROUP, "exit_group", 2, {&hex}, draw_exit, false},
+	/* From here on those of wide programs alone. */
+	{SC_PROCESS_VM_READV, "process_vm_readv", 3,
+		{&pid, &parts, &number, &parts, &number, &number}, draw_process_vm, true},
+	{SC_PROCESS_VM_WRITEV, "process_vm_writev", 3,
+		{&pid, &parts, &number, &parts, &number, &number}, draw_process_vm, true},
+	{SC_PROCESS_MADVISE, "process_madvise", 2, {&pidfd, &parts, &number, &advice, &number},
+		draw_process_madvise, true},
+	{SC_PAGEMAP_SCAN, "PAGEMAP_SCAN", 3,
+		{&hex, &hex, &scan, &number, &number, &category, &category, &category, &category},
+		draw_scan, true},
+	{SC_CLEAR_REFS, "clear_refs", 1, {&number}, draw_clear_refs, true},
+	{0, NULL, 0, {NULL}, NULL, false},
 };
 
 const struct program_call *program_call(enum sc_call_id id)

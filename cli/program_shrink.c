@@ -114,16 +114,51 @@ static bool fewer_flags(struct shrinking *s, unsigned i, unsigned k, const struc
 	return any;
 }
 
-static bool simpler_statement(struct shrinking *s, unsigned i)
+/* Part k of a vector left out, or half as long. */
+static bool simpler_part(
+	struct shrinking *s, unsigned i, unsigned which, unsigned count, unsigned k)
+{
+	const uint64_t page = UINT64_C(1) << s->best.fmt->pt->page_shift;
+	struct program g;
+	struct oracle_part *part;
+	bool ok;
+
+	program_copy(&g, &s->best);
+	part = g.ops[i].part[which];
+	memmove(&part[k], &part[k + 1], (PROGRAM_PARTS - 1 - k) * sizeof(*part));
+	g.ops[i].a[count]--;
+	ok = better(s, &g);
+	program_free(&g);
+	if (ok || i >= s->best.nr || s->best.ops[i].part[which][k].len < 2 * page)
+		return ok;
+	program_copy(&g, &s->best);
+	part = g.ops[i].part[which];
+	part[k].len = (part[k].len / 2 + page - 1) & -page;
+	ok = better(s, &g);
+	program_free(&g);
+	return ok;
+}
+
+static bool simpler_parts(struct shrinking *s, unsigned i, const struct program_call *call)
+{
+	bool any = false;
+
+	for (unsigned a = 0; a + 1 < PROGRAM_ARGS && call->args[a]; a++) {
+		if (call->args[a]->kind != PROGRAM_ARG_PARTS)
+			continue;
+		for (unsigned k = PROGRAM_PARTS; k--;)
+			while (i < s->best.nr && k < s->best.ops[i].a[a + 1] &&
+				simpler_part(s, i, (unsigned)s->best.ops[i].a[a], a + 1, k))
+				any = true;
+	}
+	return any;
+}
+
+static bool simpler_range(struct shrinking *s, unsigned i)
 {
 	const uint64_t page = UINT64_C(1) << s->best.fmt->pt->page_shift;
 	bool any = false;
-	struct program g;
 
-	const struct program_call *call = program_call(s->best.ops[i].id);
-
-	if (!call->args[1])
-		return false;
 	any |= set_arg(s, i, 0, s->best.ops[i].a[0] & -page);
 	any |= set_arg(s, i, 1, page);
 	while (i < s->best.nr && s->best.ops[i].a[1] / 2 >= page &&
@@ -132,6 +167,19 @@ static bool simpler_statement(struct shrinking *s, unsigned i)
 	while (i < s->best.nr && s->best.ops[i].a[1] > page && s->best.ops[i].a[1] < 64 * page &&
 		set_arg(s, i, 1, s->best.ops[i].a[1] - page))
 		any = true;
+	return any;
+}
+
+static bool simpler_statement(struct shrinking *s, unsigned i)
+{
+	bool any;
+	struct program g;
+
+	const struct program_call *call = program_call(s->best.ops[i].id);
+
+	if (!call->args[1])
+		return false;
+	any = program_has_parts(call->id) ? simpler_parts(s, i, call) : simpler_range(s, i);
 	for (unsigned k = 0; i < s->best.nr && k < PROGRAM_ARGS && call->args[k]; k++)
 		any |= fewer_flags(s, i, k, call->args[k]);
 	if (i < s->best.nr && s->best.ops[i].cpu) {

@@ -56,6 +56,15 @@ const char *program_flag(const struct program_arg *arg, uint64_t *value, unsigne
 	return NULL;
 }
 
+static void put_parts(struct text *t, const struct oracle_part *part, uint64_t nr)
+{
+	put(t, "[");
+	for (uint64_t i = 0; i < nr; i++)
+		put(t, "%s{iov_base=0x%" PRIx64 ", iov_len=%" PRIu64 "}", i ? ", " : "",
+			part[i].base, part[i].len);
+	put(t, "]");
+}
+
 static void put_arg(struct text *t, const struct program_arg *arg, uint64_t v)
 {
 	const char *sep = "", *name;
@@ -67,6 +76,14 @@ static void put_arg(struct text *t, const struct program_arg *arg, uint64_t v)
 	}
 	if (arg->kind == PROGRAM_ARG_FD) {
 		put(t, "f%" PRIu64, v - RUN_FIRST_FD);
+		return;
+	}
+	if (arg->kind == PROGRAM_ARG_PIDFD) {
+		put(t, "3<pid:%" PRIu64 ">", v);
+		return;
+	}
+	if (arg->kind == PROGRAM_ARG_NUMBER || arg->kind == PROGRAM_ARG_PID) {
+		put(t, "%" PRIu64, v);
 		return;
 	}
 	if (arg->kind == PROGRAM_ARG_HEX) {
@@ -81,15 +98,44 @@ static void put_arg(struct text *t, const struct program_arg *arg, uint64_t v)
 		put(t, v > 9 ? "%s0x%" PRIx64 : "%s%" PRIu64, sep, v);
 }
 
+/* A structure, of which what is 0 is left out. */
+static void put_scan(struct text *t, const struct op *op)
+{
+	static const char *const fields[PROGRAM_ARGS] = {[2] = "flags",
+		[3] = "vec_len",
+		[4] = "max_pages",
+		[5] = "category_inverted",
+		[6] = "category_mask",
+		[7] = "category_anyof_mask",
+		[8] = "return_mask"};
+
+	put(t, "ioctl(3, PAGEMAP_SCAN, {start=0x%" PRIx64 ", end=0x%" PRIx64, op->a[0],
+		op->a[0] + op->a[1]);
+	for (unsigned i = 2; i < PROGRAM_ARGS; i++) {
+		if (!op->a[i])
+			continue;
+		put(t, ", %s=", fields[i]);
+		put_arg(t, program_call(op->id)->args[i], op->a[i]);
+	}
+	put(t, "}");
+}
+
 static void put_op(struct text *t, const struct op *op)
 {
 	const struct program_call *call = program_call(op->id);
 	char any[32] = "?";
 
-	put(t, "[pid %u] [cpu %u] %s(", op->pid, op->cpu, call->name);
-	for (unsigned i = 0; i < PROGRAM_ARGS && call->args[i]; i++) {
+	put(t, "[pid %u] [cpu %u] ", op->pid, op->cpu);
+	if (op->id == SC_PAGEMAP_SCAN)
+		put_scan(t, op);
+	else
+		put(t, "%s(", call->name);
+	for (unsigned i = 0; op->id != SC_PAGEMAP_SCAN && i < PROGRAM_ARGS && call->args[i]; i++) {
 		put(t, i ? ", " : "");
-		put_arg(t, call->args[i], op->a[i]);
+		if (call->args[i]->kind == PROGRAM_ARG_PARTS)
+			put_parts(t, op->part[op->a[i]], op->a[i + 1]);
+		else
+			put_arg(t, call->args[i], op->a[i]);
 	}
 	if (op->id == SC_FORK)
 		snprintf(any, sizeof(any), "%u", op->child);

@@ -240,6 +240,15 @@ void run_pins_drop(struct run_world *w);
 bool run_is_process_call(enum sc_call_id id);
 bool run_process_call(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
+/* The same with its values evaluated. */
+struct run_parts {
+	struct run_process *target; /* NULL: there is none of that number */
+	const struct oracle_part *local, *remote;
+	uint64_t nlocal, nremote;
+	uint64_t advice, flags;
+};
+bool run_process_parts(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const struct run_parts *v, struct run_result *r);
 
 /* ---- run_uffd.c ---- */
 

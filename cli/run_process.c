@@ -196,15 +196,52 @@ static bool call(struct process_call *c, struct run_result *r)
 	return true;
 }
 
+static void take_parts(const struct oracle_part *from, uint64_t nr, struct parts *p)
+{
+	*p = (struct parts){.part = calloc(nr + 1, sizeof(*p->part)),
+		.vec = calloc(nr + 1, sizeof(*p->vec)),
+		.nr = nr};
+	if (!p->part || !p->vec)
+		abort();
+	for (uint64_t i = 0; i < nr; i++) {
+		p->part[i] = from[i];
+		p->vec[i] = (struct pf_iovec){from[i].base, from[i].len};
+	}
+}
+
+static void free_parts(struct process_call *c)
+{
+	free(c->local.part);
+	free(c->local.vec);
+	free(c->remote.part);
+	free(c->remote.vec);
+}
+
+bool run_process_parts(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const struct run_parts *v, struct run_result *r)
+{
+	struct process_call c = {.w = w,
+		.p = p,
+		.target = v->target,
+		.vm = id != SC_PROCESS_MADVISE,
+		.write = id == SC_PROCESS_VM_WRITEV,
+		.advice = v->advice,
+		.flags = v->flags};
+	bool ok;
+
+	take_parts(v->local, v->nlocal, &c.local);
+	take_parts(v->remote, v->nremote, &c.remote);
+	ok = call(&c, r);
+	free_parts(&c);
+	return ok;
+}
+
 bool run_process_call(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
 {
 	struct process_call c = {.w = w, .p = p};
 	bool ok = read_call(&c, s) && call(&c, r);
 
-	free(c.local.part);
-	free(c.local.vec);
-	free(c.remote.part);
-	free(c.remote.vec);
+	free_parts(&c);
 	return ok;
 }
