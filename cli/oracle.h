@@ -112,7 +112,8 @@ struct oracle_transfer {
 int64_t oracle_process_vm(struct oracle *o, const struct oracle_transfer *t);
 
 /*
- * userfaultfd: a number below ORACLE_MAX_UFFDS stands for each. What of a range is there the model is told, a byte a page;
+ * userfaultfd: a number below ORACLE_MAX_UFFDS stands for each. What of a range is there the model is told, a byte a page
+ * (CACHED: the mapping has it, in memory or in swap);
  * `done` is what Linux writes into the last field of the argument.
  */
 #define ORACLE_MAX_UFFDS 64

@@ -177,7 +177,7 @@ static uint8_t there(struct run_process *p, uint64_t va, uint64_t page)
 	     : pf_pte_kind(info.pte) == PF_PTE_MARKER ? ORACLE_MARKED
 						      : ORACLE_TAKEN;
 	if (pf_find_vma_info(&p->mm, va, &vma) && vma.area.start <= va && vma.mapping &&
-		pf_mapping_cached(vma.mapping, vma.area.pgoff + (va - vma.area.start) / page))
+		pf_mapping_has(vma.mapping, vma.area.pgoff + (va - vma.area.start) / page))
 		is |= ORACLE_CACHED;
 	return is;
 }

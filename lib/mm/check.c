@@ -223,6 +223,8 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA's flags and its userfaultfd do not agree";
 	if (vma->mapping && !in_i_mmap(vma))
 		return "a VMA that its mapping does not find";
+	if (vma->mapping && pf_shmem_check(vma->mapping))
+		return pf_shmem_check(vma->mapping);
 	return pf_anon_check(mm->sys, vma);
 }
 

@@ -33,6 +33,7 @@ struct pf_mapping *pf_mapping_create(
 	mapping->i_mmap = (struct pf_itree){0};
 	mapping->tree = (struct pf_page_tree){0};
 	mapping->nr_pages = 0;
+	mapping->nr_swapped = 0;
 	pf_port_rw_init(&mapping->pages_lock, PF_LOCK_PAGES);
 	pf_port_rw_init(&mapping->sync_lock, PF_LOCK_SYNC);
 	pf_port_rw_init(&mapping->i_mmap_lock, PF_LOCK_I_MMAP);
@@ -56,20 +57,27 @@ void pf_mapping_put(struct pf_mapping *mapping)
 	pf_handle_free(&mapping->sys->mappings, mapping);
 }
 
+bool pf_mapping_try_get(struct pf_mapping *mapping)
+{
+	uint32_t refs = pf_load_relaxed(&mapping->refs);
+
+	do {
+		if (!refs)
+			return false;
+	} while (!pf_cas(&mapping->refs, &refs, refs + 1));
+	return true;
+}
+
 struct pf_mapping *pf_mapping_of(struct pf_system *sys, const struct pf_folio *folio)
 {
 	const uint32_t handle = pf_load_relaxed(&folio->head.mapping);
 	struct pf_mapping *mapping;
-	uint32_t refs;
 
 	if (pf_handle_type(handle) != PF_HANDLE_FILE || handle == PF_MAPPING_FILE)
 		return NULL;
 	mapping = pf_handle_object(&sys->mappings, handle);
-	refs = pf_load_relaxed(&mapping->refs);
-	do {
-		if (!refs)
-			return NULL;
-	} while (!pf_cas(&mapping->refs, &refs, refs + 1));
+	if (!pf_mapping_try_get(mapping))
+		return NULL;
 	/* A mapping that goes lets go of its folios first: one that still says so is its, or has been all along. */
 	if (pf_load_relaxed(&folio->head.mapping) == handle)
 		return mapping;
@@ -79,36 +87,36 @@ struct pf_mapping *pf_mapping_of(struct pf_system *sys, const struct pf_folio *f
 
 /* ---- the tree ---- */
 
-static void tree_lock(struct pf_mapping *mapping)
-{
-	pf_port_spin_lock(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
-}
-
-static void tree_unlock(struct pf_mapping *mapping)
-{
-	pf_port_spin_unlock(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
-}
-
 struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uint64_t last)
 {
 	struct pf_folio *folio;
 
-	tree_lock(mapping);
+	pf_tree_lock(mapping);
 	folio = pf_page_tree_next(&mapping->tree, index, last);
 	/* The tree has a reference, and cannot lose it before we unlock. */
 	if (folio)
 		pf_folio_get(folio, 1);
-	tree_unlock(mapping);
+	pf_tree_unlock(mapping);
 	return folio;
+}
+
+bool pf_mapping_has(struct pf_mapping *mapping, uint64_t index)
+{
+	bool has;
+
+	pf_tree_lock(mapping);
+	has = pf_page_tree_any(&mapping->tree, index, index);
+	pf_tree_unlock(mapping);
+	return has;
 }
 
 bool pf_mapping_cached(struct pf_mapping *mapping, uint64_t index)
 {
 	bool cached;
 
-	tree_lock(mapping);
+	pf_tree_lock(mapping);
 	cached = pf_page_tree_load(&mapping->tree, index);
-	tree_unlock(mapping);
+	pf_tree_unlock(mapping);
 	return cached;
 }
 
@@ -126,11 +134,11 @@ static int tree_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio 
 	folio->head.mapping = mapping->head.handle;
 	folio->head.index = index;
 	for (;;) {
-		tree_lock(mapping);
+		pf_tree_lock(mapping);
 		need = pf_page_tree_need(&mapping->tree, index, order);
 		if (need <= have)
 			break;
-		tree_unlock(mapping);
+		pf_tree_unlock(mapping);
 		while (have < need) {
 			struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
 
@@ -149,7 +157,7 @@ static int tree_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio 
 	} else {
 		err = -PF_EEXIST;
 	}
-	tree_unlock(mapping);
+	pf_tree_unlock(mapping);
 	pf_page_nodes_free(spares);
 	return err;
 }
@@ -159,12 +167,12 @@ void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio)
 	const unsigned order = pf_folio_order(folio);
 	struct pf_page_node *freed = NULL;
 
-	tree_lock(mapping);
+	pf_tree_lock(mapping);
 	pf_page_tree_erase(&mapping->tree, folio->head.index, order, &freed);
 	mapping->nr_pages -= PF_BIT(order);
 	/* Still a file's page, of none: what a gather or a pin has left of it must not pass for anonymous. */
 	pf_store_relaxed(&folio->head.mapping, PF_MAPPING_FILE);
-	tree_unlock(mapping);
+	pf_tree_unlock(mapping);
 	pf_page_nodes_free(freed);
 	pf_folio_put(mapping->sys->phys, folio, 1);
 }
@@ -187,7 +195,7 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 	uint64_t c = pf_count_make(PF_FRAME_FOLIO, order, 0, 2);
 	bool ok;
 
-	tree_lock(mapping);
+	pf_tree_lock(mapping);
 	ok = is_in_tree(mapping, src) && pf_cas(&src->head.count.word, &c, c - 1);
 	if (ok && pf_folio_test_flags(src, PF_FOLIO_DIRTY)) {
 		pf_folio_get(src, 1);
@@ -200,11 +208,11 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 		pf_folio_get(dst, 1);
 		pf_page_tree_replace(&mapping->tree, dst->head.index, order, dst);
 	}
-	tree_unlock(mapping);
+	pf_tree_unlock(mapping);
 	return ok;
 }
 
-bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio)
+bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio, const uint64_t *place)
 {
 	const unsigned order = pf_folio_order(folio);
 	const uint64_t have = pf_count_make(PF_FRAME_FOLIO, order, 0, 2);
@@ -212,7 +220,7 @@ bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio)
 	uint64_t c = have;
 	bool ok;
 
-	tree_lock(mapping);
+	pf_tree_lock(mapping);
 	ok = is_in_tree(mapping, folio) && pf_cas(&folio->head.count.word, &c, have - 2);
 	/*
 	 * Asked last: who wrote to it had a mapping, or a reference, and marked it before it gave that up. With no
@@ -223,10 +231,15 @@ bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio)
 		ok = false;
 	}
 	if (ok) {
-		pf_page_tree_erase(&mapping->tree, folio->head.index, order, &freed);
 		mapping->nr_pages -= PF_BIT(order);
+		if (place) {
+			pf_page_tree_swap_out(&mapping->tree, folio->head.index, order, *place);
+			mapping->nr_swapped += PF_BIT(order);
+		} else {
+			pf_page_tree_erase(&mapping->tree, folio->head.index, order, &freed);
+		}
 	}
-	tree_unlock(mapping);
+	pf_tree_unlock(mapping);
 	pf_page_nodes_free(freed);
 	return ok;
 }
@@ -235,6 +248,7 @@ void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last)
 {
 	struct pf_folio *folio;
 
+	pf_shmem_drop(mapping, first, last);
 	while (first <= last && (folio = pf_mapping_find(mapping, first, last))) {
 		const uint64_t index = folio->head.index, nr = pf_folio_nr(folio);
 
@@ -280,9 +294,9 @@ static unsigned order_for(struct pf_mapping *mapping, uint64_t index, uint32_t o
 
 		if (order > PF_MAX_ORDER || end - first < PF_BIT(order))
 			continue;
-		tree_lock(mapping);
-		taken = pf_page_tree_next(&mapping->tree, first, first + PF_BIT(order) - 1);
-		tree_unlock(mapping);
+		pf_tree_lock(mapping);
+		taken = pf_page_tree_any(&mapping->tree, first, first + PF_BIT(order) - 1);
+		pf_tree_unlock(mapping);
 		if (!taken)
 			return order;
 	}
@@ -334,11 +348,14 @@ static int bring_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
 static int get_folio(
 	struct pf_mapping *mapping, uint64_t index, uint32_t vm_flags, struct pf_folio **folio)
 {
+	const uint32_t orders = orders_of(mapping, vm_flags);
 	int err = 0;
 
-	while (!(*folio = pf_mapping_find(mapping, index, index)) && !err)
-		err = bring_in(mapping, index, orders_of(mapping, vm_flags));
-	return *folio ? 0 : err;
+	/* What has come and gone out between two looks is found by the next. */
+	while (!(err = pf_shmem_find(mapping, index, orders, folio)) && !*folio &&
+		!(err = bring_in(mapping, index, orders)))
+		;
+	return err;
 }
 
 /* ---- faults ---- */
@@ -435,7 +452,9 @@ static enum pf_fault_result uffd_asks(const struct pf_vma *vma, uint64_t index)
 
 	if (!(flags & (PF_VM_UFFD_MISSING | PF_VM_UFFD_MINOR)))
 		return PF_FAULT_DONE;
-	if (pf_mapping_cached(vma->mapping, index))
+	/* In swap or not. */
+	if (PF_MUTANT("uffd-misses-swapped") ? pf_mapping_cached(vma->mapping, index)
+					     : pf_mapping_has(vma->mapping, index))
 		return flags & PF_VM_UFFD_MINOR ? PF_FAULT_UFFD_MINOR : PF_FAULT_DONE;
 	return flags & PF_VM_UFFD_MISSING ? PF_FAULT_UFFD_MISSING : PF_FAULT_DONE;
 }

@@ -144,6 +144,17 @@ uint32_t pf_handle_live(const struct pf_handle_pool *pool)
 	return n;
 }
 
+uint32_t pf_handle_count(const struct pf_handle_pool *pool)
+{
+	/* Acquire: the chunks that they are in. */
+	return pf_load_acquire(&pool->used);
+}
+
+void *pf_handle_nth(const struct pf_handle_pool *pool, uint32_t n)
+{
+	return object_at(pool, n);
+}
+
 void *pf_handle_object(const struct pf_handle_pool *pool, uint32_t handle)
 {
 	return object_at(pool, (handle >> 2) - 1);

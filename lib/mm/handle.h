@@ -61,6 +61,13 @@ void pf_handle_free(struct pf_handle_pool *pool, void *object);
 /* Objects in use; for tests, when nobody allocates or frees. */
 uint32_t pf_handle_live(const struct pf_handle_pool *pool);
 
+/*
+ * All there are, one by one, in use or not: how many have been given out until now, and the n-th of them, whose contents are
+ * zero until its first user sets them. Any context.
+ */
+uint32_t pf_handle_count(const struct pf_handle_pool *pool);
+void *pf_handle_nth(const struct pf_handle_pool *pool, uint32_t n);
+
 /* The object of a handle of this pool, whether it is in use or not. Any context. */
 void *pf_handle_object(const struct pf_handle_pool *pool, uint32_t handle);
 

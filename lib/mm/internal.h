@@ -12,6 +12,7 @@
 #include "mm/rmap.h"
 #include "mm/vma.h"
 #include "phys/phys.h"
+#include "reclaim/reclaim.h"
 
 /* ---- units ---- */
 
@@ -279,6 +280,19 @@ uint32_t pf_shmem_orders(const struct pf_system *sys, uint32_t vm_flags);
 
 /* ---- mappings (filemap.c, truncate.c) ---- */
 
+PF_INLINE void pf_tree_lock(struct pf_mapping *mapping)
+{
+	pf_port_spin_lock(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
+}
+
+PF_INLINE void pf_tree_unlock(struct pf_mapping *mapping)
+{
+	pf_port_spin_unlock(&mapping->tree_lock, PF_LOCK_TREE, mapping->head.handle);
+}
+
+/* A reference for who has none and read of it in a folio or its pool. False: it is free. */
+bool pf_mapping_try_get(struct pf_mapping *mapping);
+
 /* A fault on an empty slot of a VMA with a mapping. mmap lock, any way. */
 enum pf_fault_result pf_filemap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags);
 /* Pages up to the end of the file. pages_lock, any way. */
@@ -291,7 +305,7 @@ int pf_mapping_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio *
 /* The first folio that has a page of [index, last], with a reference; NULL: none is in memory. */
 struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uint64_t last);
 /*
- * Take a folio out, or all that lie wholly in [first, last]. The caller has a reference to the one, and
+ * Take a folio out, or all that lie wholly in [first, last], in memory or in swap. The caller has a reference to the one, and
  * nobody can map them: pages_lock for writing and unmapped, or no VMA has the mapping.
  */
 void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio);
@@ -312,13 +326,46 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 
 /*
  * Take out and freeze a folio, locked, that nobody maps and nobody but the mapping and the caller, once, has a reference to:
- * then it has none at all, nobody can get one any more, and it is the caller's to pf_folio_free(). False: somebody has, or it is
- * dirty; nothing changed.
+ * then it has none at all, nobody can get one any more, and it is the caller's to pf_folio_free(). *place (if not NULL) is where
+ * its pages are now, in slots of which the mapping takes over a count each. False: somebody has, or it is dirty; nothing
+ * changed.
  */
-bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio);
+bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio, const uint64_t *place);
+
+/* ---- memory without a file, in swap (shmem.c). pages_lock, any way; nothing to do for others. ---- */
+
+/*
+ * The folio that has the page, with a reference, brought in with neighbours as `orders` allows if it is in swap; NULL: the
+ * mapping has no such page in memory or swap. 0, -PF_ENOMEM, -PF_EIO.
+ */
+int pf_shmem_find(
+	struct pf_mapping *mapping, uint64_t index, uint32_t orders, struct pf_folio **folio);
+/*
+ * So that [offset, last], bytes, can be cut out, and that cannot fail: what stays of the pages at its ends is in memory, and no
+ * slot of the tree is for pages inside and outside. 0, -PF_ENOMEM, -PF_EIO. pages_lock for writing: it stays so.
+ */
+int pf_shmem_prepare_cut(struct pf_mapping *mapping, uint64_t offset, uint64_t last);
+/* Pages of [first, last] that are in swap go; of slots that lie wholly there. As pf_mapping_drop(). */
+void pf_shmem_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last);
+/* How many pages of [first, last] are in swap. No lock. */
+uint64_t pf_shmem_swapped(struct pf_mapping *mapping, uint64_t first, uint64_t last);
+/* MADV_WILLNEED: bring in what is in swap of [first, last]; errors do not matter. Takes pages_lock for reading. */
+void pf_shmem_ahead(struct pf_mapping *mapping, uint64_t first, uint64_t last);
+/*
+ * Write a folio out to slots of a device, of which the caller has a count each, and evict it to there: the counts are the
+ * mapping's then. False: somebody has it or has written to it, it is its mapping's no more, or it could not be written. Folio
+ * lock, mapped by nobody; takes pages_lock, tried.
+ */
+bool pf_shmem_evict(
+	struct pf_mapping *mapping, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot);
+/* swapoff: bring in all that is on the device, of every mapping. 0, -PF_ENOMEM, -PF_EIO. mms_lock for writing. */
+int pf_shmem_unswap(struct pf_system *sys, unsigned dev);
+/* What must hold of the places that its tree has; NULL, or what is wrong. */
+const char *pf_shmem_check(struct pf_mapping *mapping);
+
 /* For struct pf_reclaim_ops; ctx is the pf_system. */
-bool pf_file_evictable(void *ctx, struct pf_folio *folio);
-bool pf_file_evict(void *ctx, struct pf_folio *folio);
+enum pf_home pf_file_home(void *ctx, struct pf_folio *folio);
+bool pf_file_evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot);
 /* For struct pf_phys: when memory has run out. ctx is the pf_system. */
 uint64_t pf_reclaim_for_alloc(void *ctx);
 

@@ -174,18 +174,18 @@ static bool unmap_here(void *ctx, struct pf_folio *folio)
 	return p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->nr, folio, p->pfn);
 }
 
-static bool may_evict(void *ctx, struct pf_folio *folio)
+static enum pf_home home(void *ctx, struct pf_folio *folio)
 {
-	return pf_file_evictable(((const struct pageout *)ctx)->sys, folio);
+	return pf_file_home(((const struct pageout *)ctx)->sys, folio);
 }
 
-static bool evict(void *ctx, struct pf_folio *folio)
+static bool evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot)
 {
-	return pf_file_evict(((const struct pageout *)ctx)->sys, folio);
+	return pf_file_evict(((const struct pageout *)ctx)->sys, folio, dev, slot);
 }
 
 static const struct pf_reclaim_ops pageout_ops = {
-	.unmap = unmap_here, .evictable = may_evict, .evict = evict};
+	.unmap = unmap_here, .home = home, .evict = evict};
 
 /*
  * MADV_PAGEOUT: folios that are mapped wholly here, and nowhere else, are reclaimed, used or not. Of a folio that lies
@@ -273,6 +273,9 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		return 0;
 	case PF_MADV_WILLNEED:
 		pf_swap_ahead(mm, vma, start, end);
+		if (vma->mapping && !vma->mapping->ops)
+			pf_shmem_ahead(
+				vma->mapping, pf_vma_index(vma, start), pf_vma_index(vma, end - 1));
 		return 0;
 	case PF_MADV_REMOVE:
 		if ((flags & PF_VM_LOCKED) || !vma->mapping)

@@ -7,7 +7,8 @@
  *
  * Two kinds. With `ops`, a file of the embedder's: pages are read when they are first needed, and a write
  * to a clean page is noticed, so that pf_mapping_sync() finds what must be written. Without, memory with
- * no other home (Linux's shmem, and MAP_SHARED|MAP_ANONYMOUS): pages begin as zeros.
+ * no other home (Linux's shmem, and MAP_SHARED|MAP_ANONYMOUS): pages begin as zeros, and go to swap when memory is
+ * wanted: the tree has their places there then (shmem.c).
  *
  * Locks: these functions take the mapping's own; callers hold no lock of the library, but for those
  * that say otherwise. LOCKING.md has the order.
@@ -62,9 +63,10 @@ struct pf_mapping {
 	/* Which VMAs map it, by page index. The VMAs' ranges change with it held for writing. */
 	struct pf_rwlock i_mmap_lock;
 	struct pf_itree i_mmap;
-	struct pf_spinlock tree_lock; /* the next two */
+	struct pf_spinlock tree_lock; /* the next three */
 	struct pf_page_tree tree;
-	uint64_t nr_pages; /* in the tree */
+	uint64_t nr_pages;   /* in the tree, in memory */
+	uint64_t nr_swapped; /* and in swap */
 };
 
 /*
@@ -84,12 +86,14 @@ void pf_mapping_put(struct pf_mapping *mapping);
 /*
  * The file has `size` bytes now. Pages beyond are unmapped wherever they are mapped, private copies of
  * them too, and dropped; the rest of the last page reads as zeros. Accesses beyond are SIGBUS when
- * this returns, and no TLB reaches the pages.
+ * this returns, and no TLB reaches the pages. 0; -PF_ENOMEM or -PF_EIO, and nothing has changed: the last page is in swap, and
+ * could not be brought in for its rest to become zeros. Never when it grows, nor with ops.
  */
-void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size);
+int pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size);
 /*
  * A hole: bytes [offset, offset + len) read as zeros from now on (fallocate's PUNCH_HOLE, MADV_REMOVE).
- * Private copies stay. 0, -PF_EINVAL (offset + len - 1 is no offset), -PF_EOPNOTSUPP, or what ops->punch says.
+ * Private copies stay. 0, -PF_EINVAL (offset + len - 1 is no offset), -PF_EOPNOTSUPP, or what ops->punch says; without ops
+ * -PF_ENOMEM or -PF_EIO as truncate.
  */
 int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len);
 /*
@@ -100,6 +104,8 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len);
 int pf_mapping_sync(struct pf_mapping *mapping, uint64_t index, uint64_t nr);
 /* Is this page in memory? mincore's answer for what is not mapped. */
 bool pf_mapping_cached(struct pf_mapping *mapping, uint64_t index);
+/* The same, or in swap: has it been given contents? */
+bool pf_mapping_has(struct pf_mapping *mapping, uint64_t index);
 
 /* An open file, as mmap sees it. */
 #define PF_FILE_READ  1u

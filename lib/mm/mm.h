@@ -300,14 +300,13 @@ int pf_swapon(struct pf_system *sys, const struct pf_swap_ops *ops, void *ctx, u
 /*
  * Bring everything in that is on the device, and forget it. -PF_EINVAL: no such device; -PF_ENOMEM, -PF_EIO:
  * a page could not be brought in; the device is then in use as before. Takes every mm's mmap lock for
- * reading, one after the other.
+ * reading, one after the other, and mappings' pages locks.
  */
 int pf_swapoff(struct pf_system *sys, unsigned dev);
 
 /*
- * Make `pages` free, or as many as can be: of files' pages and of anonymous memory, for which there is swap, first
- * what was not used for longest. What is locked in memory, pinned, or in use by somebody stays, and so does shared
- * memory that has no file. How many became free, which may be more. The library does this by itself when an allocation finds no
+ * Make `pages` free, or as many as can be: of files' pages, and of anonymous and shared memory, for which there is swap, first
+ * what was not used for longest. What is locked in memory, pinned, or in use by somebody stays. How many became free, which may be more. The library does this by itself when an allocation finds no
  * memory; an embedder may do it before (Linux's kswapd, memory.reclaim). May sleep; any lock but spinlocks may be held.
  */
 uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages);

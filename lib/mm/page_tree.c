@@ -8,22 +8,45 @@
 #include "base/mem.h"
 #include "port/port.h"
 
-#define SHIFT 6u
+#define SHIFT PF_PAGE_TREE_SHIFT
 #define SLOTS 64u
 
-static bool is_folio(const void *slot)
+/* The low bits of a slot. */
+#define IS_FOLIO 1u
+#define IS_PLACE 2u
+#define IS_LEAF  (IS_FOLIO | IS_PLACE)
+
+PF_STATIC_ASSERT(sizeof(uintptr_t) == sizeof(uint64_t), "a place in swap fits in a slot");
+
+static bool is_leaf(const void *slot)
 {
-	return (uintptr_t)slot & 1;
+	return (uintptr_t)slot & IS_LEAF;
+}
+
+static bool is_place(const void *slot)
+{
+	return (uintptr_t)slot & IS_PLACE;
 }
 
 static void *of_folio(struct pf_folio *folio)
 {
-	return (char *)folio + 1;
+	return (char *)folio + IS_FOLIO;
 }
 
+/* NULL if it is none. */
 static struct pf_folio *to_folio(void *slot)
 {
-	return (struct pf_folio *)((char *)slot - 1);
+	return (uintptr_t)slot & IS_FOLIO ? (struct pf_folio *)((char *)slot - IS_FOLIO) : NULL;
+}
+
+static void *of_place(uint64_t place)
+{
+	return (void *)(uintptr_t)(place << 2 | IS_PLACE);
+}
+
+static uint64_t to_place(const void *slot)
+{
+	return (uintptr_t)slot >> 2;
 }
 
 /* Does an index lie beyond what a node with this shift covers as a root? */
@@ -53,38 +76,83 @@ void pf_page_nodes_free(struct pf_page_node *chain)
 	}
 }
 
-struct pf_folio *pf_page_tree_load(const struct pf_page_tree *t, uint64_t index)
+/* The node with the slot that index ends in, empty or not; NULL: it is outside the tree. */
+static struct pf_page_node *leaf_of(const struct pf_page_tree *t, uint64_t index)
 {
 	struct pf_page_node *n = t->root;
 	void *slot;
 
 	if (!n || beyond(index, n->shift))
 		return NULL;
-	while ((slot = n->slot[slot_of(n, index)]) && !is_folio(slot))
+	while ((slot = n->slot[slot_of(n, index)]) && !is_leaf(slot))
 		n = slot;
-	return slot ? to_folio(slot) : NULL;
+	return n;
+}
+
+struct pf_folio *pf_page_tree_load(const struct pf_page_tree *t, uint64_t index)
+{
+	struct pf_page_node *n = leaf_of(t, index);
+
+	return n ? to_folio(n->slot[slot_of(n, index)]) : NULL;
+}
+
+/* Is there nothing in it of these kinds? */
+static bool is_without(const void *slot, uintptr_t kinds)
+{
+	return !slot || (is_leaf(slot) && !((uintptr_t)slot & kinds));
+}
+
+/* The node of the first slot from *index to last that has any of `kinds`; *index is its first page in the range. NULL: none. */
+static struct pf_page_node *next(
+	const struct pf_page_tree *t, uint64_t *index, uint64_t last, uintptr_t kinds)
+{
+	while (*index <= last) {
+		struct pf_page_node *n = leaf_of(t, *index);
+		unsigned i;
+
+		if (!n)
+			return NULL;
+		i = slot_of(n, *index);
+		if ((uintptr_t)n->slot[i] & kinds)
+			return n;
+		/* Nothing up to the next slot that has them, or may, or to the node's end. */
+		do {
+			*index = (*index | (PF_BIT(n->shift) - 1)) + 1;
+			if (!*index)
+				return NULL;
+		} while (++i < SLOTS && is_without(n->slot[i], kinds));
+	}
+	return NULL;
 }
 
 struct pf_folio *pf_page_tree_next(const struct pf_page_tree *t, uint64_t index, uint64_t last)
 {
-	while (t->root && index <= last && !beyond(index, t->root->shift)) {
-		struct pf_page_node *n = t->root;
-		uint64_t end;
-		void *slot;
+	struct pf_page_node *n = next(t, &index, last, IS_FOLIO);
 
-		while ((slot = n->slot[slot_of(n, index)]) && !is_folio(slot))
-			n = slot;
-		if (slot)
-			return to_folio(slot);
-		/* Nothing up to the next slot that is in use, or to the node's end. */
-		end = index | (PF_BIT(n->shift) - 1);
-		for (unsigned i = slot_of(n, index) + 1; i < SLOTS && !n->slot[i]; i++)
-			end += PF_BIT(n->shift);
-		index = end + 1;
-		if (!index)
-			break;
-	}
-	return NULL;
+	return n ? to_folio(n->slot[slot_of(n, index)]) : NULL;
+}
+
+bool pf_page_tree_any(const struct pf_page_tree *t, uint64_t index, uint64_t last)
+{
+	return next(t, &index, last, IS_LEAF);
+}
+
+bool pf_page_tree_next_swapped(const struct pf_page_tree *t, uint64_t *index, uint64_t last)
+{
+	return next(t, index, last, IS_PLACE);
+}
+
+bool pf_page_tree_swapped(
+	const struct pf_page_tree *t, uint64_t index, uint64_t *place, unsigned *shift)
+{
+	struct pf_page_node *n = leaf_of(t, index);
+	void *slot = n ? n->slot[slot_of(n, index)] : NULL;
+
+	if (!is_place(slot))
+		return false;
+	*place = to_place(slot) + (index & (PF_BIT(n->shift) - 1));
+	*shift = n->shift;
+	return true;
 }
 
 /* The shift of the root that covers a folio. */
@@ -114,7 +182,7 @@ unsigned pf_page_tree_need(const struct pf_page_tree *t, uint64_t index, unsigne
 
 		if (!slot)
 			return need + (n->shift - low) / SHIFT;
-		if (is_folio(slot))
+		if (is_leaf(slot))
 			break;
 		n = slot;
 	}
@@ -158,8 +226,8 @@ bool pf_page_tree_insert(struct pf_page_tree *t, uint64_t index, unsigned order,
 	struct pf_page_node *n;
 	unsigned first;
 
-	/* A node is never empty, so whatever stands in a slot of the range is a folio of it. */
-	if (pf_page_tree_next(t, index, index + PF_BIT(order) - 1))
+	/* A node is never empty, so whatever stands in a slot of the range is a page of it. */
+	if (pf_page_tree_any(t, index, index + PF_BIT(order) - 1))
 		return false;
 	grow(t, root_shift(t, index, order), spares);
 	for (n = t->root; n->shift > low;) {
@@ -201,12 +269,10 @@ void pf_page_tree_replace(
 	fill(t, index, order, of_folio(folio), &nr);
 }
 
-void pf_page_tree_erase(
-	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares)
+/* nr slots less. */
+static void shrink(
+	struct pf_page_tree *t, struct pf_page_node *n, unsigned nr, struct pf_page_node **spares)
 {
-	unsigned nr;
-	struct pf_page_node *n = fill(t, index, order, NULL, &nr);
-
 	n->count = (uint8_t)(n->count - nr);
 	while (!n->count) {
 		struct pf_page_node *parent = n->parent;
@@ -223,4 +289,47 @@ void pf_page_tree_erase(
 			break;
 		n = parent;
 	}
+}
+
+void pf_page_tree_erase(
+	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares)
+{
+	unsigned nr;
+	struct pf_page_node *n = fill(t, index, order, NULL, &nr);
+
+	shrink(t, n, nr, spares);
+}
+
+/* ---- in swap ---- */
+
+void pf_page_tree_swap_out(struct pf_page_tree *t, uint64_t index, unsigned order, uint64_t place)
+{
+	unsigned nr;
+	struct pf_page_node *n = fill(t, index, order, NULL, &nr);
+
+	for (unsigned i = 0; i < nr; i++)
+		n->slot[slot_of(n, index) + i] = of_place(place + i * PF_BIT(n->shift));
+}
+
+void pf_page_tree_split(struct pf_page_tree *t, uint64_t index, struct pf_page_node **spares)
+{
+	struct pf_page_node *n = leaf_of(t, index), *low = take(spares, n->shift - SHIFT);
+	const unsigned at = slot_of(n, index);
+	const uint64_t place = to_place(n->slot[at]);
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		low->slot[i] = of_place(place + i * PF_BIT(low->shift));
+	low->count = SLOTS;
+	low->parent = n;
+	low->offset = (uint8_t)at;
+	n->slot[at] = low;
+}
+
+void pf_page_tree_erase_swapped(
+	struct pf_page_tree *t, uint64_t index, struct pf_page_node **spares)
+{
+	struct pf_page_node *n = leaf_of(t, index);
+
+	n->slot[slot_of(n, index)] = NULL;
+	shrink(t, n, 1, spares);
 }

@@ -36,16 +36,19 @@ static bool split(void *ctx, struct pf_folio *folio)
 	return !pf_split_folio(ctx, folio);
 }
 
-/* Memory without a file has no other place yet. */
-bool pf_file_evictable(void *ctx, struct pf_folio *folio)
+enum pf_home pf_file_home(void *ctx, struct pf_folio *folio)
 {
 	struct pf_mapping *mapping = pf_mapping_of(ctx, folio);
-	bool can = mapping && mapping->ops &&
-		   (mapping->ops->write || !pf_folio_test_flags(folio, PF_FOLIO_DIRTY));
+	enum pf_home home = PF_HOME_NONE;
 
-	if (mapping)
-		pf_mapping_put(mapping);
-	return can;
+	if (!mapping)
+		return home;
+	if (!mapping->ops)
+		home = PF_HOME_SWAP;
+	else if (mapping->ops->write || !pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
+		home = PF_HOME_FILE;
+	pf_mapping_put(mapping);
+	return home;
 }
 
 /*
@@ -66,21 +69,24 @@ static bool clean(struct pf_mapping *mapping, struct pf_folio *folio)
 	return ok;
 }
 
-bool pf_file_evict(void *ctx, struct pf_folio *folio)
+bool pf_file_evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot)
 {
 	struct pf_mapping *mapping = pf_mapping_of(ctx, folio);
 	bool gone;
 
 	if (!mapping)
 		return false;
-	gone = clean(mapping, folio) && pf_mapping_evict(mapping, folio);
+	if (dev)
+		gone = pf_shmem_evict(mapping, folio, dev, slot);
+	else
+		gone = clean(mapping, folio) && pf_mapping_evict(mapping, folio, NULL);
 	pf_mapping_put(mapping);
 	return gone;
 }
 
 static const struct pf_reclaim_ops ops = {
 	.unmap = unmap,
-	.evictable = pf_file_evictable,
+	.home = pf_file_home,
 	.evict = pf_file_evict,
 	.used = used,
 	.split = split,

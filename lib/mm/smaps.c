@@ -34,16 +34,38 @@ static void count_present(
 			: &s->shared_clean) += size;
 }
 
+/*
+ * What a mapping without a file has in swap is no entry's. Linux counts it all where it is shared, or private and cannot be
+ * written; else, as private pages may be in its place, where there is nothing. It is in no pss.
+ */
+static bool counts_all(const struct pf_vma *vma)
+{
+	return (vma->area.flags & PF_VM_SHARED) || !(vma->area.flags & PF_VM_WRITE);
+}
+
+static uint64_t swapped(const struct pf_vma *vma, pf_va_t va, uint64_t nr)
+{
+	const uint64_t first = pf_vma_index(vma, va);
+
+	if (!vma->mapping || vma->mapping->ops)
+		return 0;
+	return pf_shmem_swapped(vma->mapping, first, first + (nr - 1)) << pf_mm_shift(vma->mm);
+}
+
 static void count_vma(struct pf_smaps *s, struct pf_mm *mm, const struct pf_vma *vma)
 {
 	const pf_va_t end = vma->area.end;
 	struct pf_page_run run;
 
 	s->size += end - vma->area.start;
+	if (counts_all(vma))
+		s->swap += swapped(vma, vma->area.start, pf_mm_pages(mm, vma->area.start, end));
 	for (pf_va_t va = vma->area.start; va < end; va += run.nr << pf_mm_shift(mm)) {
 		mm->sys->fmt->page_run(&mm->space, va, pf_mm_pages(mm, va, end), &run);
 		if (run.folio)
 			count_present(s, vma, &run, run.nr << pf_mm_shift(mm));
+		if (pf_pte_none(run.pte) && !counts_all(vma))
+			s->swap += swapped(vma, va, run.nr);
 		if (pf_pte_kind(run.pte) != PF_PTE_SWAP)
 			continue;
 		s->swap += pf_mm_page(mm);

@@ -238,16 +238,19 @@ int pf_swapon(struct pf_system *sys, const struct pf_swap_ops *ops, void *ctx, u
 }
 
 /*
- * No slot is given out any more. When all mms have been looked at, a fork that began before may have copied entries
+ * No slot is given out any more. When all mms and mappings have been looked at, a fork that began before may have copied entries
  * to where we had looked, and who works on a slot has a count of it: then once more.
  */
 static int unswap(struct pf_system *sys, struct pf_swap *dev)
 {
 	int err = 0;
 
-	while (!err && pf_swap_free(dev) != dev->slots)
+	while (!err && pf_swap_free(dev) != dev->slots) {
 		for (struct pf_mm *mm = sys->mms; mm && !err; mm = mm->mms_next)
 			err = unswap_mm(mm, dev->id);
+		if (!err)
+			err = pf_shmem_unswap(sys, dev->id);
+	}
 	return err;
 }
 

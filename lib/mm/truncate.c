@@ -55,12 +55,15 @@ static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t last)
 	}
 }
 
-void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
+int pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 {
 	const uint64_t last = UINT64_MAX >> mapping->sys->fmt->pt->page_shift;
+	int err = 0;
 
 	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
-	if (size < mapping->size) {
+	if (size < mapping->size)
+		err = pf_shmem_prepare_cut(mapping, size, UINT64_MAX);
+	if (!err && size < mapping->size) {
 		uint64_t end;
 
 		mapping->size = size;
@@ -72,8 +75,10 @@ void pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 		/* To the end of the last folio there is now: when the file grows again, zeros are found there. */
 		zero(mapping, size, UINT64_MAX);
 	}
-	mapping->size = size;
+	if (!err)
+		mapping->size = size;
 	pf_port_rw_write_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return err;
 }
 
 int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
@@ -92,7 +97,8 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 	if (last < offset)
 		return -PF_EINVAL;
 	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
-	if (first < end) {
+	err = pf_shmem_prepare_cut(mapping, offset, last);
+	if (!err && first < end) {
 		if (mapping->ops)
 			err = mapping->ops->punch(mapping, first, end - first);
 		if (!err) {

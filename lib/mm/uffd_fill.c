@@ -148,11 +148,13 @@ static int map_cached(const struct fill *f, const struct pf_vma *vma)
 	struct pf_mapping *mapping = vma->mapping;
 	const uint64_t index = pf_vma_index(vma, f->dst);
 	struct pf_folio *folio = NULL;
-	int n = -PF_EFAULT;
+	int n = 0;
 
 	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
 	if (index < pf_mapping_end(mapping))
-		folio = pf_mapping_find(mapping, index, index);
+		n = pf_shmem_find(mapping, index, 1, &folio);
+	if (!n)
+		n = -PF_EFAULT;
 	if (folio) {
 		const uint64_t at = index - folio->head.index;
 		uint64_t nr = pf_min(pf_folio_nr(folio) - at, pf_mm_pages(mm, f->dst, f->end));

@@ -170,23 +170,43 @@ static bool counted(const struct pf_swap *dev, const struct pf_folio *folio)
 
 /* ---- what goes out ---- */
 
-bool pf_swap_add_folio(struct pf_swap *dev, struct pf_folio *folio)
+/* Counted once; UINT64_MAX: there are none. */
+static uint64_t take_run(struct pf_swap *dev, unsigned order)
 {
-	unsigned nr = pf_folio_nr(folio);
-	uint64_t slot = UINT64_MAX;
+	const unsigned nr = 1u << order;
+	uint64_t slot;
 
-	lock(dev);
-	if (!dev->off && dev->free >= nr)
-		slot = find_run(dev, pf_folio_order(folio));
+	if (dev->off || dev->free < nr)
+		return UINT64_MAX;
+	slot = find_run(dev, order);
 	if (slot != UINT64_MAX) {
 		mark(dev, slot, nr, true);
 		for (unsigned i = 0; i < nr; i++)
 			dev->slot[slot + i].count = 1;
+	}
+	return slot;
+}
+
+bool pf_swap_add_folio(struct pf_swap *dev, struct pf_folio *folio)
+{
+	uint64_t slot;
+
+	lock(dev);
+	slot = take_run(dev, pf_folio_order(folio));
+	if (slot != UINT64_MAX) {
 		pf_folio_get(folio, 1);
 		enter(dev, slot, folio);
 	}
 	unlock(dev);
 	return slot != UINT64_MAX;
+}
+
+bool pf_swap_alloc(struct pf_swap *dev, unsigned order, uint64_t *slot)
+{
+	lock(dev);
+	*slot = take_run(dev, order);
+	unlock(dev);
+	return *slot != UINT64_MAX;
 }
 
 /* ---- counts ---- */

@@ -15,6 +15,9 @@
  *       at once, under the device's lock. So a folio of which every page was mapped again is an ordinary
  *       anonymous folio, and reuse need not ask whether it could leave the cache (B39).
  *
+ * Pages of shared memory (mm/shmem.c) are in no cache: the mapping's tree has the folio or its slots, and counts
+ * them as an entry would.
+ *
  * A slot of a cached folio stays the folio's when its own count is zero: it is free when the folio leaves.
  *
  * A folio's pages have consecutive slots, the first one naturally aligned to their number; the head's
@@ -40,7 +43,7 @@ struct pf_swap_ops {
 
 /* Eight bytes a slot; under the device's lock. */
 struct pf_swap_slot {
-	uint32_t count; /* entries that name it, and who works on it */
+	uint32_t count; /* entries that name it, a mapping's tree too, and who works on it */
 	uint32_t frame; /* index + 1 of the frame that has its page; 0: not in the cache */
 };
 
@@ -88,6 +91,11 @@ uint64_t pf_swap_free(struct pf_swap *dev);
  * no run of free slots is long enough.
  */
 bool pf_swap_add_folio(struct pf_swap *dev, struct pf_folio *folio);
+/*
+ * 2^order consecutive slots, aligned to that, in no cache: one count each, the caller's, from *slot on. False: no run of free
+ * slots is long enough.
+ */
+bool pf_swap_alloc(struct pf_swap *dev, unsigned order, uint64_t *slot);
 
 /*
  * One count more for slots of which the caller, or an entry whose table lock it holds, has one. 0, or

@@ -4,7 +4,7 @@
  *
  * Its lock is held from before it gets a place in swap until it is free or given up. A fault that finds it in the cache
  * does not get the lock and runs its access again, so nobody maps it while it is written (coremm B34), and its contents
- * are the slots' when it is frozen.
+ * are the slots' when it is frozen. A mapping's folio is found in its tree and mapped all the same: then it is not frozen.
  */
 #include "reclaim/reclaim.h"
 
@@ -24,6 +24,26 @@ static bool idle(const struct pf_folio *folio)
 	return pf_folio_extra_ref(folio) == 1 + cache;
 }
 
+/* Slots of the first device that has them, with counts of ours: an anonymous folio's are its place in the cache. */
+static bool find_room(struct out *o)
+{
+	const bool file = pf_folio_is_file(o->folio);
+
+	for (unsigned i = 0; i < PF_SWAP_DEVICES && !o->dev; i++) {
+		struct pf_swap *dev = o->r->swaps->dev[i];
+
+		if (!dev)
+			continue;
+		o->placeless = !(file ? pf_swap_alloc(dev, pf_folio_order(o->folio), &o->slot)
+				      : pf_swap_add_folio(dev, o->folio));
+		if (!o->placeless)
+			o->dev = dev;
+	}
+	if (o->dev && !file)
+		o->slot = pf_folio_swap_slot(o->folio);
+	return o->dev;
+}
+
 /* A place in swap, the one it has or a new one, with counts of ours, so that it stays. */
 static bool place(struct out *o)
 {
@@ -38,20 +58,10 @@ static bool place(struct out *o)
 		o->dev = dev;
 		return true;
 	}
-	for (unsigned i = 0; i < PF_SWAP_DEVICES && !o->dev; i++) {
-		struct pf_swap *dev = o->r->swaps->dev[i];
-
-		if (!dev)
-			continue;
-		o->placeless = !pf_swap_add_folio(dev, o->folio);
-		if (!o->placeless)
-			o->dev = dev;
-	}
-	if (!o->dev)
+	if (!find_room(o))
 		return false;
 	/* Its slots hold nothing yet, whether its entries are dirty or not. */
 	pf_folio_set_flags(o->folio, PF_FOLIO_DIRTY);
-	o->slot = pf_folio_swap_slot(o->folio);
 	return true;
 }
 
@@ -82,11 +92,18 @@ static bool unmap(const struct out *o)
 	       (o->r->ops->unmap(o->r->ctx, o->folio) && !pf_folio_mapcount(o->folio));
 }
 
-static bool file_out(const struct out *o)
+/* Its mapping has the counts of the slots then. */
+static bool file_out(struct out *o)
 {
 	const struct pf_reclaim_ops *ops = o->r->ops;
+	const enum pf_home home = ops->home(o->r->ctx, o->folio);
 
-	return ops->evictable(o->r->ctx, o->folio) && unmap(o) && ops->evict(o->r->ctx, o->folio);
+	if (home == PF_HOME_NONE || (home == PF_HOME_SWAP && !find_room(o)))
+		return false;
+	if (!unmap(o) || !ops->evict(o->r->ctx, o->folio, o->dev, o->slot))
+		return false;
+	o->dev = NULL;
+	return true;
 }
 
 static bool anon_out(struct out *o)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reclaim: anonymous folios go out to swap, or go altogether when nothing of them need be kept; those of files are
- * written if they must be, and go.
+ * written if they must be, and go; those of shared memory without a file go out to swap, too, where their mapping knows them.
  *
  * Who maps a folio is found by others (the reverse map, or the one area that is asked about); here is what is done
  * with it: a place in swap, unmapping, writing, freeing. And which: no list of folios is kept, and no fault does
@@ -13,17 +13,25 @@
 
 #include "ops/ops.h"
 
+/* Where a mapping's folio could go. */
+enum pf_home {
+	PF_HOME_NONE, /* it stays */
+	PF_HOME_FILE,
+	PF_HOME_SWAP,
+};
+
 /* What lib/mm knows of a folio. A reference is held. */
 struct pf_reclaim_ops {
 	/* Unmap it wherever it may be, its lock held. False: not all of it. See pf_format.unmap. */
 	bool (*unmap)(void *ctx, struct pf_folio *folio);
-	/* A mapping's folio: may evict do it? */
-	bool (*evictable)(void *ctx, struct pf_folio *folio);
+	/* A mapping's folio: where may evict bring it? */
+	enum pf_home (*home)(void *ctx, struct pf_folio *folio);
 	/*
-	 * Locked, and mapped nowhere: write it if it is dirty, take it out of its mapping and freeze it. False: somebody
-	 * has it, or wrote to it again.
+	 * Locked, and mapped nowhere: write it, to its file if it is dirty, or to slots of a device from `slot` on; take it out
+	 * of its mapping, which has the slots then and takes over a count each, and freeze it. False: somebody has it, or wrote to
+	 * it again. dev NULL: to its file.
 	 */
-	bool (*evict)(void *ctx, struct pf_folio *folio);
+	bool (*evict)(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot);
 	/* For the sweep. Used since the last time? 1, 0; -1: to be kept (locked in memory), or not known. */
 	int (*used)(void *ctx, struct pf_folio *folio);
 	/* Make single pages of it, so that they find places. False: it is as it was. */

@@ -19,8 +19,11 @@ static bool may_go(const struct pf_reclaimer *r, struct pf_folio *folio)
 	if (pf_folio_maybe_pinned(folio) ||
 		pf_folio_test_flags(folio, PF_FOLIO_LOCKED | PF_FOLIO_KSM))
 		return false;
-	if (pf_folio_is_file(folio))
-		return r->ops->evictable(r->ctx, folio);
+	if (pf_folio_is_file(folio)) {
+		const enum pf_home home = r->ops->home(r->ctx, folio);
+
+		return home == PF_HOME_FILE || (home == PF_HOME_SWAP && any_room(r->swaps));
+	}
 	/* Without its device, which is being given up, its place cannot be asked for. */
 	if (pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE))
 		return r->swaps->dev[pf_folio_swap_dev(folio)];
