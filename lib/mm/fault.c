@@ -20,14 +20,30 @@ static bool access_allowed(const struct pf_vma *vma, unsigned flags)
 	return have & (PF_VM_READ | PF_VM_WRITE);
 }
 
+/*
+ * Does a guard stand there, in a VMA that has no anon_vma and gets none by an access that is refused? If it is taken away just
+ * now, the access faults once more.
+ */
+static bool guarded(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va)
+{
+	struct pf_page_run run;
+
+	if (!(vma->area.flags & PF_VM_MAYBE_GUARD) || vma->area.anon)
+		return false;
+	mm->sys->fmt->page_run(&mm->space, va & -pf_mm_page(mm), 1, &run);
+	return pf_pte_kind(run.pte) == PF_PTE_MARKER && (run.pte.v & PF_MARKER_GUARD);
+}
+
 enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
 {
+	const unsigned own = PF_FAULT_FLAG_WRITE | PF_FAULT_FLAG_UNSHARE;
 	enum pf_fault_result result;
 	uint32_t orders;
 
+	if ((flags & own) && guarded(mm, vma, va))
+		flags &= ~own;
 	/* Before there can be a page that is found through it. Reads map the zero page, or a file's, only. */
-	if ((flags & (PF_FAULT_FLAG_WRITE | PF_FAULT_FLAG_UNSHARE)) &&
-		!(vma->area.flags & PF_VM_SHARED) && pf_anon_prepare(mm, vma))
+	if ((flags & own) && !(vma->area.flags & PF_VM_SHARED) && pf_anon_prepare(mm, vma))
 		return PF_FAULT_OOM;
 	/* What is not asked for page by page would be there without the userfaultfd's having been told. */
 	orders = vma->uffd ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
