@@ -68,9 +68,28 @@ int64_t oracle_process_madvise(struct oracle *o, unsigned pid, unsigned target,
 struct copying {
 	struct oracle *o;
 	const struct oracle_transfer *t;
-	uint64_t part, off; /* of the local parts */
+	uint64_t part, off;  /* of the local parts */
+	uint64_t pinned_end; /* of the remote pages that are pinned now */
 	uint64_t done, total;
 };
+
+/*
+ * Is a page about to be read by the pin on it also about to be written through its mapping? It stays the same page if it is
+ * the process's own. Zeros may be the page that all have, and then the pin is on that.
+ */
+static bool replaces_pinned(const struct copying *c, uint64_t from, uint64_t to)
+{
+	const struct oracle_transfer *t = c->t;
+	const uint64_t page = c->o->cfg.page;
+	struct ov_process *p = ov_process(c->o, t->pid);
+	const struct ov_vma *v = &p->vmas[ov_find(p, to)];
+	const struct ov_cell *cell = ov_get(&p->pages, to / page);
+
+	if (t->write || t->pid != t->target || to / page <= from / page || to >= c->pinned_end ||
+		v->shared)
+		return false;
+	return !cell || cell->lazy || (v->object ? !cell->own : !cell->value);
+}
 
 /* n bytes, in one page on either side. Only a page's first word is known; all others are zero. */
 static int copy_word(struct copying *c, uint64_t remote, uint64_t local, uint64_t n)
@@ -84,6 +103,8 @@ static int copy_word(struct copying *c, uint64_t remote, uint64_t local, uint64_
 	unsigned nsrc = 1, ndst = oracle_load(c->o, to_pid, to & ~(page - 1), dst);
 	bool first = !(from & (page - 1));
 
+	if (replaces_pinned(c, from, to))
+		return ORACLE_UNKNOWN;
 	if ((from & (page - 1)) < 8 && !first)
 		return ORACLE_UNKNOWN;
 	if (first)
@@ -161,6 +182,7 @@ static int copy_part(struct copying *c, uint64_t va, uint64_t len)
 			return -ENOMEM;
 		if (got <= 0)
 			return -EFAULT;
+		c->pinned_end = va - off + (uint64_t)got * page;
 		bytes = (uint64_t)got * page - off < len ? (uint64_t)got * page - off : len;
 		while (bytes && c->done < c->total) {
 			uint64_t n = page - va % page < bytes ? page - va % page : bytes;
