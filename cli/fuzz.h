@@ -126,8 +126,8 @@ void fuzz_cover_free(struct fuzz_cover *c);
 unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *op);
 /* One call was done. result: "0", "ENOMEM", "SIGSEGV". */
 void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result);
-/* How often it was done with the rarest of its flags on that kind. */
-uint64_t fuzz_cover_seen(const struct fuzz_cover *c, const struct op *op, unsigned kind);
+/* Which of several is wanted most, the lowest: with the rarest of its flags on that kind; last those whose results have all been seen often. */
+uint64_t fuzz_cover_rank(const struct fuzz_cover *c, const struct op *op, unsigned kind);
 /* Cells, most first; then those below 100. */
 void fuzz_cover_print(const struct fuzz_cover *c, bool all);
 void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to);

@@ -9,13 +9,15 @@
 #include "cli/fuzz.h"
 
 #define ENOUGH 100
-#define CELLS  32768 /* a power of two, far more than there are */
+#define SATED  (UINT64_C(1) << 40)
+#define CELLS  65536 /* a power of two, far more than there are */
 
 struct cell {
 	const char *call, *flag; /* of the tables: equal where they are the same */
 	unsigned kind;
 	char result[12]; /* empty: whatever it was */
 	uint64_t hits;
+	unsigned rare; /* whatever it was: so many results were hit less than ENOUGH times */
 };
 
 struct fuzz_cover {
@@ -79,16 +81,15 @@ unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *
 
 	const struct program_arg *const *args = program_call(op->id)->args;
 
-	/* What is asked of somebody: of the first part of its memory. */
+	/* What is asked of somebody: of where the first part of its memory begins; there may be holes between parts anyway. */
 	if (program_has_parts(op->id)) {
 		const bool vm = op->id != SC_PROCESS_MADVISE;
 
 		p = run_process(w, (unsigned)op->a[0]);
 		if (!p || !op->a[vm ? 4 : 2])
 			return NOTHING;
-		va = op->part[vm][0].base;
-		end = va + op->part[vm][0].len;
-		va &= -w->env.page;
+		va = op->part[vm][0].base & -w->env.page;
+		end = va + 1;
 	} else if (op->id == SC_EXIT_GROUP || !args[0] || args[0]->kind != PROGRAM_ARG_HEX) {
 		return NOTHING;
 	}
@@ -128,7 +129,7 @@ static struct cell *cell_of(const struct fuzz_cover *c, const char *call, const 
 	}
 }
 
-static void hit(
+static struct cell *hit(
 	struct fuzz_cover *c, const char *call, const char *flag, unsigned kind, const char *result)
 {
 	struct cell *x = cell_of(c, call, flag, kind, result);
@@ -142,6 +143,7 @@ static void hit(
 		snprintf(x->result, sizeof(x->result), "%s", result);
 	}
 	x->hits++;
+	return x;
 }
 
 /* `each` is called for every flag of the call; "-" if it has none. */
@@ -187,8 +189,11 @@ static void add_flag(void *ctx, const char *call, const char *flag)
 {
 	struct adding *a = ctx;
 
-	hit(a->c, call, flag, a->kind, "");
-	hit(a->c, call, flag, a->kind, a->result);
+	struct cell *all = hit(a->c, call, flag, a->kind, "");
+	const struct cell *one = hit(a->c, call, flag, a->kind, a->result);
+
+	all->rare += one->hits == 1;
+	all->rare -= one->hits == ENOUGH;
 }
 
 void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result)
@@ -209,10 +214,12 @@ static void look_flag(void *ctx, const char *call, const char *flag)
 {
 	struct looking *l = ctx;
 
-	l->least = pf_min(l->least, cell_of(l->c, call, flag, l->kind, "")->hits);
+	const struct cell *x = cell_of(l->c, call, flag, l->kind, "");
+
+	l->least = pf_min(l->least, x->hits + (x->hits && !x->rare ? SATED : 0));
 }
 
-uint64_t fuzz_cover_seen(const struct fuzz_cover *c, const struct op *op, unsigned kind)
+uint64_t fuzz_cover_rank(const struct fuzz_cover *c, const struct op *op, unsigned kind)
 {
 	struct looking l = {c, kind, UINT64_MAX};
 
@@ -300,6 +307,25 @@ static void print_rare(const struct cell **list, size_t n)
 		putchar('\n');
 }
 
+/* Flags that no program has, and why. */
+static const struct {
+	const char *call, *flag, *why;
+} not_drawn[] = {
+	{"process_madvise", "MADV_COLLAPSE", "the model does not follow it through a vector"},
+	{"process_madvise", "MADV_HWPOISON", "not for users, and memory of the host's is lost"},
+	{"process_madvise", "MADV_SOFT_OFFLINE", "not for users, and memory of the host's is lost"},
+	{"PAGEMAP_SCAN", "PM_SCAN_WP_MATCHING", "needs a userfaultfd, which programs have not"},
+	{"PAGEMAP_SCAN", "PAGE_IS_SOFT_DIRTY", "few hosts keep it"},
+};
+
+static const char *why_not(const char *call, const char *flag)
+{
+	for (size_t i = 0; i < PF_ARRAY_SIZE(not_drawn); i++)
+		if (!strcmp(not_drawn[i].call, call) && !strcmp(not_drawn[i].flag, flag))
+			return not_drawn[i].why;
+	return NULL;
+}
+
 /* Calls and flags of the table that were never drawn: `tell` for each. */
 static void never(const struct fuzz_cover *c, void (*tell)(void *ctx, const char *what), void *ctx)
 {
@@ -307,13 +333,18 @@ static void never(const struct fuzz_cover *c, void (*tell)(void *ctx, const char
 		for (unsigned i = 0; i < PROGRAM_ARGS && call->args[i]; i++) {
 			const char *const *name = call->args[i]->names;
 
+			/* Alike arguments are one row. */
+			if (i && call->args[i] == call->args[i - 1])
+				continue;
 			for (; fuzz_host_knows(call->id) && name && *name; name++) {
 				uint64_t hits = 0;
-				char what[64];
+				const char *why = why_not(call->name, *name);
+				char what[160];
 
 				for (unsigned kind = 0; kind < FUZZ_KINDS; kind++)
 					hits += cell_of(c, call->name, *name, kind, "")->hits;
-				snprintf(what, sizeof(what), "%s %s", call->name, *name);
+				snprintf(what, sizeof(what), why ? "%s %s (%s)" : "%s %s",
+					call->name, *name, why);
 				if (!hits)
 					tell(ctx, what);
 			}

@@ -195,7 +195,7 @@ static bool draw_mmap(struct program_drawing *d, struct op *op)
 		PF_MAP_FIXED, PF_MAP_FIXED, PF_MAP_FIXED, PF_MAP_FIXED_NOREPLACE, 0};
 
 	draw_range(d, op);
-	op->a[2] = a_protection(d) & 7;
+	op->a[2] = a_protection(d) & (d->g->wide ? 15 : 7);
 	op->a[3] = how[draw(d, PF_ARRAY_SIZE(how))] | (draw(d, 8) ? 0 : PF_MAP_NORESERVE) |
 		   (draw(d, 10) ? 0 : PF_MAP_POPULATE);
 	draw_backing(d, op);
@@ -314,6 +314,16 @@ static uint64_t draw_parts(struct program_drawing *d, struct oracle_part *part, 
 	return nr;
 }
 
+static bool overlap(const struct op *op)
+{
+	for (unsigned i = 0; i < op->a[2]; i++)
+		for (unsigned k = 0; k < op->a[4]; k++)
+			if (op->part[0][i].base < op->part[1][k].base + op->part[1][k].len &&
+				op->part[1][k].base < op->part[0][i].base + op->part[0][i].len)
+				return true;
+	return false;
+}
+
 static bool draw_process_vm(struct program_drawing *d, struct op *op)
 {
 	uint64_t skew = draw(d, 5) ? 0 : 8 * draw(d, d->page / 8 - 8);
@@ -323,7 +333,8 @@ static bool draw_process_vm(struct program_drawing *d, struct op *op)
 	op->a[3] = 1;
 	op->a[4] = draw_parts(d, op->part[1], skew);
 	op->a[5] = !draw(d, 60);
-	return true;
+	/* Whether a page that is read is replaced by a write before it is, the model often cannot know. */
+	return op->a[0] != op->pid || !overlap(op) || !draw(d, 32);
 }
 
 static bool draw_process_madvise(struct program_drawing *d, struct op *op)
@@ -337,7 +348,7 @@ static bool draw_process_madvise(struct program_drawing *d, struct op *op)
 	op->a[2] = draw_parts(d, op->part[0], 0);
 	op->a[3] = one.a[2];
 	if (op->a[0] != op->pid && draw(d, 4))
-		op->a[3] = others[draw(d, PF_ARRAY_SIZE(others))];
+		op->a[3] = others[draw(d, PF_ARRAY_SIZE(others) - d->g->frees)];
 	op->a[4] = !draw(d, 60);
 	return op->a[0] == op->pid || d->g->others;
 }
@@ -473,7 +484,7 @@ const struct program_call program_calls[] = {
 		{&pid, &parts, &number, &parts, &number, &number}, draw_process_vm, true},
 	{SC_PROCESS_VM_WRITEV, "process_vm_writev", 3,
 		{&pid, &parts, &number, &parts, &number, &number}, draw_process_vm, true},
-	{SC_PROCESS_MADVISE, "process_madvise", 2, {&pidfd, &parts, &number, &advice, &number},
+	{SC_PROCESS_MADVISE, "process_madvise", 6, {&pidfd, &parts, &number, &advice, &number},
 		draw_process_madvise, true},
 	{SC_PAGEMAP_SCAN, "PAGEMAP_SCAN", 3,
 		{&hex, &hex, &scan, &number, &number, &category, &category, &category, &category},
