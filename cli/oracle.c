@@ -162,6 +162,9 @@ int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
 			ov_discard(&p->pages, first, nr, false);
 		if (v.flags & OV_DONTFORK || v.flags & OV_WIPEONFORK)
 			ov_discard(&p->guards, first, nr, false);
+		/* Entries of shared memory are not copied for what a userfaultfd says. */
+		if (v.shared)
+			ov_drop_marks(p, first, nr, OV_POISON);
 		if (v.flags & OV_DONTFORK)
 			continue;
 		if (v.flags & OV_WIPEONFORK)

@@ -117,7 +117,14 @@ int64_t oracle_process_vm(struct oracle *o, const struct oracle_transfer *t);
  * `done` is what Linux writes into the last field of the argument.
  */
 #define ORACLE_MAX_UFFDS 64
-enum { ORACLE_EMPTY, ORACLE_MARKED, ORACLE_TAKEN, ORACLE_CACHED = 4 };
+enum {
+	ORACLE_EMPTY,
+	ORACLE_MARKED,
+	ORACLE_TAKEN,
+	ORACLE_CACHED = 4,
+	ORACLE_KEPT = 8,     /* the page is not this process's alone, or pinned */
+	ORACLE_NO_TABLE = 16 /* nothing is there, and not even a table */
+};
 enum oracle_fill { ORACLE_COPY, ORACLE_ZEROPAGE, ORACLE_CONTINUE, ORACLE_POISON };
 int64_t oracle_userfaultfd(struct oracle *o, unsigned id, unsigned pid, uint64_t flags);
 void oracle_uffd_close(struct oracle *o, unsigned id);
@@ -131,6 +138,11 @@ int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, 
 int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, unsigned from,
 	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, const uint8_t *there,
 	int64_t *done);
+/* UFFDIO_MOVE by process `caller`; `to` and `from` are what is at dst and at src, and become what is there then. */
+int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_t dst, uint64_t src,
+	uint64_t len, uint64_t mode, uint8_t *to, uint8_t *from, int64_t *done);
+/* PM_SCAN_WP_MATCHING has told of these pages. */
+void oracle_uffd_scanned(struct oracle *o, unsigned pid, uint64_t start, uint64_t end);
 /*
  * An access that no signal forbids: does it wait for a userfaultfd? Then the message's flags are there, and 8 besides;
  * 16: it ends in SIGBUS instead; 0: it goes on, and *what was noticed* of it is taken back.

@@ -192,9 +192,11 @@ static int populate(
 		int err = 0;
 
 		for (; at < stop; at += o->cfg.page) {
-			if ((v->object &&
-				    v->pgoff + (at - v->start) / o->cfg.page >= v->object->size) ||
-				ov_guarded(o, p, at, at + o->cfg.page))
+			if (ov_poisoned(o, p, at))
+				err = -EHWPOISON;
+			else if ((v->object && v->pgoff + (at - v->start) / o->cfg.page >=
+						       v->object->size) ||
+				 ov_guarded(o, p, at, at + o->cfg.page))
 				err = -EFAULT;
 			else
 				err = ov_uffd_stops(o, p, at, write);

@@ -8,6 +8,7 @@ enum { M_MISSING = 1, M_WP = 2, M_MINOR = 4 };
 enum { F_DONTWAKE = 1, F_WP = 2 };
 enum { USER_MODE_ONLY = 1 };
 enum { W_WP = 1, W_DONTWAKE = 2 };
+enum { MV_DONTWAKE = 1, MV_HOLES = 2 };
 enum {
 	FEATURE_SIGBUS = 1 << 7,
 	FEATURE_WP_UNPOPULATED = 1 << 13,
@@ -99,7 +100,8 @@ int64_t oracle_uffd_register(
 		if (p->vmas[i].flags & OV_UFFD_ANY && !is_of(&p->vmas[i], id))
 			return -EBUSY;
 	}
-	for (i = ov_find(p, start); i < p->nr && p->vmas[i].start < end; i = ov_find(p, start)) {
+	for (i = ov_find(p, start); start < end && i < p->nr && p->vmas[i].start < end;
+		i = ov_find(p, start)) {
 		struct ov_vma *v = &p->vmas[i];
 		uint64_t from = v->start > start ? v->start : start;
 		uint64_t to = v->end < end ? v->end : end;
@@ -139,7 +141,8 @@ int64_t oracle_uffd_unregister(struct oracle *o, unsigned id, uint64_t start, ui
 		if ((p->vmas[i].flags & OV_UFFD_ANY && !is_of(&p->vmas[i], id)) ||
 			!can_be(&o->uffds[id], &p->vmas[i], p->vmas[i].flags & OV_UFFD_MODES))
 			return -EINVAL;
-	for (i = ov_find(p, start); i < p->nr && p->vmas[i].start < end; i = ov_find(p, start)) {
+	for (i = ov_find(p, start); start < end && i < p->nr && p->vmas[i].start < end;
+		i = ov_find(p, start)) {
 		struct ov_vma *v = &p->vmas[i];
 		uint64_t from = v->start > start ? v->start : start;
 		uint64_t to = v->end < end ? v->end : end;
@@ -202,6 +205,9 @@ int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, 
 
 		for (start = v->start > start ? v->start : start; start < to;
 			start += o->cfg.page) {
+			/* Where an access ends in a signal nothing is noticed. */
+			if (ov_guarded(o, p, start, start + 1))
+				continue;
 			if (!(mode & W_WP))
 				ov_discard(&p->wp, start / o->cfg.page, 1, false);
 			else if (markers ||
@@ -242,6 +248,18 @@ int ov_uffd_stops(struct oracle *o, struct ov_process *p, uint64_t va, bool writ
 	return -EAGAIN;
 }
 
+/* uffd_lock_vma(): the mapping is to get pages, whether or not something turns out to be in the way. */
+static bool find_private(struct oracle *o, struct ov_process *p, uint64_t va)
+{
+	size_t i = ov_find(p, va);
+
+	if (i == p->nr || p->vmas[i].start > va)
+		return false;
+	if (!p->vmas[i].shared)
+		ov_make_anon(o, p, i);
+	return true;
+}
+
 /* mfill_atomic_pte(): 0, or why the page cannot be put there. */
 static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum oracle_fill what,
 	unsigned from, uint64_t dst, uint64_t src, bool wp, uint8_t there)
@@ -261,7 +279,7 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 	}
 	if (what == ORACLE_CONTINUE && !past && !(there & ORACLE_CACHED))
 		return -EFAULT;
-	if (past && what != ORACLE_POISON)
+	if (past)
 		return -EFAULT;
 	if ((there & 3) == ORACLE_TAKEN)
 		return -EEXIST;
@@ -270,6 +288,12 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 		return -EEXIST;
 	if (v->shared && there & ORACLE_CACHED && what != ORACLE_CONTINUE && what != ORACLE_POISON)
 		return -EEXIST;
+	if (what == ORACLE_POISON) {
+		ov_put(&p->guards, dst / o->cfg.page, OV_POISON, false);
+		if (told_of(o, p, dst))
+			*told_of(o, p, dst) = ORACLE_MARKED;
+		return 0;
+	}
 	ov_discard(&p->guards, dst / o->cfg.page, 1, false);
 	if (what == ORACLE_COPY || what == ORACLE_ZEROPAGE)
 		oracle_store(o, p->pid, dst, values[0]);
@@ -298,7 +322,7 @@ int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, u
 	struct ov_process *p = process_of(o, id);
 	size_t i = ov_find(p, dst);
 
-	if (i == p->nr || p->vmas[i].start > dst || p->vmas[i].end - dst < len ||
+	if (!find_private(o, p, dst) || p->vmas[i].end - dst < len ||
 		!(p->vmas[i].flags & OV_UFFD_ANY))
 		err = -ENOENT;
 	else if (mode & F_WP && !(p->vmas[i].flags & OV_UFFD_WP))
@@ -307,8 +331,6 @@ int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, u
 		err = -EINVAL;
 	else if (what == ORACLE_CONTINUE && !p->vmas[i].object)
 		err = -EINVAL;
-	if (!err)
-		ov_make_anon(o, p, i);
 	for (uint64_t at = 0; !err && at < len; at += o->cfg.page) {
 		err = fill_page(o, p, i, what, from, dst + at, src + at, mode & F_WP,
 			there[at / o->cfg.page]);
@@ -320,6 +342,89 @@ int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, u
 	if (err)
 		*done = err;
 	return err;
+}
+
+/* validate_move_areas() */
+static bool can_move(const struct ov_vma *from, const struct ov_vma *to, unsigned id)
+{
+	return from->prot == to->prot && from->prot & 2 &&
+	       !((from->flags ^ to->flags) & OV_LOCKED) && to->flags & OV_UFFD_ANY &&
+	       is_of(to, id) && !from->object && !to->object;
+}
+
+/* One page: 0, or why it stays. */
+static int64_t move_page(struct oracle *o, struct ov_process *p, uint64_t dst, uint64_t src,
+	bool holes, uint8_t *to, uint8_t *from)
+{
+	if (*from & ORACLE_NO_TABLE && !holes)
+		return -ENOENT;
+	if ((*to & 3) != ORACLE_EMPTY)
+		return -EEXIST;
+	if ((*from & 3) == ORACLE_EMPTY)
+		return holes ? 0 : -ENOENT;
+	if ((*from & 3) == ORACLE_MARKED || ov_guarded(o, p, src, src + 1))
+		return -EFAULT;
+	if (*from & ORACLE_KEPT)
+		return -EBUSY;
+	ov_move(&p->pages, src / o->cfg.page, dst / o->cfg.page, 1);
+	ov_discard(&p->wp, src / o->cfg.page, 1, false);
+	*to = ORACLE_TAKEN;
+	*from = ORACLE_EMPTY;
+	return 0;
+}
+
+int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_t dst, uint64_t src,
+	uint64_t len, uint64_t mode, uint8_t *to, uint8_t *from, int64_t *done)
+{
+	const uint64_t page = o->cfg.page;
+	struct ov_process *p = process_of(o, id);
+	int64_t err = 0;
+
+	*done = 0;
+	if (!p || p->pid != caller || bad_range(o, id, dst, len) || bad_range(o, id, src, len) ||
+		mode & ~(uint64_t)(MV_DONTWAKE | MV_HOLES))
+		return -EINVAL;
+	size_t d = ov_find(p, dst), s = ov_find(p, src);
+
+	if (!find_private(o, p, dst) || !find_private(o, p, src))
+		err = -ENOENT;
+	else if (p->vmas[d].end - dst < len || p->vmas[s].end - src < len ||
+		 !can_move(&p->vmas[s], &p->vmas[d], id))
+		err = -EINVAL;
+	for (uint64_t at = 0; !err && at < len; at += page) {
+		uint64_t n = at / page, over = (src + at - dst) / page;
+
+		err = move_page(o, p, dst + at, src + at, mode & MV_HOLES, &to[n], &from[n]);
+		if (err)
+			break;
+		*done += (int64_t)page;
+		/* Ranges that overlap: what has just moved is seen in the other, too. */
+		if (src + at >= dst && over < len / page)
+			to[over] = from[n];
+		over = (dst + at - src) / page;
+		if (dst + at >= src && over < len / page)
+			from[over] = to[n];
+	}
+	if (err && *done)
+		return -EAGAIN;
+	if (err)
+		*done = err;
+	return err;
+}
+
+void oracle_uffd_scanned(struct oracle *o, unsigned pid, uint64_t start, uint64_t end)
+{
+	struct ov_process *p = ov_process(o, pid);
+
+	for (; start < end; start += o->cfg.page) {
+		size_t i = ov_find(p, start);
+
+		if (i == p->nr || p->vmas[i].start > start || !(p->vmas[i].flags & OV_UFFD_WP) ||
+			ov_guarded(o, p, start, start + 1))
+			continue;
+		if (o->uffds[(p->vmas[i].flags >> OV_UFFD_SHIFT) - 1].features & FEATURE_WP_ASYNC)
+			ov_put(&p->wp, start / o->cfg.page, 1, false);
+	}
 }
 
 unsigned oracle_uffd_access(struct oracle *o, unsigned pid, uint64_t va, bool write, uint8_t there)

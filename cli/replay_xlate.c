@@ -170,6 +170,7 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 	case PF_FAULT_UFFD: /* a recording has no userfaultfd */
 	case PF_FAULT_SIGSEGV:
 	case PF_FAULT_SIGBUS:
+	case PF_FAULT_HWPOISON:
 		w->result->signals++;
 		return false;
 	}

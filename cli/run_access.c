@@ -112,6 +112,7 @@ static bool access_page(struct run_world *w, struct run_process *p, enum sc_call
 		case PF_FAULT_UFFD_MINOR:
 		case PF_FAULT_UFFD_WP:
 		case PF_FAULT_SIGBUS:
+		case PF_FAULT_HWPOISON:
 			r->kind = SC_R_BUS;
 			break;
 		}

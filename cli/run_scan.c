@@ -86,6 +86,21 @@ static bool check_out(struct run_world *w, const struct sc_value *out, const str
 	return true;
 }
 
+/* What was told is protected; without regions all is, where the model can say so. */
+static bool tell_model(struct run_world *w, struct run_process *p, const struct pf_pm_scan *arg,
+	const struct pf_page_region *vec, int64_t nr)
+{
+	if (!(arg->flags & PF_PM_SCAN_WP_MATCHING))
+		return true;
+	if (!arg->vec_len && (arg->category_mask || arg->category_anyof_mask))
+		return run_verdict(w, RUN_UNSUPPORTED, "categories without regions");
+	if (!arg->vec_len)
+		oracle_uffd_scanned(w->oracle, p->pid, arg->start, arg->end);
+	for (int64_t i = 0; i < nr; i++)
+		oracle_uffd_scanned(w->oracle, p->pid, vec[i].start, vec[i].end);
+	return true;
+}
+
 bool run_scan(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
 {
@@ -94,6 +109,7 @@ bool run_scan(
 	const struct sc_value *out = a && a->kind == SC_V_INOUT ? a->items->next : NULL;
 	struct pf_page_region vec[REGIONS];
 	struct pf_pm_scan arg;
+	uint64_t allocs = machine_counters.allocs;
 	int64_t nr;
 
 	if (!in || in->kind != SC_V_GROUP)
@@ -104,10 +120,13 @@ bool run_scan(
 	run_switch(w, p);
 	nr = pf_pagemap_scan(&p->mm, &arg, arg.vec_len ? vec : NULL);
 	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)nr};
-	if (nr == -PF_EOPNOTSUPP)
-		return run_verdict(w, RUN_UNSUPPORTED, "PM_SCAN_WP_MATCHING");
 	if (nr < 0)
-		*r = (struct run_result){.kind = SC_R_ERRNO, .err = (int)-nr};
+		*r = (struct run_result){.kind = SC_R_ERRNO,
+			.err = (int)-nr,
+			.injected = nr == -PF_ENOMEM && allocs < w->fail_at &&
+				    machine_counters.allocs >= w->fail_at};
+	else if (!tell_model(w, p, &arg, vec, nr))
+		return false;
 	/* Which pages a fault brought depends on what could be allocated. */
 	return nr < 0 || w->fail_at || check_out(w, out, &arg, vec, nr);
 }

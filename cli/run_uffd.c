@@ -166,16 +166,32 @@ static struct run_process *process_of(struct run_world *w, const struct pf_uffd 
 	return p;
 }
 
-static uint8_t there(struct run_process *p, uint64_t va, uint64_t page)
+/* Is the page somebody else's, too? */
+static bool kept(struct run_world *w, const struct pf_page_info *info)
 {
+	if (pf_pte_kind(info->pte) == PF_PTE_SWAP)
+		return !(info->pte.v & PF_PTE_EXCLUSIVE);
+	if (!pf_pte_present(info->pte) || pf_pte_special(info->pte))
+		return false;
+	return !info->exclusive ||
+	       pf_folio_maybe_pinned(pf_page_folio(w->sys.phys, pf_pte_pfn(info->pte)));
+}
+
+static uint8_t there(struct run_world *w, struct run_process *p, uint64_t va)
+{
+	const uint64_t page = w->env.page;
 	struct pf_page_info info;
+	struct pf_page_run run;
 	struct pf_vma_info vma;
 	uint8_t is;
 
 	pf_page_info(&p->mm, va, &info);
+	p->mm.sys->fmt->page_run(&p->mm.space, va, 1, &run);
 	is = pf_pte_none(info.pte)                    ? ORACLE_EMPTY
 	     : pf_pte_kind(info.pte) == PF_PTE_MARKER ? ORACLE_MARKED
 						      : ORACLE_TAKEN;
+	is |= run.no_table ? ORACLE_NO_TABLE : 0;
+	is |= kept(w, &info) ? ORACLE_KEPT : 0;
 	if (pf_find_vma_info(&p->mm, va, &vma) && vma.area.start <= va && vma.mapping &&
 		pf_mapping_has(vma.mapping, vma.area.pgoff + (va - vma.area.start) / page))
 		is |= ORACLE_CACHED;
@@ -187,7 +203,7 @@ uint8_t run_uffd_there(struct run_world *w, struct run_process *p, uint64_t va)
 	uint8_t is = 0;
 
 	if (p->mm.uffds)
-		RUN_UNCOUNTED(is = there(p, va & ~(w->env.page - 1), w->env.page));
+		RUN_UNCOUNTED(is = there(w, p, va & ~(w->env.page - 1)));
 	return is;
 }
 
@@ -225,7 +241,7 @@ struct request {
 	const struct sc_value *done; /* the field that Linux fills in, if written */
 	int64_t lib_done;
 	uint64_t ioctls;
-	uint8_t *there;
+	uint8_t *there, *there_src; /* there_src: of MOVE */
 };
 
 /* Fields of the argument, those of the range inside it too, under strace's names. */
@@ -282,6 +298,11 @@ static int call_library(struct request *q)
 		return pf_uffd_zeropage(q->u, q->start, q->len, mode, &q->lib_done);
 	case PF_UFFDIO_CONTINUE:
 		return pf_uffd_continue(q->u, q->start, q->len, mode, &q->lib_done);
+	case PF_UFFDIO_MOVE:
+		return pf_uffd_move(
+			q->u, &q->caller->mm, q->start, q->src, q->len, mode, &q->lib_done);
+	case PF_UFFDIO_POISON:
+		return pf_uffd_poison(q->u, q->start, q->len, mode, &q->lib_done);
 	case PF_UFFDIO_WRITEPROTECT:
 		return pf_uffd_writeprotect(q->u, q->start, q->len, mode);
 	default:
@@ -308,6 +329,9 @@ static int64_t ask_model(struct request *q, struct oracle *o, uint64_t len, int6
 		return oracle_uffd_wake(o, q->id, q->start, len);
 	case PF_UFFDIO_WRITEPROTECT:
 		return oracle_uffd_writeprotect(o, q->id, q->start, len, q->mode, q->there);
+	case PF_UFFDIO_MOVE:
+		return oracle_uffd_move(o, q->id, q->caller->pid, q->start, q->src, len, q->mode,
+			q->there, q->there_src, done);
 	case PF_UFFDIO_COPY:
 	case PF_UFFDIO_ZEROPAGE:
 	case PF_UFFDIO_CONTINUE:
@@ -404,11 +428,15 @@ static bool do_ioctl(
 	of = process_of(w, q.u);
 	if (pages > MOST_PAGES && q.len <= w->sys.task_size)
 		return run_verdict(w, RUN_UNSUPPORTED, "so long a range");
-	q.there = calloc(1, MOST_PAGES + 1);
+	q.there = calloc(2, MOST_PAGES + 1);
 	if (!q.there)
 		abort();
-	for (uint64_t i = 0; of && pages <= MOST_PAGES && i < pages; i++)
+	q.there_src = q.there + MOST_PAGES + 1;
+	for (uint64_t i = 0; of && pages <= MOST_PAGES && i < pages; i++) {
 		q.there[i] = run_uffd_there(w, of, q.start + i * w->env.page);
+		if (q.nr == PF_UFFDIO_MOVE)
+			q.there_src[i] = run_uffd_there(w, of, q.src + i * w->env.page);
+	}
 	if (q.nr == PF_UFFDIO_COPY)
 		run_uffd_tell_model(w, p, q.src, q.len);
 	run_switch(w, p);

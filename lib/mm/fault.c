@@ -121,6 +121,8 @@ static int populate_vma(
 		case PF_FAULT_SIGSEGV:
 		case PF_FAULT_SIGBUS:
 			return -PF_EFAULT;
+		case PF_FAULT_HWPOISON:
+			return -PF_EHWPOISON;
 		}
 	}
 	return 0;
@@ -160,8 +162,9 @@ int pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool ignore_e
 		if (vma->area.flags & PF_VM_ACCESS)
 			err = populate_vma(mm, vma, pf_max(vma->area.start, start),
 				pf_min(vma->area.end, end), write);
+		/* Only MADV_POPULATE says what is lost. */
 		if (err && !ignore_errors)
-			return err;
+			return err == -PF_EHWPOISON ? -PF_EFAULT : err;
 	}
 	return 0;
 }

@@ -18,7 +18,7 @@
 
 /*
  * The frame's contents are lost (Linux: memory_failure). Every entry that maps it says so from now on, and an access there is
- * PF_FAULT_SIGBUS, until the memory is unmapped or discarded; pins keep what they have. 0 or an error. Each entry is flushed before its table's lock is released: on return no TLB
+ * PF_FAULT_HWPOISON, until the memory is unmapped or discarded; pins keep what they have. 0 or an error. Each entry is flushed before its table's lock is released: on return no TLB
  * leads to the frame.
  */
 int pf_memory_failure(struct pf_system *sys, pf_pfn_t pfn);

@@ -133,9 +133,11 @@ struct pf_pm_scan {
  * The pages of [start, end) whose categories, inverted where `category_inverted` says so, have all of `category_mask`
  * and some of `category_anyof_mask` (if that is not 0), as regions with `return_mask` of what they are. How many regions; it
  * stops where they or `max_pages` (0: no limit) are used up. vec NULL: nothing is told.
+ * WP_MATCHING: of VMAs registered for asynchronous write protection, and of no others, what is told is write-protected (uffd-wp) in the same
+ * look: a store is told of once, by this scan or by the next. Without vec all is protected. Flushed on return. Where
+ * no memory is left for a table, the scan stops as if it were full; -PF_ENOMEM if it has told nothing yet.
  * -PF_EINVAL (flags, categories; start is not at a page), -PF_EFAULT (outside user space), -PF_EPERM (CHECK_WPASYNC,
- * and a VMA in the way that is not registered for asynchronous write protection),
- * -PF_EOPNOTSUPP (WP_MATCHING).
+ * and a VMA in the way that is not registered for asynchronous write protection; what comes before it is done).
  */
 int64_t pf_pagemap_scan(struct pf_mm *mm, struct pf_pm_scan *arg, struct pf_page_region *vec);
 

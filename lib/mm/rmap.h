@@ -28,7 +28,7 @@ enum pf_rmap_result {
  * Visit every place that may map a page of the folio, each VMA once: of an anonymous one under the anon lock, of a
  * mapping's under the i_mmap lock. Those that came by fork are visited after those that they came of. The caller has a
  * reference on the folio, and no lock inside these; holding the folio lock keeps mapping and index what they are. Whether something is mapped at a place is for the visitor to
- * find, under table locks (struct pf_format's functions of one place). A page that is mapped throughout is found; what is
+ * find, under table locks (struct pf_format's functions of one place). A page that is mapped throughout is found, if it does not move (UFFDIO_MOVE) while the folio is not locked; what is
  * mapped or unmapped meanwhile may be.
  */
 enum pf_rmap_result pf_rmap_walk(struct pf_system *sys, struct pf_folio *folio, pf_rmap_visit visit,

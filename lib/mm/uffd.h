@@ -54,6 +54,7 @@
 
 #define PF_UFFDIO_DONTWAKE              1u /* of all filling calls */
 #define PF_UFFDIO_MODE_WP               2u /* of COPY and CONTINUE */
+#define PF_UFFDIO_MOVE_ALLOW_SRC_HOLES  2u
 #define PF_UFFDIO_WRITEPROTECT_WP       1u
 #define PF_UFFDIO_WRITEPROTECT_DONTWAKE 2u
 
@@ -136,6 +137,25 @@ int pf_uffd_copy(struct pf_uffd *uffd, struct pf_mm *from, pf_va_t dst, pf_va_t 
 	unsigned mode, int64_t *done);
 int pf_uffd_zeropage(struct pf_uffd *uffd, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done);
 int pf_uffd_continue(struct pf_uffd *uffd, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done);
+/*
+ * The same for pages that are lost: whoever touches one gets PF_FAULT_HWPOISON, this process and the children that it
+ * forks (of private memory), until the page is unmapped, discarded, or filled by UFFDIO_COPY. -PF_EEXIST: there is a page, or a
+ * marker of any kind.
+ */
+int pf_uffd_poison(struct pf_uffd *uffd, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done);
+
+/*
+ * UFFDIO_MOVE, called by a process of `caller`, which is the userfaultfd's mm: pages of [src, src + len) go to [dst, dst + len) as they
+ * are, and leave nothing behind. Private memory of zeros, writable, with the same rights, each range in one VMA; dst's is
+ * registered with this userfaultfd, and empty. Large folios in the range move whole, and fold again; of which a part
+ * moves, they are split. What is in swap is brought in. Soft-dirty is set, and uffd-wp gone. Flushed.
+ * 0: all of it. -PF_EAGAIN with *done positive: so many bytes. Else nothing was done: -PF_EINVAL, -PF_ENOENT (no VMA; nothing at
+ * src, without ALLOW_SRC_HOLES), -PF_EEXIST (something at dst, a marker at least), -PF_EBUSY (the page is not the process's
+ * alone, or may be pinned), -PF_EFAULT (it is lost, or cannot be read; a marker), -PF_ENOMEM, -PF_EAGAIN (somebody is
+ * at work on the page: to be called again).
+ */
+int pf_uffd_move(struct pf_uffd *uffd, struct pf_mm *caller, pf_va_t dst, pf_va_t src, uint64_t len,
+	unsigned mode, int64_t *done);
 
 /*
  * Writes to the range's pages are noticed, or no longer. Pages that are not there: only of memory with a mapping, or with

@@ -5,7 +5,7 @@
  */
 #include "mm/uffd_internal.h"
 
-enum what { COPY, ZERO, CONTINUE };
+enum what { COPY, ZERO, CONTINUE, POISON };
 
 struct fill {
 	struct pf_uffd *uffd;
@@ -35,14 +35,24 @@ static struct pf_vma *find_dst(const struct fill *f, int *err)
 	return vma;
 }
 
+int pf_uffd_prepare(struct pf_mm *mm, pf_va_t va)
+{
+	struct pf_vma *vma = pf_vma_lookup(mm, va);
+
+	if (!vma)
+		return -PF_ENOENT;
+	return vma->area.flags & PF_VM_SHARED ? 0 : pf_anon_prepare(mm, vma);
+}
+
 /* What the next piece needs: of an anonymous one the folio's order. */
 struct piece {
 	bool shared; /* its page is the mapping's */
 	bool zero;   /* the page of zeros will do */
+	bool folio;  /* a new one is to be made and filled */
 	uint32_t orders;
 };
 
-/* And a family for pages of the process's own. */
+/* And a family for pages of the process's own: first, as Linux, whatever may be in the way. */
 static int look(const struct fill *f, struct piece *p)
 {
 	struct pf_mm *mm = f->uffd->mm;
@@ -50,13 +60,13 @@ static int look(const struct fill *f, struct piece *p)
 	int err;
 
 	pf_mmap_read_lock(mm);
-	vma = find_dst(f, &err);
+	err = pf_uffd_prepare(mm, f->dst);
+	vma = err ? NULL : find_dst(f, &err);
 	if (vma) {
 		p->shared = vma->area.flags & PF_VM_SHARED;
 		p->zero = f->what == ZERO && !p->shared;
-		p->orders = p->shared || p->zero ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
-		if (!p->shared)
-			err = pf_anon_prepare(mm, vma);
+		p->folio = !p->zero && (f->what == COPY || f->what == ZERO);
+		p->orders = p->shared || !p->folio ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
 	}
 	pf_mmap_read_unlock(mm);
 	return err;
@@ -194,6 +204,29 @@ static int map_private(const struct fill *f, struct pf_vma *vma, const struct pi
 	return n;
 }
 
+/* As in a private page's place: what lies past the end cannot be lost, either. */
+static int poison(const struct fill *f, struct pf_vma *vma)
+{
+	struct pf_mm *mm = vma->mm;
+	struct pf_mapping *mapping = vma->mapping;
+	uint64_t nr = pf_mm_pages(mm, f->dst, f->end);
+	int n = vma->area.flags & PF_VM_SHARED ? 0 : pf_anon_prepare(mm, vma);
+
+	if (n)
+		return n;
+	if (mapping) {
+		const uint64_t index = pf_vma_index(vma, f->dst);
+
+		pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
+		nr = index < pf_mapping_end(mapping) ? pf_min(nr, pf_mapping_end(mapping) - index)
+						     : 0;
+	}
+	n = nr ? mm->sys->fmt->uffd_poison(&mm->space, f->dst, nr) : -PF_EFAULT;
+	if (mapping)
+		pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	return n;
+}
+
 /* Pages mapped, from f->dst on; or an error. */
 static int map(const struct fill *f, const struct piece *p, struct pf_folio *folio, unsigned nr)
 {
@@ -208,6 +241,8 @@ static int map(const struct fill *f, const struct piece *p, struct pf_folio *fol
 		n = vma ? -PF_EAGAIN : n;
 	} else if (f->what == CONTINUE) {
 		n = map_cached(f, vma);
+	} else if (f->what == POISON) {
+		n = poison(f, vma);
 	} else if (p->shared) {
 		n = map_shared(f, vma, folio);
 	} else {
@@ -228,7 +263,7 @@ static int64_t fill_piece(const struct fill *f)
 
 	if (n)
 		return n;
-	if (!p.zero && f->what != CONTINUE) {
+	if (p.folio) {
 		folio = alloc(f, &p);
 		if (!folio)
 			return -PF_ENOMEM;
@@ -310,5 +345,18 @@ int pf_uffd_continue(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode
 	if (err)
 		return err;
 	f.flags = mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0;
+	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+}
+
+int pf_uffd_poison(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done)
+{
+	struct fill f = {.uffd = u, .what = POISON, .dst = dst};
+	int err = pf_uffd_check_range(u, dst, len);
+
+	*done = 0;
+	if (err == -PF_EINVAL || (mode & ~PF_UFFDIO_DONTWAKE))
+		return -PF_EINVAL;
+	if (err)
+		return err;
 	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
 }

@@ -80,7 +80,7 @@ static void cold_table(struct cold *c, unsigned idx, unsigned max)
 		if (pf_pte_present(pte) && !pf_pte_special(pte))
 			cold_run(c, idx + i, pte, n);
 		else if (c->discard_swapped &&
-			 (pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_HWPOISON))
+			 (pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_lost(pte)))
 			n = pf_softleaf_zap(c->g->space, c->area, &c->m, idx + i, pte, max - i);
 		i += n;
 	}

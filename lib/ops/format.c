@@ -148,7 +148,10 @@ const struct pf_format pf_format_this = {
 	.collapse_scan = pf_collapse_scan,
 	.collapse_install = pf_collapse_install,
 	.uffd_fill = pf_uffd_fill,
+	.uffd_poison = pf_uffd_poison_run,
+	.uffd_move = pf_uffd_move_run,
 	.page_run = pf_get_page_run,
+	.protect_run = pf_protect_page_run,
 	.clear_refs = pf_clear_refs,
 	.clear_soft_dirty = pf_clear_soft_dirty,
 };

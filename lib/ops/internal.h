@@ -43,7 +43,10 @@
 #define pf_collapse_scan        PF_FN(collapse_scan)
 #define pf_collapse_install     PF_FN(collapse_install)
 #define pf_uffd_fill            PF_FN(uffd_fill)
+#define pf_uffd_poison_run      PF_FN(uffd_poison_run)
+#define pf_uffd_move_run        PF_FN(uffd_move_run)
 #define pf_get_page_run         PF_FN(get_page_run)
+#define pf_protect_page_run     PF_FN(protect_page_run)
 #define pf_clear_refs           PF_FN(clear_refs)
 #define pf_clear_soft_dirty     PF_FN(clear_soft_dirty)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
@@ -97,6 +100,11 @@ bool pf_collapse_install(struct pf_space *space, const struct pf_area *area, pf_
 	struct pf_folio *folio, unsigned taken);
 int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pfn_t pfn,
 	unsigned nr, unsigned flags);
+int pf_uffd_poison_run(struct pf_space *space, pf_va_t va, uint64_t nr);
+enum pf_move pf_uffd_move_run(struct pf_space *space, const struct pf_area *area, pf_va_t from,
+	pf_va_t to, bool holes, uint64_t *nr, struct pf_folio **large);
+void pf_protect_page_run(struct pf_gather *g, pf_va_t va, uint64_t max, struct pf_page_run *run,
+	uint64_t (*tell)(void *ctx, const struct pf_page_run *run), void *ctx);
 void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run);
 void pf_clear_refs(struct pf_space *space, pf_va_t va, uint64_t nr);
 void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
@@ -132,6 +140,13 @@ PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *
 PF_INLINE bool pf_pte_guard(pf_pte_t pte)
 {
 	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
+}
+
+/* The page is lost, for everybody or because a userfaultfd says so. */
+PF_INLINE bool pf_pte_lost(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_HWPOISON ||
+	       (pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_POISON));
 }
 
 PF_INLINE bool pf_pte_marked_wp(pf_pte_t pte)

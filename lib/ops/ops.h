@@ -104,10 +104,11 @@ enum pf_run_of { PF_RUN_PRESENT, PF_RUN_ACCESSIBLE, PF_RUN_WRITABLE };
 enum pf_fault_result {
 	PF_FAULT_DONE, /* try the access again */
 	PF_FAULT_MISSING, /* lib/ops to lib/mm: an empty slot of a backed area, for map_file or cow_file */
-	PF_FAULT_OOM,     /* nothing changed but, perhaps, empty tables */
-	PF_FAULT_SIGSEGV, /* the area does not allow it */
-	PF_FAULT_SIGBUS,  /* poisoned, or past the end of what backs it */
-	PF_FAULT_SWAP,    /* only inside the library: the page is to be brought in (swap_look) */
+	PF_FAULT_OOM,      /* nothing changed but, perhaps, empty tables */
+	PF_FAULT_SIGSEGV,  /* the area does not allow it */
+	PF_FAULT_SIGBUS,   /* past the end of what backs it, or it cannot be read */
+	PF_FAULT_HWPOISON, /* the page is lost, or a userfaultfd says that it is: a SIGBUS, too */
+	PF_FAULT_SWAP,     /* only inside the library: the page is to be brought in (swap_look) */
 	/* Only inside the library: a userfaultfd has asked to be told. Nothing changed. */
 	PF_FAULT_UFFD_MISSING,
 	PF_FAULT_UFFD_MINOR,
@@ -129,6 +130,20 @@ enum pf_fault_result {
 #define PF_FILL_DIRTY 4u
 /* Markers are in the way, too. */
 #define PF_FILL_EMPTY 2u
+
+/* What a step of uffd_move ends with. Nothing has changed but at DONE. */
+enum pf_move {
+	PF_MOVE_DONE,      /* *nr pages have moved */
+	PF_MOVE_HOLE,      /* there is nothing in *nr slots, nor in those that they would move to */
+	PF_MOVE_TAKEN,     /* the first target is not empty; a marker counts */
+	PF_MOVE_SWAPPED,   /* the page is in swap */
+	PF_MOVE_MIGRATING, /* it is on its way to another frame */
+	PF_MOVE_LARGE,  /* part of a large folio, now *large, with a reference: to be split first */
+	PF_MOVE_BUSY,   /* not this process's alone, or it may be pinned */
+	PF_MOVE_LOCKED, /* somebody is at work on the folio */
+	PF_MOVE_LOST,   /* a lost page, or a marker */
+	PF_MOVE_OOM,    /* no table */
+};
 
 /* How to age: A is only read; cleared; cleared, and TLBs told, but not waited for. */
 enum pf_age { PF_AGE_LOOK, PF_AGE_CLEAR, PF_AGE_FLUSH };
@@ -242,6 +257,23 @@ struct pf_format {
 	 */
 	int (*uffd_fill)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 		pf_pfn_t pfn, unsigned nr, unsigned flags);
+
+	/*
+	 * UFFDIO_POISON: pages from va on, up to the end of the table or the first slot that is not empty, are lost: a
+	 * fault there is PF_FAULT_HWPOISON. How many; -PF_EEXIST: the first slot was not empty (a marker
+	 * counts); -PF_ENOMEM: no table. mmap lock, any way; of a mapping its pages_lock.
+	 */
+	int (*uffd_poison)(struct pf_space *space, pf_va_t va, uint64_t nr);
+
+	/*
+	 * UFFDIO_MOVE of the pages from `from` on, *nr at most and not beyond a table, to slots of `area` from `to` on that are
+	 * empty: whole folios, each exclusive, not pinned and locked for that long; whole blocks stay folded where they fit. No TLB has
+	 * the old entries when the new ones are written, and the folios are found at their new place then. What came of it, and
+	 * *nr, are enum pf_move. mmap lock, any way; both areas are anonymous and private, have the same rights, W among
+	 * them, and `area` has its `anon`. A hole without a table is not looked behind unless `holes`.
+	 */
+	enum pf_move (*uffd_move)(struct pf_space *space, const struct pf_area *area, pf_va_t from,
+		pf_va_t to, bool holes, uint64_t *nr, struct pf_folio **large);
 
 	/*
 	 * After PF_FAULT_SWAP, and whenever a page is to be brought in: what the entry of va says, and
@@ -443,6 +475,14 @@ struct pf_format {
 	 * changed. mmap lock, any way.
 	 */
 	void (*page_run)(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run);
+
+	/*
+	 * The same, with uffd-wp: `tell` is asked, once and with the table's lock held, how many of the run's pages are told of, and writes to
+	 * these are noticed from then on; empty slots get markers, lost pages and guards stay as they are. Where no
+	 * table is nobody is asked. Downgrades are gathered. mmap lock, any way; formats that have uffd-wp.
+	 */
+	void (*protect_run)(struct pf_gather *g, pf_va_t va, uint64_t max, struct pf_page_run *run,
+		uint64_t (*tell)(void *ctx, const struct pf_page_run *run), void *ctx);
 
 	/*
 	 * Of present pages: A is cleared, of whole blocks and without a flush, and their folios are told that

@@ -75,6 +75,56 @@ void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf
 	pf_pte_unmap_unlock(&m);
 }
 
+/* ---- protecting ---- */
+
+/* Writes to the first nr pages of a run are to be noticed. */
+static void protect(struct pf_gather *g, struct pf_pte_map *m, unsigned idx,
+	const struct pf_page_run *run, unsigned nr)
+{
+	const pf_pte_t pte = run->pte;
+	struct pf_extent extent = PF_NO_EXTENT;
+
+	if (pf_pte_none(pte)) {
+		pf_set_wp_markers(m, idx, nr);
+		return;
+	}
+	if (!pf_pte_present(pte)) {
+		pf_softleaf_protect(g->space, m, idx, pte, PF_PTE_UFFD_WP, 0);
+		return;
+	}
+	if (run->folio)
+		extent = pf_folio_extent(
+			g->space->phys, pf_page_folio(g->space->phys, pf_pte_pfn(pte)));
+	if (pf_modify_ptes(
+		    m, idx, nr, pte.v & PF_PTE_PROT_BITS & ~PF_PTE_W, PF_PTE_UFFD_WP, 0, extent) &&
+		!PF_MUTANT("scan-no-flush"))
+		pf_tlb_remove_tlb_entries(g, pf_pte_va(m, idx), nr);
+}
+
+void pf_protect_page_run(struct pf_gather *g, pf_va_t va, uint64_t max, struct pf_page_run *run,
+	uint64_t (*tell)(void *ctx, const struct pf_page_run *run), void *ctx)
+{
+	struct pf_space *space = g->space;
+	struct pf_pte_map m;
+	uint64_t n;
+
+	*run = (struct pf_page_run){.nr = pf_pte_hole(&space->pt, va, max)};
+	run->no_table = run->nr;
+	if (run->nr || !pf_pte_offset_map_lock(&space->pt, va, &m)) {
+		run->nr = pf_max(run->nr, 1);
+		run->no_table = true;
+		return;
+	}
+	space->pt.cause = PF_CAUSE_MPROTECT;
+	run->nr = look(space, &m, pf_pte_idx(&m, va), pf_pages_in_table(va, max), run);
+	n = tell(ctx, run);
+	if (PF_MUTANT("scan-protects-untold"))
+		n = run->nr;
+	if (n && !(run->pte.v & PF_PTE_UFFD_WP && pf_pte_kind(run->pte) != PF_PTE_MARKER))
+		protect(g, &m, pf_pte_idx(&m, va), run, (unsigned)n);
+	pf_pte_unmap_unlock(&m);
+}
+
 /* ---- clearing ---- */
 
 /* A run of present pages, folio by folio: A may go from a whole block, and says something of one folio. */

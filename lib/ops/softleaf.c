@@ -129,6 +129,8 @@ bool pf_softleaf_protect(const struct pf_space *space, struct pf_pte_map *m, uns
 	enum pf_mig_kind kind = PF_MIG_READ_EXCLUSIVE;
 	pf_pte_t new = pte;
 
+	if (pf_pte_lost(pte))
+		return false;
 	if (pf_pte_kind(pte) == PF_PTE_MARKER) {
 		if (!clear || !pf_pte_marked_wp(pte))
 			return false;
@@ -165,6 +167,6 @@ enum pf_fault_result pf_softleaf_fault(pf_pte_t pte)
 	}
 	if (pf_pte_kind(pte) == PF_PTE_SWAP)
 		return PF_FAULT_SWAP;
-	/* Of the others only poisoned pages and markers are built, and a fault on one is an error. */
-	return pf_pte_guard(pte) ? PF_FAULT_SIGSEGV : PF_FAULT_SIGBUS;
+	/* Of the others only lost pages and guards are built, and a fault on one is an error. */
+	return pf_pte_lost(pte) ? PF_FAULT_HWPOISON : PF_FAULT_SIGSEGV;
 }

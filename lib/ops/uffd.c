@@ -96,3 +96,22 @@ int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	pf_pte_unmap_unlock(&m);
 	return (int)nr;
 }
+
+int pf_uffd_poison_run(struct pf_space *space, pf_va_t va, uint64_t nr)
+{
+	unsigned idx, max = pf_pages_in_table(va, nr), n = 0;
+	struct pf_pte_map m;
+
+	do {
+		if (pf_pte_alloc(&space->pt, va))
+			return -PF_ENOMEM;
+	} while (!pf_pte_offset_map_lock(&space->pt, va, &m));
+	space->pt.cause = PF_CAUSE_OTHER;
+	idx = pf_pte_idx(&m, va);
+	n = room(&m, idx, max, PF_MUTANT("poison-over-markers") ? 0 : PF_FILL_EMPTY);
+	/* Whatever a TLB still has of them, there is no page that it could contradict. */
+	for (unsigned i = 0; i < n; i++)
+		pf_set_pte_at(&m, idx + i, pf_pte_marker(PF_MARKER_POISON), PF_NO_EXTENT);
+	pf_pte_unmap_unlock(&m);
+	return n ? (int)n : -PF_EEXIST;
+}

@@ -110,7 +110,7 @@ static void frames(void)
 	assert_int_equal(pf_memory_failure(&sys, pfn), 0);
 	assert_int_equal(sys.poisoned, 1);
 	assert_int_equal(pf_pte_kind(at(&mm, A).pte), PF_PTE_HWPOISON);
-	assert_int_equal(pf_handle_mm_fault(&mm, A, 0), PF_FAULT_SIGBUS);
+	assert_int_equal(pf_handle_mm_fault(&mm, A, 0), PF_FAULT_HWPOISON);
 	assert_int_equal(pf_folio_mapcount(page), 0);
 	assert_int_equal(pf_folio_extra_ref(page), 1);
 	assert_int_equal(pf_memory_failure(&sys, pfn), -PF_EHWPOISON);

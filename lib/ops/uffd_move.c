@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UFFDIO_MOVE: pages that one process alone has go to other addresses of it, as they are. Unlike mremap, which takes a
+ * VMA's page indexes along, the folios get new ones here: so only whole folios move, and nobody may be at work on them.
+ *
+ * Both tables are locked, in the order of their addresses: the mmap lock is held for reading, so another thread may
+ * take the same two.
+ */
+#include "ops/internal.h"
+
+/* As many folios as are moved with one flush. */
+#define MOST 16
+
+struct piece {
+	struct pf_folio *folio; /* NULL: the page of zeros */
+	unsigned idx, nr;       /* slots, counted from the first that moves */
+	pf_pte_t pte;           /* as it was */
+};
+
+struct move {
+	struct pf_space *space;
+	const struct pf_area *area; /* of the target */
+	struct pf_pte_map from, to;
+	unsigned fidx, tidx;
+	unsigned room; /* slots that may be filled */
+	struct piece piece[MOST];
+	unsigned pieces;
+	unsigned nr; /* slots of the pieces */
+	struct pf_folio *large;
+};
+
+/* A folio of one page, or all of a large one, whose first page stands at the slot. */
+static enum pf_move take_folio(struct move *m, pf_pte_t pte, unsigned max)
+{
+	struct pf_folio *folio = pf_page_folio(m->space->phys, pf_pte_pfn(pte));
+	const unsigned nr = pf_folio_nr(folio), page = pf_folio_idx(folio, pf_pte_pfn(pte));
+	bool exclusive;
+	unsigned n = pf_folio_ae_run(folio, page, nr - page, &exclusive);
+
+	if (!exclusive && !PF_MUTANT("move-ignores-exclusive"))
+		return PF_MOVE_BUSY;
+	/* Pins are made under the table lock, too: none can come any more. */
+	if (pf_folio_maybe_pinned(folio) && !PF_MUTANT("move-ignores-pins"))
+		return PF_MOVE_BUSY;
+	max = (unsigned)pf_min(max, nr - page);
+	if ((max < nr || n < nr) && !PF_MUTANT("move-part-of-folio")) {
+		m->large = folio;
+		return PF_MOVE_LARGE;
+	}
+	/* What they are found by is about to change. */
+	if (!pf_folio_trylock(folio))
+		return PF_MOVE_LOCKED;
+	m->piece[m->pieces++] = (struct piece){folio, m->nr, max, pte};
+	m->nr += max;
+	return PF_MOVE_DONE;
+}
+
+static enum pf_move take(struct move *m)
+{
+	pf_pte_t pte;
+	unsigned n = pf_pte_batch(&m->from, m->fidx + m->nr, m->room - m->nr, 0, &pte);
+
+	switch (pf_pte_kind(pte)) {
+	case PF_PTE_NONE:
+		if (!m->pieces)
+			m->nr = n;
+		return PF_MOVE_HOLE;
+	case PF_PTE_PAGE:
+		if (!pf_pte_special(pte))
+			return take_folio(m, pte, n);
+		m->piece[m->pieces++] = (struct piece){NULL, m->nr++, 1, pte};
+		return PF_MOVE_DONE;
+	case PF_PTE_SWAP:
+		return pte.v & PF_PTE_EXCLUSIVE ? PF_MOVE_SWAPPED : PF_MOVE_BUSY;
+	case PF_PTE_MIGRATION:
+		return PF_MOVE_MIGRATING;
+	default:
+		return PF_MOVE_LOST;
+	}
+}
+
+/*
+ * The entry at the new address is a fresh one: what was to be noticed at the old one is not here, and what arrives counts as
+ * written for who tracks it (soft-dirty). A and D are the page's.
+ */
+static pf_pte_t moved(const struct move *m, const struct piece *p)
+{
+	const uint64_t prot =
+		p->folio ? m->area->prot : (m->area->prot & ~PF_PTE_W) | PF_PTE_SPECIAL;
+
+	return pf_pte_mk(pf_pte_pfn(p->pte), prot | (p->pte.v & (PF_PTE_A | PF_PTE_D)) | pf_sd());
+}
+
+static void put(struct move *m, const struct piece *p)
+{
+	const unsigned idx = m->tidx + p->idx;
+	struct pf_extent extent = PF_NO_EXTENT;
+
+	if (p->folio) {
+		extent = pf_folio_extent(m->space->phys, p->folio);
+		if (!PF_MUTANT("move-keeps-index"))
+			pf_store_relaxed(&p->folio->head.index,
+				m->area->pgoff + ((pf_pte_va(&m->to, idx) - m->area->start) >>
+							 PF_PAGE_SHIFT));
+		pf_store_relaxed(&p->folio->head.mapping, pf_load_relaxed(&m->area->anon));
+	}
+	pf_set_ptes(&m->to, idx, moved(m, p), p->nr, extent);
+	if (p->folio)
+		pf_folio_unlock(p->folio);
+}
+
+/* Old entries go, no TLB has them any more, new ones come: a page is never at both addresses (G2). */
+static void move(struct move *m)
+{
+	struct pf_space *space = m->space;
+
+	for (unsigned i = 0; i < m->pieces; i++)
+		m->piece[i].pte =
+			pf_get_and_clear_ptes(&m->from, m->fidx + m->piece[i].idx, m->piece[i].nr);
+	if (!PF_MUTANT("move-no-flush"))
+		pf_flush_tlb_range(&space->pt, pf_pte_va(&m->from, m->fidx), m->nr);
+	pf_forget_zapped(space, pf_pte_va(&m->to, m->tidx), m->nr);
+	for (unsigned i = 0; i < m->pieces; i++)
+		put(m, &m->piece[i]);
+}
+
+static enum pf_move move_table(struct move *m, uint64_t max, uint64_t *nr)
+{
+	enum pf_move result = PF_MOVE_DONE;
+	pf_pte_t pte;
+
+	m->room = pf_pte_batch(&m->to, m->tidx, (unsigned)max, 0, &pte);
+	if (!pf_pte_none(pte))
+		return PF_MOVE_TAKEN;
+	while (result == PF_MOVE_DONE && m->pieces < MOST && m->nr < m->room)
+		result = take(m);
+	if (m->pieces) {
+		move(m);
+		m->large = NULL;
+		result = PF_MOVE_DONE;
+	}
+	*nr = m->nr;
+	/* Its entry keeps it until it has a reference. */
+	if (m->large)
+		pf_folio_get(m->large, 1);
+	return result;
+}
+
+/* Both tables, the one of lower addresses first. False: one is not there (any more). */
+static bool lock(struct move *m, pf_va_t from, pf_va_t to)
+{
+	struct pf_pt *pt = &m->space->pt;
+	struct pf_pte_map *first = &m->from, *second = &m->to;
+	pf_va_t a = from, b = to;
+
+	if (to < from) {
+		first = &m->to;
+		second = &m->from;
+		a = to;
+		b = from;
+	}
+	if (!pf_pte_offset_map_lock(pt, a, first))
+		return false;
+	if (pf_pte_offset_map_lock_nested(pt, b, second, first))
+		return true;
+	pf_pte_unmap_unlock(first);
+	return false;
+}
+
+/* No table of the source's: how many of the target's slots are empty, too, so that nothing is to be done. */
+static enum pf_move skip(struct pf_space *space, pf_va_t to, uint64_t *nr)
+{
+	const uint64_t hole = pf_pte_hole(&space->pt, to, *nr);
+	struct pf_pte_map m;
+	pf_pte_t pte;
+
+	if (hole) {
+		*nr = hole;
+		return PF_MOVE_HOLE;
+	}
+	*nr = pf_pages_in_table(to, *nr);
+	if (!pf_pte_offset_map_lock(&space->pt, to, &m))
+		return PF_MOVE_HOLE;
+	*nr = pf_pte_batch(&m, pf_pte_idx(&m, to), (unsigned)*nr, 0, &pte);
+	pf_pte_unmap_unlock(&m);
+	return pf_pte_none(pte) ? PF_MOVE_HOLE : PF_MOVE_TAKEN;
+}
+
+enum pf_move pf_uffd_move_run(struct pf_space *space, const struct pf_area *area, pf_va_t from,
+	pf_va_t to, bool holes, uint64_t *nr, struct pf_folio **large)
+{
+	struct move m = {.space = space, .area = area};
+	enum pf_move result;
+	uint64_t hole;
+
+	do {
+		hole = pf_pte_hole(&space->pt, from, *nr);
+		if (hole) {
+			*nr = hole;
+			return holes ? skip(space, to, nr) : PF_MOVE_HOLE;
+		}
+		if (pf_pte_alloc(&space->pt, to))
+			return PF_MOVE_OOM;
+	} while (!lock(&m, from, to));
+	space->pt.cause = PF_CAUSE_MOVE;
+	m.fidx = pf_pte_idx(&m.from, from);
+	m.tidx = pf_pte_idx(&m.to, to);
+	result = move_table(
+		&m, pf_min(pf_pages_in_table(from, *nr), pf_pages_in_table(to, *nr)), nr);
+	*large = m.large;
+	pf_pte_unmap_unlock(&m.from);
+	pf_pte_unmap_unlock(&m.to);
+	return result;
+}
