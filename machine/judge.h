@@ -193,6 +193,7 @@ struct mj_cpu {
 	unsigned nheld, cap_held, spins;
 	unsigned rcu_nest;
 	uint64_t rcu_start;
+	struct pf_lazy_mmu lazy; /* of the thread that runs on it */
 	struct mj_pending *pend;
 	unsigned npend, cap_pend;
 	struct mj_inflight store;
@@ -375,6 +376,8 @@ void mj_d_quiescent(uint16_t asid);
 /* ---- locks.c ---- */
 bool mj_holds_table(unsigned cpu, uint64_t table_pa);
 void mj_locks_quiescent(void);
+/* Rule S1: what is being done may wait for another thread. */
+void mj_may_sleep(const char *what);
 void mj_locks_stop(void);
 bool mj_reader_since(uint64_t seq);
 void mj_rcu_poll(void);

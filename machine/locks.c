@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Locks and RCU as the judge sees them: who holds what (rules L1, L2), what acquiring one orders
- * (storebuf.c), and when a table's readers are gone.
+ * (storebuf.c), when a table's readers are gone, and who is inside a lazy-MMU section (S1).
  */
 #include "judge.h"
 
@@ -182,7 +182,9 @@ bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, b
 
 	mj_point();
 	k = find(l, c, 0);
-	if (!wait && !(write ? rw_free : spin_free)(k))
+	if (wait)
+		mj_may_sleep("a lock of a kind that is waited for");
+	else if (!(write ? rw_free : spin_free)(k))
 		return false;
 	wait_for(k, write ? rw_free : spin_free, c);
 	if (write)
@@ -235,6 +237,22 @@ bool mj_holds_table(unsigned cpu, uint64_t table_pa)
 	return false;
 }
 
+/* ---- lazy-MMU sections ---- */
+
+/* RCU callbacks run as an interrupt would, between any two steps of a thread. */
+struct pf_lazy_mmu *machine_lazy_mmu(void)
+{
+	return draining ? NULL : &mj_this()->lazy;
+}
+
+void mj_may_sleep(const char *what)
+{
+	const struct pf_lazy_mmu *lazy = machine_lazy_mmu();
+
+	if (lazy && lazy->enabled && !lazy->paused)
+		mj_violate(MJ_S1, 0, "%s may sleep, inside a lazy-MMU section", what);
+}
+
 /* With a scheduler other CPUs may be in the middle of something; then only this one is asked. */
 void mj_locks_quiescent(void)
 {
@@ -250,6 +268,9 @@ void mj_locks_quiescent(void)
 					(unsigned long long)c->held[j]->id, i);
 		if (c->rcu_nest)
 			mj_violate(MJ_L2, 0, "cpu %u is still a lockless reader", i);
+		if (c->lazy.enabled || c->lazy.paused || c->lazy.owed)
+			mj_violate(MJ_S1, 0, "cpu %u is still inside a lazy-MMU section%s", i,
+				c->lazy.paused ? ", paused" : "");
 	}
 }
 

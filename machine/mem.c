@@ -165,6 +165,7 @@ void machine_ev_alloc(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 	mj_point();
 	mj_log("alloc use=%s pa=%llx bytes=%zx", use_name(use), (unsigned long long)pa, bytes);
 	machine_counters.table_alloc += use == PF_USE_TABLE;
+	mj_may_sleep("handing out memory");
 	if (use == PF_USE_META || !range(pa, bytes, &first, &nr))
 		return;
 	if (splits(first, nr)) {
@@ -213,6 +214,7 @@ void machine_ev_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 	mj_point();
 	mj_log("free use=%s pa=%llx bytes=%zx", use_name(use), (unsigned long long)pa, bytes);
 	machine_counters.table_free += use == PF_USE_TABLE;
+	mj_may_sleep("giving memory back");
 	if (use == PF_USE_META || !range(pa, bytes, &first, &nr))
 		return;
 	if (use == PF_USE_TABLE)

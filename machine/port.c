@@ -215,9 +215,19 @@ void machine_rcu_run(struct pf_rcu_head *h)
 		pf_rcu_done(h);
 }
 
+/* Metadata is small memory: asking for it may sleep. */
+static void meta_changes_hands(void)
+{
+#if PF_JUDGE
+	mj_may_sleep("metadata");
+#endif
+}
+
 void *machine_meta_alloc(size_t bytes)
 {
 	void *p = malloc(bytes);
+
+	meta_changes_hands();
 
 	if (p)
 		meta_bytes += bytes;
@@ -226,6 +236,7 @@ void *machine_meta_alloc(size_t bytes)
 
 void machine_meta_free(void *p, size_t bytes)
 {
+	meta_changes_hands();
 	if (p)
 		meta_bytes -= bytes;
 	free(p);

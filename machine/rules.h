@@ -24,6 +24,7 @@
 	X(F3, "memory was given out twice, or returned twice")                                     \
 	X(L1, "a table entry was stored without the table's lock")                                 \
 	X(L2, "a lock was taken twice, not released, or released by another")                      \
+	X(S1, "a thread slept, or came to rest, inside a lazy-MMU section")                        \
 	X(P1, "a table was linked before its initialisation was ordered")                          \
 	X(D1, "D was lost")                                                                        \
 	X(D2, "D was invented")                                                                    \

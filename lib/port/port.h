@@ -93,6 +93,12 @@ struct pf_rwlock {
 	uint32_t word[2];
 };
 
+/* What a thread has put off (pt/lazy.h): all zero when it begins. The port keeps it and does not look inside. */
+struct pf_lazy_mmu {
+	uint8_t enabled, paused;
+	bool owed;
+};
+
 /* Something to be done when lockless walkers are gone. The port uses `next` until it calls
  * pf_rcu_done. */
 struct pf_rcu_head {
@@ -143,6 +149,9 @@ void pf_rcu_done(struct pf_rcu_head *head);
  * void pf_port_relax(void)
  *	The caller waits for something that another CPU or thread will do, and looks again when
  *this returns. No spinlock is held: let others run.
+ *
+ * struct pf_lazy_mmu *pf_port_lazy_mmu(void)
+ *	The running thread's. NULL: there is none, as in an interrupt; nothing is put off then.
  *
  * void pf_port_rcu_read_lock(void), pf_port_rcu_read_unlock(void)
  * void pf_port_call_rcu(struct pf_rcu_head *)

@@ -50,8 +50,8 @@ PF_INLINE void pf_pt_destroy(struct pf_pt *pt)
  * Map nr pages from va to consecutive frames from pfn, with the largest leaves and contiguous
  * blocks that alignment allows (the whole call is one extent). prot: PF_PTE_R/W/X, memory type,
  * key, and A, D as the entries shall start. -PF_EEXIST if anything is mapped there, -PF_ENOMEM. No
- * TLB operation. In a NOFAULT tree every walker finds the mapping when the call has returned; a CPU
- * that then uses it from the same context needs what its architecture asks for besides (arm64: an
+ * TLB operation. In a NOFAULT tree every walker finds the mapping when the call has returned, or, inside
+ * a lazy-MMU section (pt/lazy.h), when that has been left; a CPU that then uses it from the same context needs what its architecture asks for besides (arm64: an
  * ISB). In others an access may fault once more.
  */
 PF_INLINE int pf_pt_map(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, uint64_t prot)

@@ -2,6 +2,7 @@
 /*
  * The end of a table's life. Compiled once: it knows sizes, not formats.
  */
+#include "pt/lazy.h"
 #include "pt/table.h"
 
 /* As walk.h has it for the format being compiled. */
@@ -27,8 +28,11 @@ static void count_free(struct pf_pt *pt, struct pf_table *table)
 
 void pf_table_free(struct pf_pt *pt, struct pf_table *table)
 {
+	/* May sleep. */
+	pf_lazy_mmu_pause();
 	count_free(pt, table);
 	pt->mem->free(pt->mem->ctx, pf_table_pa(table), (size_t)1 << table->level);
+	pf_lazy_mmu_resume();
 }
 
 void pf_table_free_rcu(struct pf_pt *pt, struct pf_table *table)

@@ -3,6 +3,7 @@
  * Page tables for those who want only page tables: what pf_pt.h promises. Every change validates
  * and allocates before its first store.
  */
+#include "pt/lazy.h"
 #include "pt/walk.h"
 
 static int tables_init(struct pf_pt *pt, const struct pf_table_mem *mem, uint32_t features,
@@ -258,7 +259,7 @@ static int tables_map(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_pfn_t pfn, u
 	/* A walker may go on missing an entry that was stored and not published. Elsewhere that costs
 	 * one fault more, whose entry into the kernel publishes. */
 	if (pt->flags & PF_PT_NOFAULT)
-		pf_port_barrier(PF_BARRIER_PUBLISH);
+		pf_lazy_mmu_publish();
 	return 0;
 }
 

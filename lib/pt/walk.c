@@ -6,6 +6,7 @@
  * their lock is taken; the flag PF_TABLE_DEAD, set under that lock before a table is unlinked,
  * tells a late-comer.
  */
+#include "pt/lazy.h"
 #include "pt/walk.h"
 
 /*
@@ -45,13 +46,22 @@ static struct pf_watch *watch_new(const struct pf_pt *pt, unsigned level)
 
 pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)
 {
-	pf_pa_t pa = pt->mem->alloc(pt->mem->ctx, PF_TABLE_MEM_BYTES);
+	struct pf_watch *watch = NULL;
 	struct pf_table *table;
+	pf_pa_t pa;
 
+	/* May sleep. */
+	if (!PF_MUTANT("lazy-sleeps"))
+		pf_lazy_mmu_pause();
+	pa = pt->mem->alloc(pt->mem->ctx, PF_TABLE_MEM_BYTES);
+	if (pa)
+		watch = watch_new(pt, level);
+	if (!PF_MUTANT("lazy-sleeps"))
+		pf_lazy_mmu_resume();
 	if (!pa)
 		return 0;
 	table = pf_table_of(pa);
-	*table = (struct pf_table){.level = (uint8_t)level, .watch = watch_new(pt, level)};
+	*table = (struct pf_table){.level = (uint8_t)level, .watch = watch};
 	pf_port_spin_init(&table->lock, PF_LOCK_TABLE, pa);
 	table_fill_empty(pf_port_virt(pa));
 	pt->stats.table_alloc++;

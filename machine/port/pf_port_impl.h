@@ -20,6 +20,7 @@ struct machine_port {
 	uint32_t rcu_readers;
 	uint32_t spin_depth; /* of the one host thread: RCU callbacks run outside spinlocks */
 	struct pf_rcu_head *rcu_head, **rcu_tail;
+	struct pf_lazy_mmu lazy; /* of the one host thread, where it measures */
 };
 extern struct machine_port machine_port;
 
@@ -79,6 +80,7 @@ void machine_ev_rw_init(struct pf_rwlock *l, enum pf_lock_class c);
 bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, bool wait);
 void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write);
 void machine_ev_relax(void);
+struct pf_lazy_mmu *machine_lazy_mmu(void);
 void machine_ev_rcu_lock(void);
 void machine_ev_rcu_unlock(void);
 void machine_ev_call_rcu(struct pf_rcu_head *h);
@@ -163,6 +165,11 @@ PF_INLINE void pf_port_rw_write_unlock(struct pf_rwlock *l, enum pf_lock_class c
 PF_INLINE void pf_port_relax(void)
 {
 	machine_ev_relax();
+}
+
+PF_INLINE struct pf_lazy_mmu *pf_port_lazy_mmu(void)
+{
+	return machine_lazy_mmu();
 }
 
 PF_INLINE void pf_port_rcu_read_lock(void)
@@ -389,6 +396,11 @@ PF_INLINE void pf_port_rw_write_unlock(struct pf_rwlock *l, enum pf_lock_class c
 PF_INLINE void pf_port_relax(void)
 {
 	machine_relax();
+}
+
+PF_INLINE struct pf_lazy_mmu *pf_port_lazy_mmu(void)
+{
+	return &machine_port.lazy;
 }
 
 /* One host thread: a count is enough, and costs what a preemptible kernel's read lock costs. */

@@ -296,6 +296,46 @@ static void l2_deadlock(bool wrong)
 	unlock();
 }
 
+/* ---- lazy-MMU sections ---- */
+
+static void s1_allocates(bool wrong)
+{
+	struct pf_lazy_mmu *lazy = pf_port_lazy_mmu();
+
+	lazy->enabled = 2;
+	lazy->paused = !wrong;
+	rig_folio(1);
+	lazy->enabled = lazy->paused = 0;
+}
+
+static void s1_locks(bool wrong)
+{
+	struct pf_lazy_mmu *lazy = pf_port_lazy_mmu();
+	struct pf_rwlock l;
+
+	pf_port_rw_init(&l, PF_LOCK_MMAP);
+	lazy->enabled = 1;
+	/* These do not sleep. */
+	lock();
+	unlock();
+	if (wrong)
+		pf_port_rw_read_lock(&l, PF_LOCK_MMAP);
+	else
+		pf_port_rw_read_trylock(&l, PF_LOCK_MMAP);
+	pf_port_rw_read_unlock(&l, PF_LOCK_MMAP);
+	lazy->enabled = 0;
+}
+
+static void s1_left_open(bool wrong)
+{
+	struct pf_lazy_mmu *lazy = pf_port_lazy_mmu();
+
+	lazy->enabled = lazy->owed = true;
+	if (!wrong)
+		*lazy = (struct pf_lazy_mmu){0};
+	machine_check_quiescent(ASID);
+}
+
 static void link_new(bool barrier, bool release)
 {
 	uint64_t t = rig_table();
@@ -342,6 +382,9 @@ const struct breach breaches_lives[] = {
 	{"L2", "l2_held", ARM, NEWEST, false, l2_held},
 	{"L2", "l2_not_ours", ARM, NEWEST, false, l2_not_ours},
 	{"L2", "l2_deadlock", ARM, NEWEST, false, l2_deadlock},
+	{"S1", "s1_allocates", ARM, NEWEST, false, s1_allocates},
+	{"S1", "s1_locks", ARM, NEWEST, false, s1_locks},
+	{"S1", "s1_left_open", ARM, NEWEST, false, s1_left_open},
 	{"P1", "p1_barrier", ARM, NEWEST, false, p1_barrier},
 	{"P1", "p1_release", ARM, NEWEST, false, p1_release},
 	{0},

@@ -45,6 +45,7 @@ struct test_port {
 	unsigned locks_held;
 	unsigned rcu_depth;
 	struct pf_rcu_head *rcu_queue;
+	struct pf_lazy_mmu *lazy; /* of whoever runs */
 };
 
 extern struct test_port test_port;
@@ -231,6 +232,11 @@ static inline bool pf_port_rw_read_trylock(struct pf_rwlock *l, enum pf_lock_cla
 
 static inline void pf_port_relax(void)
 {
+}
+
+static inline struct pf_lazy_mmu *pf_port_lazy_mmu(void)
+{
+	return test_port.lazy;
 }
 
 static inline void pf_port_rw_read_unlock(struct pf_rwlock *l, enum pf_lock_class class)

@@ -24,11 +24,21 @@ static size_t whole_pages(size_t bytes)
 	return bytes > PF_PAGE_SIZE ? bytes : PF_PAGE_SIZE;
 }
 
+/* Who has the memory may have to be waited for. */
+static void may_sleep(void)
+{
+	const struct pf_lazy_mmu *lazy = test_port.lazy;
+
+	if (lazy && lazy->enabled && !lazy->paused)
+		test_port_die("memory changes hands inside a lazy-MMU section");
+}
+
 static pf_pa_t table_alloc(void *ctx, size_t bytes)
 {
 	pf_pa_t pa;
 
 	(void)ctx;
+	may_sleep();
 	assert_true(pf_is_pow2(bytes));
 	if (test_port.locks_held)
 		test_port_die("a table is allocated under a lock");
@@ -60,6 +70,7 @@ static pf_pa_t table_alloc(void *ctx, size_t bytes)
 static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 {
 	(void)ctx;
+	may_sleep();
 	if (test_port.locks_held)
 		test_port_die("a table is freed under a lock");
 	if (pool.nr == PF_ARRAY_SIZE(pool.back))
@@ -79,11 +90,13 @@ static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 
 static void *meta_alloc(size_t bytes)
 {
+	may_sleep();
 	return pf_port_meta_alloc(bytes);
 }
 
 static void meta_free(void *p, size_t bytes)
 {
+	may_sleep();
 	pf_port_meta_free(p, bytes);
 }
 

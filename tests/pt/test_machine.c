@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "machine/machine.h"
+#include "pt/lazy.h"
 #include "pt/pf_pt.h"
 #include "pt/pt.h"
 
@@ -547,6 +548,55 @@ static void mapped_without_faults(void **state)
 }
 
 /*
+ * The same of sections in which pages are mapped one by one: whoever looks before they are left may miss one, and is
+ * seen to; afterwards nobody.
+ */
+static void mapped_in_sections(void **state)
+{
+	unsigned missed = 0;
+
+	(void)state;
+	late_walks = true;
+	for (unsigned i = 0; i < 12; i++) {
+		seed = 0xf000 + i;
+		start(features_of(i), PF_PT_NOFAULT);
+		alloc_data(CHUNK);
+		for (unsigned k = 0; k < 40; k++) {
+			const uint64_t nr = 1 + rnd_below(3 * N), p = rnd_below(SPACE - nr);
+			const pf_pfn_t pfn = (DATA >> 12) + rnd_below(LEAF);
+			const unsigned deep = 1 + (unsigned)rnd_below(3);
+			uint64_t value;
+
+			for (unsigned d = 0; d < deep; d++)
+				pf_lazy_mmu_enable();
+			for (uint64_t q = 0; q < nr; q++) {
+				assert_int_equal(
+					pf_pt_map(&pt, (p + q) << 12, 1, pfn + q, PF_PTE_R), 0);
+				missed += machine_load((p + q) << 12, &value).fault;
+			}
+			for (unsigned d = 0; d < deep; d++)
+				pf_lazy_mmu_disable();
+			for (unsigned a = 0; a < 8; a++) {
+				uint64_t page = rnd_below(nr);
+				struct machine_fault f;
+
+				machine_run_on((unsigned)rnd_below(2));
+				f = machine_load((p + page) << 12, &value);
+				assert_false(f.fault);
+				assert_int_equal(f.pa, (pfn + page) << 12);
+			}
+			machine_run_on(0);
+			judge("a load");
+			assert_int_equal(pf_pt_unmap(&pt, p << 12, nr), 0);
+			machine_check_quiescent(ASID);
+		}
+		stop(DATA, CHUNK);
+	}
+	late_walks = false;
+	assert_true(missed > 100);
+}
+
+/*
  * A tree given up with all that is mapped: of its pages, its tables and its ASID nothing may be cached when the next
  * tree gets them.
  */
@@ -688,6 +738,7 @@ int main(void)
 		cmocka_unit_test(tables),
 		cmocka_unit_test(tables_without_faults),
 		cmocka_unit_test(mapped_without_faults),
+		cmocka_unit_test(mapped_in_sections),
 	};
 
 	return cmocka_run_group_tests_name(PF_FMT_NAME " on the machine", tests, NULL, NULL);
