@@ -68,7 +68,7 @@ static void drop_page(struct pf_space *s, const struct pf_area *a)
 	struct pf_gather g;
 
 	pf_tlb_gather_mmu(&g, s);
-	FORMAT.zap_range(&g, a, a->start, 1, 0);
+	FORMAT.zap_range(&g, a, a->start, (a->end - a->start) / P, 0);
 	pf_tlb_finish_mmu(&g);
 }
 
@@ -92,13 +92,14 @@ static void put_folio(struct pf_folio *folio)
 	pf_folio_put(&phys, folio, 1);
 }
 
-/* A page whose migration is not over yet. */
-static void begin_migration(struct pf_space *s, const struct pf_area *a)
+/* A page that goes while it migrates: who migrates it keeps it, locked, until the end. */
+static void drop_migrating(struct pf_space *s, const struct pf_area *a)
 {
 	struct pf_rmap_place place = {.va = a->start, .nr = 1};
 	struct pf_folio *folio = take_folio(s, a, &place.pfn);
 
 	check(FORMAT.try_to_migrate_one(s, &place));
+	drop_page(s, a);
 	put_folio(folio);
 }
 
@@ -129,6 +130,54 @@ static void page_in(struct pf_space *s, const struct pf_area *a)
 	put_folio(folio);
 }
 
+/* As userfaultfd does: a page of the program's, or one of the file. */
+static void fill(struct pf_space *s, const struct pf_area *a, struct pf_folio *folio)
+{
+	check(FORMAT.uffd_fill(s, a, a->start, pf_folio_pfn(&phys, folio), 1, PF_FILL_EMPTY) == 1);
+}
+
+/* The page that is mapped is lost. */
+static void lose_page(struct pf_space *s, const struct pf_area *a)
+{
+	struct pf_rmap_place place = {.va = a->start, .nr = 1};
+	struct pf_folio *folio = take_folio(s, a, &place.pfn);
+
+	FORMAT.poison_one(s, &place);
+	put_folio(folio);
+}
+
+/*
+ * A page of a file moves, and finds as many mappings of it as there can be: it is not mapped again. The thread's own
+ * folio, so that nobody else meets the limit.
+ */
+static void move_page_of_many(struct pf_space *s, const struct pf_area *a)
+{
+	struct pf_folio *folio = pf_folio_alloc(&phys, 0, PF_USE_FILE);
+	struct pf_rmap_place place = {.va = a->start, .nr = 1};
+
+	check(folio);
+	folio->head.mapping = PF_MAPPING_FILE;
+	place.pfn = pf_folio_pfn(&phys, folio);
+	fill(s, a, folio);
+	check(pf_folio_trylock(folio));
+	check(FORMAT.try_to_migrate_one(s, &place));
+	pf_add_relaxed(&folio->head.count.word, PF_MAP_LIMIT * PF_COUNT_MAP_1);
+	FORMAT.remove_migration_one(s, a, &place, place.pfn);
+	pf_add_relaxed(&folio->head.count.word, -PF_MAP_LIMIT * PF_COUNT_MAP_1);
+	put_folio(folio);
+}
+
+/* A folio takes the place of a whole leaf table; it goes again with its pages. */
+static void collapse(struct pf_space *s, struct pf_area a)
+{
+	const unsigned order = FORMAT.pt->level_bits;
+	struct pf_folio *folio = pf_folio_alloc(&phys, order, PF_USE_ANON);
+
+	a.end = a.start + (P << order);
+	check(folio && FORMAT.collapse_install(s, &a, a.start, folio, 0));
+	drop_page(s, &a);
+}
+
 /*
  * Until the threads have been seen to run at one time in a tenth of the rounds: else nothing is shown.
  */
@@ -148,10 +197,12 @@ static bool go_on(struct meeting *m)
 }
 
 /*
- * A page brought by a write, one copied from the zeros, and one of a file; one
- * that goes to swap, comes back, and goes for good; one that goes while it migrates.
+ * A page brought by a write, one copied from the zeros, and one of a file; one that goes to swap, comes back, and goes
+ * for good; one that goes while it migrates, and one that cannot be mapped again; pages of userfaultfd's, and one that is lost;
+ * and, now and then, a folio for the whole table.
  */
-static void come_and_go_once(const struct pf_area *anon, const struct pf_area *of_file)
+static void come_and_go_once(
+	unsigned round, const struct pf_area *anon, const struct pf_area *of_file)
 {
 	write_page(&space, anon);
 	map_file(&space, of_file);
@@ -164,8 +215,15 @@ static void come_and_go_once(const struct pf_area *anon, const struct pf_area *o
 	page_out(&space, anon);
 	drop_page(&space, anon);
 	write_page(&space, anon);
-	begin_migration(&space, anon);
+	drop_migrating(&space, anon);
+	move_page_of_many(&space, of_file);
+	fill(&space, of_file, file);
+	drop_page(&space, of_file);
+	fill(&space, anon, pf_folio_alloc(&phys, 0, PF_USE_ANON));
+	lose_page(&space, anon);
 	drop_page(&space, anon);
+	if (round % 4 == 0)
+		collapse(&space, *anon);
 }
 
 static void *come_and_go(void *arg)
@@ -175,7 +233,7 @@ static void *come_and_go(void *arg)
 			     of_file = area(2 + 2 * m.me, PF_BACKED_FILE);
 
 	while (go_on(&m))
-		come_and_go_once(&anon, &of_file);
+		come_and_go_once(m.round, &anon, &of_file);
 	return NULL;
 }
 
