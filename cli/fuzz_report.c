@@ -63,7 +63,7 @@ struct shrinking {
 	bool broken;
 };
 
-/* Every call has a process, and may be asked of the host. */
+/* Every call has a process, and may be asked of the host; there is no descriptor of a process that is not there. */
 static bool sensible(const struct fuzz_area *area, const struct program *g)
 {
 	bool alive[PROGRAM_MAX_PID + 1] = {[1] = true};
@@ -73,6 +73,9 @@ static bool sensible(const struct fuzz_area *area, const struct program *g)
 		const struct op *op = &g->ops[i];
 
 		if (!alive[op->pid] || !fuzz_safe(area, op))
+			return false;
+		if (op->id == SC_PROCESS_MADVISE &&
+			(op->a[0] > PROGRAM_MAX_PID || !alive[op->a[0]]))
 			return false;
 		if (op->id == SC_FORK) {
 			if (alive[op->child])
