@@ -292,6 +292,8 @@ static bool world_start(struct replay_world *w)
 	if (err)
 		return replay_fail(w, "physical memory does not start: error %d", -err);
 	w->sys.thp = c->thp;
+	/* What the program was given when it was recorded, it has. */
+	w->sys.overcommit = PF_OVERCOMMIT_ALWAYS;
 	return true;
 }
 

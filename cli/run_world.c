@@ -296,6 +296,8 @@ static bool start_library(struct run_world *w)
 				sc_errno_name(-err));
 	}
 	set_thp(w);
+	/* @memory is small so that it can run out, which is not meant to be what mmap goes by. */
+	w->sys.overcommit = PF_OVERCOMMIT_ALWAYS;
 	if (w->cfg->task_size)
 		w->sys.task_size = w->cfg->task_size;
 	if (w->cfg->min_addr)

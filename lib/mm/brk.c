@@ -39,6 +39,7 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 		.flags = flags,
 		.pgoff = from >> pf_mm_shift(mm),
 	};
+	const uint64_t pages = pf_mm_pages(mm, from, to);
 	const struct pf_vma *next;
 	struct pf_vma_reserve r;
 	int64_t at = pf_get_unmapped_area(mm, from, to - from, true);
@@ -52,15 +53,15 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 	next = pf_find_vma(mm, from);
 	if (next && to + pf_mm_page(mm) > pf_vma_start_gap(mm, next))
 		return -PF_ENOMEM;
-	if (mm->map_count > mm->sys->max_map_count ||
-		!pf_may_expand_vm(mm, flags, pf_mm_pages(mm, from, to)))
+	if (mm->map_count > mm->sys->max_map_count || !pf_may_expand_vm(mm, flags, pages) ||
+		!pf_commit(mm->sys, flags, pages))
 		return -PF_ENOMEM;
 	err = pf_vma_reserve(mm, &r, 1, 0);
-	if (err)
-		return err;
-	pf_vma_add(mm, &r, &d);
+	if (!err)
+		pf_vma_add(mm, &r, &d);
 	pf_vma_unreserve(mm, &r);
-	return 0;
+	pf_uncommit(mm->sys, flags, pages);
+	return err;
 }
 
 pf_va_t pf_brk(struct pf_mm *mm, pf_va_t brk)

@@ -34,6 +34,7 @@ struct pf_mapping *pf_mapping_create(
 	mapping->tree = (struct pf_page_tree){0};
 	mapping->nr_pages = 0;
 	mapping->nr_swapped = 0;
+	mapping->committed = 0;
 	pf_port_rw_init(&mapping->pages_lock, PF_LOCK_PAGES);
 	pf_port_rw_init(&mapping->sync_lock, PF_LOCK_SYNC);
 	pf_port_rw_init(&mapping->i_mmap_lock, PF_LOCK_I_MMAP);
@@ -54,6 +55,7 @@ void pf_mapping_put(struct pf_mapping *mapping)
 		return;
 	/* No VMA has it, so nothing maps its pages but through TLBs that a gather will flush. */
 	pf_mapping_drop(mapping, 0, UINT64_MAX);
+	pf_uncommit(mapping->sys, PF_VM_ACCOUNT, mapping->committed);
 	pf_handle_free(&mapping->sys->mappings, mapping);
 }
 

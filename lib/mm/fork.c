@@ -14,11 +14,18 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 {
 	/* A page that was never written is one of zeros, which the child finds by itself. */
 	const bool anon = vma->area.anon && !(vma->area.flags & PF_VM_WIPEONFORK);
+	const uint64_t pages = pf_mm_pages(child, vma->area.start, vma->area.end);
+	const uint32_t promised = vma->area.flags;
 	struct pf_vma_reserve r;
-	int err = pf_vma_reserve(child, &r, 1, anon ? pf_anon_links(vma) + 1 : 0);
+	int err;
 
-	if (err)
+	if (!pf_commit(child->sys, promised, pages))
+		return -PF_ENOMEM;
+	err = pf_vma_reserve(child, &r, 1, anon ? pf_anon_links(vma) + 1 : 0);
+	if (err) {
+		pf_uncommit(child->sys, promised, pages);
 		return err;
+	}
 	*dup = pf_vma_take(&r);
 	**dup = *vma;
 	(*dup)->mm = child;
@@ -36,10 +43,10 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 		pf_port_meta_free(*dup, sizeof(**dup));
 	} else {
 		pf_vma_insert(child, *dup);
-		pf_vm_stat(child, (*dup)->area.flags,
-			(int64_t)pf_mm_pages(child, vma->area.start, vma->area.end));
+		pf_vm_stat(child, (*dup)->area.flags, (int64_t)pages);
 	}
 	pf_vma_unreserve(child, &r);
+	pf_uncommit(child->sys, promised, pages);
 	return err;
 }
 

@@ -273,6 +273,15 @@ bool pf_can_mlock(const struct pf_mm *mm);
 /* Does limits.memlock allow so many bytes more, if they are locked? */
 bool pf_mlock_future_ok(const struct pf_mm *mm, uint32_t flags, uint64_t bytes);
 
+/* ---- what is promised (commit.c). Any lock. ---- */
+
+/*
+ * May `pages` more be promised to a VMA with these flags? Then they are, until pf_uncommit(), which the caller calls once
+ * pf_vm_stat() has counted them, or his call has failed. Without PF_VM_ACCOUNT nothing is promised.
+ */
+bool pf_commit(struct pf_system *sys, uint32_t flags, uint64_t pages);
+void pf_uncommit(struct pf_system *sys, uint32_t flags, uint64_t pages);
+
 /* The folio orders that a fault in a VMA with these flags may use: a bit each, order 0 always. */
 uint32_t pf_thp_orders(const struct pf_system *sys, uint32_t vm_flags);
 /* The same for shared memory without a file. */

@@ -67,6 +67,7 @@ struct pf_mapping {
 	struct pf_page_tree tree;
 	uint64_t nr_pages;   /* in the tree, in memory */
 	uint64_t nr_swapped; /* and in swap */
+	uint64_t committed;  /* pages promised for it until it goes (commit.c) */
 };
 
 /*

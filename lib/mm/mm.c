@@ -170,6 +170,8 @@ void pf_mm_exit(struct pf_mm *mm)
 	for (vma = pf_find_vma(mm, 0); vma;) {
 		struct pf_vma *next = pf_vma_tree_next(mm->vmas, vma);
 
+		pf_uncommit(
+			mm->sys, vma->area.flags, pf_mm_pages(mm, vma->area.start, vma->area.end));
 		pf_port_meta_free(vma, sizeof(*vma));
 		vma = next;
 	}

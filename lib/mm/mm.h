@@ -91,8 +91,15 @@ struct pf_thp {
 	uint32_t max_ptes_none, max_ptes_swap, max_ptes_shared;
 };
 
-/* What the address spaces of one machine share. Filled by pf_system_init; thp may be changed any
- * time. */
+/* Linux's vm.overcommit_memory: is more memory promised than there is? */
+enum pf_overcommit {
+	PF_OVERCOMMIT_GUESS,  /* no single request for more than all memory and swap */
+	PF_OVERCOMMIT_ALWAYS, /* anything */
+	PF_OVERCOMMIT_NEVER,  /* no more than commit_limit in all; MAP_NORESERVE means nothing */
+};
+
+/* What the address spaces of one machine share. Filled by pf_system_init; thp, overcommit
+ * and commit_limit may be changed any time. */
 struct pf_system {
 	const struct pf_format *fmt;
 	struct pf_phys *phys;
@@ -108,10 +115,16 @@ struct pf_system {
 	uint64_t *mm_ids;         /* a bit for each space.mm_id in use; atomic */
 	uint16_t next_mm_id;      /* where to look first; a hint */
 	struct pf_handle_pool anon_vmas;
-	uint64_t splits;    /* folios split; atomic */
-	uint64_t hand;      /* reclaim's: the next frame, counted from the first; a hint */
-	uint64_t poisoned;  /* frames that are used no more (mm/poison.h); atomic */
-	uint64_t collapses; /* folios that took the place of smaller ones; atomic */
+	uint32_t overcommit; /* enum pf_overcommit; GUESS, as Linux */
+	uint64_t
+		commit_limit; /* pages, in mode NEVER: less must be promised. What is kept for administrators is
+				* the embedder's to subtract */
+	uint64_t committed;  /* pages promised (Linux's Committed_AS); atomic */
+	uint64_t swap_pages; /* slots of all devices; atomic */
+	uint64_t splits;     /* folios split; atomic */
+	uint64_t hand;       /* reclaim's: the next frame, counted from the first; a hint */
+	uint64_t poisoned;   /* frames that are used no more (mm/poison.h); atomic */
+	uint64_t collapses;  /* folios that took the place of smaller ones; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
 	struct pf_swaps swaps;          /* devices; change under mms_lock, for writing */
 	struct pf_rwlock mms_lock;

@@ -107,7 +107,8 @@ static uint32_t mmap_flags(const struct pf_mm *mm, unsigned prot, unsigned flags
 	/* Stacks are small and grow: no large folios. */
 	if (flags & PF_MAP_STACK)
 		vm |= PF_VM_NOHUGEPAGE;
-	if (flags & PF_MAP_NORESERVE)
+	if ((flags & PF_MAP_NORESERVE) &&
+		pf_load_relaxed(&mm->sys->overcommit) != PF_OVERCOMMIT_NEVER)
 		vm |= PF_VM_NORESERVE;
 	return vm;
 }
@@ -167,14 +168,38 @@ static int check_file(struct request *q, uint64_t pages, unsigned shift)
 	return q->flags & PF_MAP_GROWSDOWN ? -PF_EINVAL : 0;
 }
 
-static uint64_t mapped_pages(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
+static uint64_t mapped_pages(
+	const struct pf_mm *mm, pf_va_t start, pf_va_t end, uint64_t *accounted)
 {
 	const struct pf_vma *vma = pf_find_vma(mm, start);
-	uint64_t n = 0;
+	uint64_t all = 0;
 
-	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma))
-		n += pf_mm_pages(mm, pf_max(vma->area.start, start), pf_min(vma->area.end, end));
-	return n;
+	*accounted = 0;
+	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
+		uint64_t n =
+			pf_mm_pages(mm, pf_max(vma->area.start, start), pf_min(vma->area.end, end));
+
+		all += n;
+		*accounted += vma->area.flags & PF_VM_ACCOUNT ? n : 0;
+	}
+	return all;
+}
+
+/* Shared memory is promised as a whole and once, to its mapping, however much of it is mapped later. */
+static struct pf_mapping *new_shared(struct pf_system *sys, uint64_t bytes, uint32_t vm)
+{
+	const uint32_t flags = vm & PF_VM_NORESERVE ? 0 : PF_VM_ACCOUNT;
+	const uint64_t pages = flags ? bytes >> sys->fmt->pt->page_shift : 0;
+	struct pf_mapping *mapping;
+
+	if (!pf_commit(sys, flags, pages))
+		return NULL;
+	mapping = pf_mapping_create(sys, NULL, NULL, bytes);
+	if (mapping)
+		mapping->committed = pages;
+	else
+		pf_uncommit(sys, flags, pages);
+	return mapping;
 }
 
 /* The range is aligned and below task_size; what lies in it goes. */
@@ -191,19 +216,26 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, const struct 
 				     : start >> pf_mm_shift(mm),
 		.mapping = q->file.mapping,
 	};
+	const uint64_t pages = pf_mm_pages(mm, start, end);
 	struct pf_vma_reserve r;
+	uint64_t accounted, more;
 	int err = pf_munmap_check(mm, start, end);
 
 	if (err)
 		return err;
-	if (!pf_may_expand_vm(
-		    mm, q->vm, pf_mm_pages(mm, start, end) - mapped_pages(mm, start, end)))
+	if (!pf_may_expand_vm(mm, q->vm, pages - mapped_pages(mm, start, end, &accounted)))
+		return -PF_ENOMEM;
+	/* What is replaced had been promised. */
+	more = pages - accounted;
+	if (!pf_commit(mm->sys, q->vm, more))
 		return -PF_ENOMEM;
 	err = pf_munmap_reserve(mm, &r, start, end, 1);
-	if (err)
+	if (err) {
+		pf_uncommit(mm->sys, q->vm, more);
 		return err;
+	}
 	if (nameless) {
-		d.mapping = pf_mapping_create(mm->sys, NULL, NULL, end - start);
+		d.mapping = new_shared(mm->sys, end - start, q->vm);
 		if (!d.mapping)
 			err = -PF_ENOMEM;
 	}
@@ -212,6 +244,7 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, const struct 
 	if (!err)
 		pf_vma_add(mm, &r, &d);
 	pf_vma_unreserve(mm, &r);
+	pf_uncommit(mm->sys, q->vm, more);
 	/* The VMA has its own reference. */
 	if (nameless && d.mapping)
 		pf_mapping_put(d.mapping);

@@ -28,6 +28,7 @@ static int protect_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gat
 	const uint32_t old = vma->area.flags;
 	uint32_t flags = (old & ~PF_VM_ACCESS) | rights;
 	unsigned cp_flags = 0;
+	uint32_t promised;
 	uint64_t pages;
 
 	/* MAY* lie four bits above what they allow. */
@@ -43,7 +44,12 @@ static int protect_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gat
 		pf_may_expand_vm(mm, old, pages))
 		return -PF_ENOMEM;
 	flags = account(vma, flags);
+	/* What had been promised stays so. */
+	promised = flags & ~old;
+	if (!pf_commit(mm->sys, promised, pages))
+		return -PF_ENOMEM;
 	vma = pf_vma_modify_flags(mm, r, vma, start, end, flags);
+	pf_uncommit(mm->sys, promised, pages);
 	if (!vma)
 		return -PF_ENOMEM;
 	/* Where vm_page_prot does not give W to all: to pages that may have it at once. */

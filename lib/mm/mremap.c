@@ -124,16 +124,19 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 		.like = vma,
 		.grows = true,
 	};
+	const uint64_t pages = pf_mm_pages(m->mm, d.start, d.end);
 	struct pf_vma_reserve r;
-	/* Extends the VMA, for it continues it in everything: the reserve is for the tree's rule.
-	 */
-	int err = pf_vma_reserve(m->mm, &r, 1, 0);
+	int err;
 
-	if (err)
-		return err;
-	pf_vma_add(m->mm, &r, &d);
+	if (!pf_commit(m->mm->sys, d.flags, pages))
+		return -PF_ENOMEM;
+	/* Extends the VMA, for it continues it in everything: the reserve is for the tree's rule. */
+	err = pf_vma_reserve(m->mm, &r, 1, 0);
+	if (!err)
+		pf_vma_add(m->mm, &r, &d);
 	pf_vma_unreserve(m->mm, &r);
-	return 0;
+	pf_uncommit(m->mm->sys, d.flags, pages);
+	return err;
 }
 
 /* ---- moving ---- */
@@ -207,14 +210,21 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		.mapping = vma->mapping,
 		.like = vma,
 	};
+	/* The old range is given up, or stays and was promised; the new one comes besides, or for as much as it is longer. */
+	const uint64_t more =
+		(m->flags & PF_MREMAP_DONTUNMAP ? m->new_len : m->new_len - m->old_len) >>
+		pf_mm_shift(mm);
 	struct pf_vma *new;
 	int err;
 
+	if (!pf_commit(mm->sys, d.flags, more))
+		return -PF_ENOMEM;
 	/* No page is found by its pgoff yet: it may start afresh, and so be merged more often. */
 	if (!vma->area.anon && !vma->mapping)
 		d.pgoff = m->new_addr >> pf_mm_shift(mm);
 	/* May be merged with the very VMA it leaves: that is looked up again from here on. */
 	new = pf_vma_add(mm, r, &d);
+	pf_uncommit(mm->sys, d.flags, more);
 	err = mm->sys->fmt->move_prepare(&mm->space, m->addr, m->new_addr, nr);
 	if (err) {
 		pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);

@@ -49,10 +49,13 @@ static int expand(struct pf_mm *mm, pf_va_t va)
 	if (start < mm->sys->mmap_min_addr || !gap_left(mm, vma, start) ||
 		!limits_allow(mm, vma, start))
 		return -PF_EFAULT;
+	pages = pf_mm_pages(mm, start, vma->area.start);
 	if (pf_anon_prepare(mm, vma))
 		return -PF_ENOMEM;
-	pages = pf_mm_pages(mm, start, vma->area.start);
+	if (!pf_commit(mm->sys, vma->area.flags, pages))
+		return -PF_EFAULT;
 	pf_vm_stat(mm, vma->area.flags, (int64_t)pages);
+	pf_uncommit(mm->sys, vma->area.flags, pages);
 	pf_vma_set_range(mm, vma, start, vma->area.end, vma->area.pgoff - pages);
 	return 0;
 }

@@ -229,8 +229,10 @@ int pf_swapon(struct pf_system *sys, const struct pf_swap_ops *ops, void *ctx, u
 	while (id < PF_SWAP_DEVICES && sys->swaps.dev[id])
 		id++;
 	err = id < PF_SWAP_DEVICES ? pf_swap_init(dev, sys->phys, ops, ctx, slots, id) : -PF_EPERM;
-	if (!err)
+	if (!err) {
 		pf_store_release(&sys->swaps.dev[id], dev);
+		pf_add_relaxed(&sys->swap_pages, slots);
+	}
 	pf_port_rw_write_unlock(&sys->mms_lock, PF_LOCK_SYSTEM);
 	if (err)
 		pf_port_meta_free(dev, sizeof(*dev));
@@ -264,10 +266,12 @@ int pf_swapoff(struct pf_system *sys, unsigned id)
 	if (dev) {
 		pf_swap_set_off(dev, true);
 		err = unswap(sys, dev);
-		if (err)
+		if (err) {
 			pf_swap_set_off(dev, false);
-		else
+		} else {
 			sys->swaps.dev[id] = NULL;
+			pf_add_relaxed(&sys->swap_pages, -(uint64_t)dev->slots);
+		}
 	}
 	pf_port_rw_write_unlock(&sys->mms_lock, PF_LOCK_SYSTEM);
 	if (err)
