@@ -227,10 +227,14 @@ static bool split_before_seal(
 {
 	const struct fuzz_map *m = &a->maps[i];
 
-	return a->result == -EPERM &&
-	       (op->id == SC_MUNMAP || op->id == SC_MMAP || op->id == SC_MREMAP) &&
-	       i + 1 < a->nmaps && m[0].start == v->area.start && m[1].start == m[0].end &&
-	       m[1].end == v->area.end && !strcmp(m[0].perms, m[1].perms);
+	/* brk says where the heap still ends. */
+	bool refused = op->id == SC_BRK
+			       ? (uint64_t)a->result > op->a[0]
+			       : a->result == -EPERM && (op->id == SC_MUNMAP || op->id == SC_MMAP ||
+								op->id == SC_MREMAP);
+
+	return refused && i + 1 < a->nmaps && m[0].start == v->area.start &&
+	       m[1].start == m[0].end && m[1].end == v->area.end && !strcmp(m[0].perms, m[1].perms);
 }
 
 /* ---- numbers of smaps ---- */

@@ -314,7 +314,6 @@ static const struct {
 	{"process_madvise", "MADV_COLLAPSE", "the model does not follow it through a vector"},
 	{"process_madvise", "MADV_HWPOISON", "not for users, and memory of the host's is lost"},
 	{"process_madvise", "MADV_SOFT_OFFLINE", "not for users, and memory of the host's is lost"},
-	{"PAGEMAP_SCAN", "PM_SCAN_WP_MATCHING", "needs a userfaultfd, which programs have not"},
 	{"PAGEMAP_SCAN", "PAGE_IS_SOFT_DIRTY", "few hosts keep it"},
 };
 

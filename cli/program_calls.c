@@ -382,7 +382,7 @@ static bool draw_scan(struct program_drawing *d, struct op *op)
 		op->a[1] = d->g->pages * d->page;
 	}
 	if (!draw(d, 12))
-		op->a[2] = draw(d, 3) ? PF_PM_SCAN_CHECK_WPASYNC : 4;
+		op->a[2] = 1 + draw(d, 4); /* 4 is none */
 	op->a[3] = room[draw(d, PF_ARRAY_SIZE(room))];
 	op->a[4] = draw(d, 2) ? 0 : 1 + draw(d, 12);
 	op->a[5] = draw(d, 3) ? 0 : categories(d, 2);
