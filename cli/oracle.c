@@ -593,11 +593,11 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 			break;
 		if (flags & F_NOFAULT)
 			return ORACLE_UNKNOWN; /* what is mapped, the model does not know */
+		if (ov_guarded(o, p, va, va + 1))
+			break;
 		if (flags & F_WRITE)
 			oracle_store_found_none(o, pid, va);
 		if (v->object && v->pgoff + (va - v->start) / o->cfg.page >= v->object->size)
-			break;
-		if (ov_guarded(o, p, va, va + 1))
 			break;
 		err = ov_uffd_stops(o, p, va, flags & F_WRITE);
 		if (err)

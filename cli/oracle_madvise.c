@@ -185,7 +185,7 @@ static int populate(
 			return -ENOMEM;
 		if (!(p->vmas[i].prot & (write ? 2 : 1)))
 			return -EINVAL;
-		if (write)
+		if (write && !ov_guarded(o, p, start, start + o->cfg.page))
 			ov_make_anon(o, p, i);
 		struct ov_vma *v = &p->vmas[i];
 		uint64_t stop = v->end < end ? v->end : end, at = start;

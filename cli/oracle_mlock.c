@@ -12,16 +12,18 @@ int ov_populate(
 	for (size_t i = ov_find(p, start); start < end && i < p->nr && p->vmas[i].start < end;
 		i++) {
 		const struct ov_vma *v = &p->vmas[i];
+		uint64_t from = v->start > start ? v->start : start;
 		uint64_t stop = v->end < end ? v->end : end;
 		bool bad =
-			!v->prot || ov_guarded(o, p, v->start > start ? v->start : start, stop) ||
+			!v->prot || ov_guarded(o, p, from, stop) ||
 			(v->object && v->pgoff + (stop - v->start) / o->cfg.page > v->object->size);
 
 		if (v->flags & OV_LOCKONFAULT)
 			continue;
-		if (v->prot & 2) {
+		/* A guard is met before anything is made ready. */
+		if (v->prot & 2 && !ov_guarded(o, p, from, from + o->cfg.page)) {
 			ov_make_anon(o, p, i);
-			ov_copy_pages(o, p, i, v->start > start ? v->start : start, stop);
+			ov_copy_pages(o, p, i, from, stop);
 		}
 		if (bad && !ignore_errors)
 			return -EFAULT;
