@@ -68,6 +68,8 @@ const struct mutant mutants[] = {
 		"a page is merged while somebody keeps it"},
 	{"ksm-exclusive", "", "ops/ksm.c pf_ksm_replace",
 		"a page that KSM has merged is taken for one process's"},
+	{"offline-keeps-place", "", "mm/poison.c is_kept",
+		"a frame is given up that a mapping's tree still has, for nobody maps it any more"},
 	{"poison-no-flush", "", "ops/poison.c pf_poison_one",
 		"a page that is lost can be used through TLBs"},
 	{"fork-forgets-poison", "", "ops/softleaf.c pf_softleaf_copy",

@@ -54,7 +54,8 @@ int64_t oracle_madvise(
 /* The page of va is lost: 0, or why it cannot be; if any is there, and who is at it, it is told. */
 int64_t oracle_fail(struct oracle *o, unsigned pid, uint64_t va, int64_t told);
 /* madvise(MADV_HWPOISON) and MADV_SOFT_OFFLINE; the same. The first loses what oracle_poison() is told afterwards. */
-int64_t oracle_inject(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, int64_t told);
+int64_t oracle_inject(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, bool soft, int64_t told);
 void oracle_poison(struct oracle *o, unsigned pid, uint64_t va);
 /* Pages a and b become one: 0, or why not; whether pages are there and who keeps them, it is told. */
 int64_t oracle_ksm(struct oracle *o, unsigned pid, uint64_t a, uint64_t b, int64_t told);

@@ -55,7 +55,8 @@ int64_t oracle_fail(struct oracle *o, unsigned pid, uint64_t va, int64_t told)
 	return 0;
 }
 
-int64_t oracle_inject(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, int64_t told)
+int64_t oracle_inject(
+	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, bool soft, int64_t told)
 {
 	struct ov_process *p = ov_process(o, pid);
 	const uint64_t page = o->cfg.page, round = (len + page - 1) & ~(page - 1);
@@ -69,7 +70,8 @@ int64_t oracle_inject(struct oracle *o, unsigned pid, uint64_t addr, uint64_t le
 		if (i == p->nr || p->vmas[i].start > va || !(p->vmas[i].prot & 1) ||
 			ov_guarded(o, p, va, va + 1))
 			return -EFAULT;
-		if (p->vmas[i].object)
+		/* A page that moves is the same to all; a large folio's does not. */
+		if (p->vmas[i].object && (!soft || told == -EOPNOTSUPP))
 			return ORACLE_UNKNOWN;
 		if (told == -EBUSY)
 			return told;

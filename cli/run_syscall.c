@@ -164,7 +164,8 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_MADVISE:
 		if (c->a[2] == PF_MADV_HWPOISON || c->a[2] == PF_MADV_SOFT_OFFLINE)
-			return oracle_inject(o, pid, c->a[0], c->a[1], told);
+			return oracle_inject(
+				o, pid, c->a[0], c->a[1], c->a[2] == PF_MADV_SOFT_OFFLINE, told);
 		if (c->a[2] == PF_MADV_COLLAPSE)
 			return oracle_collapse(o, pid, c->a[0], c->a[1], leaf_size(c), told);
 		return oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);

@@ -4,7 +4,8 @@
  *
  * The folio lock keeps migration, splitting and reclaim away, so the page's mappings are in present entries, which the
  * reverse map finds; forks copy them to VMAs that the walk visits later. Nobody maps the page anew: it is in no
- * cache, and an entry that says that it is poisoned leads nowhere.
+ * cache, and an entry that says that it is poisoned leads nowhere. A mapping's page, which is found in its tree, does not fail; it
+ * moves: whoever finds its index finds the other.
  */
 #include "mm/poison.h"
 
@@ -14,10 +15,10 @@
 
 /*
  * Takes over the reference on the folio of pfn. 0: *page is that page's own folio, locked, with a reference, and its
- * mappings can be found.
+ * mappings can be found. files: a mapping's page will do, if it is its own folio.
  */
-static int isolate(
-	struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, struct pf_folio **page)
+static int isolate(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, bool files,
+	struct pf_folio **page)
 {
 	int err = -PF_EBUSY;
 
@@ -35,7 +36,7 @@ static int isolate(
 		goto out;
 	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
 		err = -PF_EHWPOISON;
-	} else if (pf_folio_is_file(folio)) {
+	} else if (pf_folio_is_file(folio) && (!files || pf_folio_order(folio))) {
 		err = -PF_EOPNOTSUPP;
 	} else if (!pf_folio_order(folio) && pf_folio_mapcount(folio) &&
 		   !pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {
@@ -68,7 +69,7 @@ static bool poison_visit(
 static int fail(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 {
 	struct pf_folio *page;
-	int err = isolate(sys, folio, pfn, &page);
+	int err = isolate(sys, folio, pfn, false, &page);
 
 	if (err)
 		return err;
@@ -78,19 +79,29 @@ static int fail(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 	return 0;
 }
 
+/*
+ * Is it its mapping's still? Migration leaves what nobody maps any more where it is; the tree does not. Folio lock: its place
+ * there is lost for good, to another or by being cut off.
+ */
+static bool is_kept(const struct pf_folio *page)
+{
+	return pf_folio_is_file(page) && pf_load_relaxed(&page->head.mapping) != PF_MAPPING_FILE &&
+	       !PF_MUTANT("offline-keeps-place");
+}
+
 /* Takes over the reference. */
 static int offline(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 {
 	struct pf_folio *page, *to;
-	int err = isolate(sys, folio, pfn, &page);
+	int err = isolate(sys, folio, pfn, true, &page);
 
 	if (err)
 		return err;
 	err = -PF_ENOMEM;
-	to = pf_folio_alloc(sys->phys, 0, PF_USE_ANON);
+	to = pf_folio_alloc(sys->phys, 0, pf_folio_is_file(page) ? PF_USE_FILE : PF_USE_ANON);
 	if (to) {
-		err = pf_migrate_folio(sys, page, to) ? -PF_EBUSY : 0;
-		/* Its mappings keep it. */
+		err = pf_migrate_folio(sys, page, to) || is_kept(page) ? -PF_EBUSY : 0;
+		/* Its mappings keep it, or its tree. */
 		pf_folio_put(sys->phys, to, 1);
 	}
 	if (!err)

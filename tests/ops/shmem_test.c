@@ -503,6 +503,20 @@ static void migrate_all(void)
 	assert_true(!err || err == -PF_EAGAIN);
 }
 
+/* In place of failing: it moves, or somebody is at it. */
+static void offline_one(void)
+{
+	const int err = pf_madvise(&mm, A + P, P, PF_MADV_SOFT_OFFLINE);
+
+	assert_true(!err || err == -PF_EBUSY || err == -PF_EOPNOTSUPP);
+}
+
+static void drop_all(void)
+{
+	assert_int_equal(pf_madvise(&mm, A, pages * P, PF_MADV_DONTNEED), 0);
+	assert_int_equal(pf_madvise(&mm, C, pages * P, PF_MADV_DONTNEED), 0);
+}
+
 static void swap_off(void)
 {
 	assert_int_equal(pf_swapoff(&sys, 0), 0);
@@ -569,6 +583,10 @@ TOGETHER(loaded_and_stored_and_out, load_any, store_and_send_out, true, 78)
 TOGETHER(loaded_and_punched, load_any, punch_one, true, 0)
 TOGETHER(ahead_and_stored, willneed, store_and_send_out, true, 78)
 TOGETHER(reclaimed_and_loaded, reclaim_all, load_one, false, 101)
+
+TOGETHER(offlined_and_stored, offline_one, store_elsewhere_and_drop, false, 78)
+TOGETHER(offlined_and_dropped, offline_one, drop_all, false, 101)
+TOGETHER(offlined_and_punched, offline_one, punch_one, false, 0)
 
 /* What is cut off stays away, whoever is at it. */
 static void cut_meanwhile(void **state)
@@ -666,6 +684,9 @@ int main(void)
 		cmocka_unit_test(loaded_and_punched),
 		cmocka_unit_test(ahead_and_stored),
 		cmocka_unit_test(reclaimed_and_loaded),
+		cmocka_unit_test(offlined_and_stored),
+		cmocka_unit_test(offlined_and_dropped),
+		cmocka_unit_test(offlined_and_punched),
 		cmocka_unit_test(cut_meanwhile),
 		cmocka_unit_test(locked_meanwhile),
 		cmocka_unit_test(off_meanwhile),
