@@ -269,13 +269,18 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 	uint64_t values[ORACLE_MAX_ALLOWED] = {0};
 
 	if (what == ORACLE_COPY) {
-		int err = -EFAULT;
+		for (uint64_t at = src - ov_in_page(o, src); at < src + o->cfg.page;
+			at += o->cfg.page) {
+			int err = -EFAULT;
 
-		if (oracle_access(o, from, src, ORACLE_READ) == ORACLE_OK)
-			err = ov_uffd_stops(o, ov_process(o, from), src, false);
-		if (err)
-			return err;
-		oracle_load(o, from, src, values);
+			if (oracle_access(o, from, at, ORACLE_READ) == ORACLE_OK)
+				err = ov_uffd_stops(o, ov_process(o, from), at, false);
+			if (err)
+				return err;
+		}
+		/* A page has one word, where it begins. */
+		if (!ov_in_page(o, src))
+			oracle_load(o, from, src, values);
 	}
 	if (what == ORACLE_CONTINUE && !past && !(there & ORACLE_CACHED))
 		return -EFAULT;
@@ -314,7 +319,9 @@ int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, u
 	int64_t err = bad_range(o, id, dst, len);
 
 	*done = 0;
-	if (err == -EINVAL || (what == ORACLE_COPY && src + len <= src) ||
+	if (err == -EINVAL ||
+		(what == ORACLE_COPY &&
+			(src >= o->cfg.task_size || len > o->cfg.task_size - src)) ||
 		mode & ~(uint64_t)(F_DONTWAKE | (can_wp ? F_WP : 0)))
 		return -EINVAL;
 	if (err)
@@ -386,7 +393,7 @@ int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_
 		return -EINVAL;
 	size_t d = ov_find(p, dst), s = ov_find(p, src);
 
-	if (!find_private(o, p, dst) || !find_private(o, p, src))
+	if (!find_private(o, p, dst) || s == p->nr || p->vmas[s].start > src)
 		err = -ENOENT;
 	else if (p->vmas[d].end - dst < len || p->vmas[s].end - src < len ||
 		 !can_move(&p->vmas[s], &p->vmas[d], id))

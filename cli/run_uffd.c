@@ -438,7 +438,7 @@ static bool do_ioctl(
 			q.there_src[i] = run_uffd_there(w, of, q.src + i * w->env.page);
 	}
 	if (q.nr == PF_UFFDIO_COPY)
-		run_uffd_tell_model(w, p, q.src, q.len);
+		run_uffd_tell_model(w, p, q.src, q.len + (q.src & (w->env.page - 1)));
 	run_switch(w, p);
 	err = call_library(&q);
 	ok = compare(&q, allocs, err, r) && (r->injected || check_done(&q, done));

@@ -92,6 +92,37 @@ static struct pf_folio *alloc(const struct fill *f, const struct piece *p)
 	}
 }
 
+/* Bytes of one page of src's. */
+static int copy_part(const struct fill *f, pf_pa_t to, pf_va_t src, uint64_t bytes)
+{
+	const uint64_t page = pf_mm_page(f->from);
+	pf_pfn_t pfn;
+	int64_t n = pf_gup(f->from, src, 1, PF_FOLL_GET, &pfn);
+
+	if (n < 0)
+		return (int)n;
+	pf_port_copy_pages(to, (pfn << pf_mm_shift(f->from)) + (src & (page - 1)), bytes);
+	pf_put_user_pages(f->from->sys, &pfn, 1);
+	return 0;
+}
+
+/* Each page's come from two. */
+static int64_t unaligned_contents(const struct fill *f, pf_pa_t pa, uint64_t nr)
+{
+	const uint64_t page = pf_mm_page(f->from), first = page - (f->src & (page - 1));
+
+	for (uint64_t i = 0; i < nr; i++, pa += page) {
+		const pf_va_t src = f->src + i * page;
+		int err = copy_part(f, pa, src, first);
+
+		if (!err)
+			err = copy_part(f, pa + first, src + first, page - first);
+		if (err)
+			return i ? (int64_t)i : err;
+	}
+	return (int64_t)nr;
+}
+
 /*
  * Contents of the folio's pages: how many there are; fewer than all when src ends before, none with an error. What
  * others store to src meanwhile is copied or not, as by any reader.
@@ -108,6 +139,8 @@ static int64_t contents(const struct fill *f, struct pf_folio *folio)
 		pf_port_clear_pages(pa, nr << shift);
 		return (int64_t)nr;
 	}
+	if (!pf_mm_aligned(f->from, f->src))
+		return unaligned_contents(f, pa, nr);
 	for (uint64_t i = 0; i < nr;) {
 		int64_t n = pf_gup(f->from, f->src + (i << shift),
 			pf_min(nr - i, sizeof(src) / sizeof(*src)), PF_FOLL_GET, src);
@@ -311,12 +344,11 @@ int pf_uffd_copy(struct pf_uffd *u, struct pf_mm *from, pf_va_t dst, pf_va_t src
 	*done = 0;
 	if (err == -PF_EINVAL)
 		return err;
-	if (src + len <= src || (mode & ~(PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP)))
+	if (src >= from->sys->task_size || len > from->sys->task_size - src ||
+		(mode & ~(PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP)))
 		return -PF_EINVAL;
 	if (err)
 		return err;
-	if (!pf_mm_aligned(from, src))
-		return -PF_EOPNOTSUPP;
 	f.flags = PF_FILL_DIRTY | (mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0);
 	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
 }

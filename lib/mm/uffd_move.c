@@ -36,12 +36,12 @@ static int find(const struct pf_uffd *u, struct move *m, uint64_t len)
 {
 	int err = pf_uffd_prepare(m->mm, m->to);
 
-	if (!err)
-		err = pf_uffd_prepare(m->mm, m->from);
 	if (err)
 		return err;
 	m->dst = pf_vma_lookup(m->mm, m->to);
 	m->src = pf_vma_lookup(m->mm, m->from);
+	if (!m->src)
+		return -PF_ENOENT;
 	if (!covers(m->src, m->from, len) || !covers(m->dst, m->to, len) ||
 		!compatible(m->src, m->dst) || m->dst->uffd != u)
 		return -PF_EINVAL;

@@ -129,7 +129,8 @@ void pf_rcu_done(struct pf_rcu_head *head);
  *held.
  *
  * void pf_port_clear_pages(pf_pa_t pa, size_t bytes), void pf_port_copy_pages(dst, src, bytes)
- *	Data pages. Made visible before any later store by this CPU that maps them.
+ *	Data pages, or a part of one that is not mapped yet. Made visible before any later store by this CPU
+ *	that maps them.
  *
  * void pf_port_tlbi(enum pf_tlbi op, uint64_t operand, uint64_t operand2)
  * void pf_port_barrier(enum pf_barrier b)

@@ -165,6 +165,27 @@ static void compare_wp(void)
 	}
 }
 
+/* The same mappings: what calls have made of their flags, and which have been written, shows in what merges. */
+static void compare_maps(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	uint64_t at = BASE, start, end;
+	struct oracle_map m;
+	char line[256];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) != 2 || start < BASE ||
+			start > SRC)
+			continue;
+		if (!oracle_find(model, 1, at, &m))
+			m.start = m.end = 0;
+		same("a mapping's start", (int64_t)start, (int64_t)m.start);
+		same("its end", (int64_t)end, (int64_t)m.end);
+		at = end;
+	}
+	fclose(maps);
+}
+
 /* ---- steps ---- */
 
 static int64_t result(int r)
@@ -235,6 +256,8 @@ static void do_fill(unsigned id)
 	int64_t r, done;
 
 	step_range(&start, &len);
+	src += draw(8) ? 0 : 8;
+	src = draw(50) ? src : BASE << 2;
 	look(start, is);
 	note("fill %u(%u, 0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ", mode %" PRIu64 ")\n", what,
 		id, start, src, len, mode);
@@ -418,6 +441,7 @@ static void play(uint64_t seed)
 			do_access();
 		}
 		compare_wp();
+		compare_maps();
 	}
 	_exit(0);
 }
