@@ -59,8 +59,9 @@ static int grow(struct pf_mm *mm, pf_va_t from, pf_va_t to)
 	err = pf_vma_reserve(mm, &r, 1, 0);
 	if (!err)
 		pf_vma_add(mm, &r, &d);
+	else
+		pf_uncommit(mm->sys, flags, pages);
 	pf_vma_unreserve(mm, &r);
-	pf_uncommit(mm->sys, flags, pages);
 	return err;
 }
 

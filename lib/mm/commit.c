@@ -3,8 +3,8 @@
  * Overcommit: how much memory has been promised, and how much may be. Every page of a VMA with PF_VM_ACCOUNT is a promise,
  * and every page of shared memory without a file that was made without MAP_NORESERVE.
  *
- * Whoever is about to promise more asks for it first, and counts it then: two who ask at the same time cannot both get what
- * is there once. When his VMA counts (pf_vm_stat), he gives back what he had asked for.
+ * Whoever is about to promise more asks for it, and it is counted then: two who ask at the same time cannot both get what is
+ * there once. A VMA that takes the place of another takes its promise over, so the sum is never less than what VMAs have.
  */
 #include "mm/internal.h"
 

@@ -40,13 +40,13 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 	if (anon)
 		err = pf_anon_fork(child->sys, &r, *dup, vma);
 	if (err) {
+		pf_uncommit(child->sys, promised, pages);
 		pf_port_meta_free(*dup, sizeof(**dup));
 	} else {
 		pf_vma_insert(child, *dup);
 		pf_vm_stat(child, (*dup)->area.flags, (int64_t)pages);
 	}
 	pf_vma_unreserve(child, &r);
-	pf_uncommit(child->sys, promised, pages);
 	return err;
 }
 

@@ -53,6 +53,12 @@ PF_INLINE bool pf_vma_soft_dirty(const struct pf_vma *vma)
 	return (vma->area.flags & PF_VM_SOFTDIRTY) && pf_mm_has_soft_dirty(vma->mm);
 }
 
+/* Is the folio mapped by nobody, with no references but the caller's and, if it has one, its mapping's? A snapshot. */
+PF_INLINE bool pf_folio_is_alone(const struct pf_folio *folio, bool in_mapping)
+{
+	return !pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == (in_mapping ? 2 : 1);
+}
+
 /* Bytes that one leaf table maps: Linux's PMD_SIZE. */
 PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
 {
@@ -204,6 +210,8 @@ int pf_munmap_check(const struct pf_mm *mm, pf_va_t start, pf_va_t end);
  * the reserve has one VMA if it makes one more. Flushed on return.
  */
 int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end);
+/* The same, and what had been promised there stays so: for the VMA that comes instead. */
+int pf_munmap_promised(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end);
 
 /*
  * Where a mapping of len bytes goes: get_unmapped_area. fixed: at addr or nowhere. Else addr is a
@@ -276,8 +284,8 @@ bool pf_mlock_future_ok(const struct pf_mm *mm, uint32_t flags, uint64_t bytes);
 /* ---- what is promised (commit.c). Any lock. ---- */
 
 /*
- * May `pages` more be promised to a VMA with these flags? Then they are, until pf_uncommit(), which the caller calls once
- * pf_vm_stat() has counted them, or his call has failed. Without PF_VM_ACCOUNT nothing is promised.
+ * May `pages` more be promised to a VMA with these flags? Then they are, until pf_uncommit(): by the call, if it fails, or when
+ * the VMA goes or loses the flag. Without PF_VM_ACCOUNT nothing is promised.
  */
 bool pf_commit(struct pf_system *sys, uint32_t flags, uint64_t pages);
 void pf_uncommit(struct pf_system *sys, uint32_t flags, uint64_t pages);

@@ -17,8 +17,6 @@ void pf_vm_stat(struct pf_mm *mm, uint32_t flags, int64_t pages)
 		mm->locked_vm += (uint64_t)pages;
 	if (is_data(flags))
 		mm->data_vm += (uint64_t)pages;
-	if (flags & PF_VM_ACCOUNT)
-		pf_add_relaxed(&mm->sys->committed, (uint64_t)pages);
 }
 
 bool pf_may_expand_vm(const struct pf_mm *mm, uint32_t flags, uint64_t pages)

@@ -29,12 +29,6 @@ static bool remap_visit(
 	return true;
 }
 
-/* Mapped by nobody, and with no references but the caller's and a mapping's. */
-static bool is_alone(const struct pf_folio *folio, const struct pf_rmap *at)
-{
-	return !pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == (at->mapping ? 2 : 1);
-}
-
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r)
 {
 	if (pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE) ||
@@ -48,7 +42,7 @@ int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_rema
 	 * Ours is the only reference, and nobody can come by another: there is no entry to come by. But of a mapping's
 	 * folio, which whoever replaces it asks again.
 	 */
-	if (is_alone(folio, &r->at))
+	if (pf_folio_is_alone(folio, r->at.mapping))
 		return 0;
 	pf_folio_remap(sys, r);
 	return pf_folio_maybe_pinned(folio) ? -PF_EBUSY : -PF_EAGAIN;
@@ -82,7 +76,7 @@ static bool move(
 
 	pf_folio_clear_flags(src, PF_FOLIO_DIRTY);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!is_alone(src, at))
+	if (!pf_folio_is_alone(src, at->mapping))
 		return false;
 	pf_port_copy_pages(
 		pf_folio_pfn(sys->phys, dst) << shift, at->pfn << shift, (size_t)at->nr << shift);

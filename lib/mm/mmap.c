@@ -225,7 +225,7 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, const struct 
 		return err;
 	if (!pf_may_expand_vm(mm, q->vm, pages - mapped_pages(mm, start, end, &accounted)))
 		return -PF_ENOMEM;
-	/* What is replaced had been promised. */
+	/* What is replaced had been promised, and stays so. */
 	more = pages - accounted;
 	if (!pf_commit(mm->sys, q->vm, more))
 		return -PF_ENOMEM;
@@ -240,11 +240,13 @@ static int map_range(struct pf_mm *mm, pf_va_t start, pf_va_t end, const struct 
 			err = -PF_ENOMEM;
 	}
 	if (!err)
-		err = pf_munmap_locked(mm, &r, start, end);
+		err = q->vm & PF_VM_ACCOUNT ? pf_munmap_promised(mm, &r, start, end)
+					    : pf_munmap_locked(mm, &r, start, end);
 	if (!err)
 		pf_vma_add(mm, &r, &d);
+	else
+		pf_uncommit(mm->sys, q->vm, more);
 	pf_vma_unreserve(mm, &r);
-	pf_uncommit(mm->sys, q->vm, more);
 	/* The VMA has its own reference. */
 	if (nameless && d.mapping)
 		pf_mapping_put(d.mapping);

@@ -49,9 +49,10 @@ static int protect_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gat
 	if (!pf_commit(mm->sys, promised, pages))
 		return -PF_ENOMEM;
 	vma = pf_vma_modify_flags(mm, r, vma, start, end, flags);
-	pf_uncommit(mm->sys, promised, pages);
-	if (!vma)
+	if (!vma) {
+		pf_uncommit(mm->sys, promised, pages);
 		return -PF_ENOMEM;
+	}
 	/* Where vm_page_prot does not give W to all: to pages that may have it at once. */
 	if ((flags & PF_VM_WRITE) && (pf_area_cow(&vma->area) || !(vma->area.prot & PF_PTE_W)))
 		cp_flags |= PF_CP_TRY_CHANGE_WRITABLE;

@@ -134,8 +134,9 @@ static int grow(const struct remap *m, const struct pf_vma *vma)
 	err = pf_vma_reserve(m->mm, &r, 1, 0);
 	if (!err)
 		pf_vma_add(m->mm, &r, &d);
+	else
+		pf_uncommit(m->mm->sys, d.flags, pages);
 	pf_vma_unreserve(m->mm, &r);
-	pf_uncommit(m->mm->sys, d.flags, pages);
 	return err;
 }
 
@@ -210,7 +211,7 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		.mapping = vma->mapping,
 		.like = vma,
 	};
-	/* The old range is given up, or stays and was promised; the new one comes besides, or for as much as it is longer. */
+	/* The old range hands its promise on, or stays as it is. */
 	const uint64_t more =
 		(m->flags & PF_MREMAP_DONTUNMAP ? m->new_len : m->new_len - m->old_len) >>
 		pf_mm_shift(mm);
@@ -224,10 +225,10 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		d.pgoff = m->new_addr >> pf_mm_shift(mm);
 	/* May be merged with the very VMA it leaves: that is looked up again from here on. */
 	new = pf_vma_add(mm, r, &d);
-	pf_uncommit(mm->sys, d.flags, more);
 	err = mm->sys->fmt->move_prepare(&mm->space, m->addr, m->new_addr, nr);
 	if (err) {
-		pf_munmap_locked(mm, r, m->new_addr, m->new_addr + m->new_len);
+		pf_munmap_promised(mm, r, m->new_addr, m->new_addr + m->new_len);
+		pf_uncommit(mm->sys, d.flags, more);
 		return err;
 	}
 	/* Who was told of the old place's faults is not told of the new one's (no UFFD_FEATURE_EVENT_REMAP). */
@@ -241,7 +242,7 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 		return 0;
 	}
 	/* Of shared memory nothing may have been moved: it is mapped a second time. */
-	return m->old_len ? pf_munmap_locked(mm, r, m->addr, m->addr + m->old_len) : 0;
+	return m->old_len ? pf_munmap_promised(mm, r, m->addr, m->addr + m->old_len) : 0;
 }
 
 static int64_t move(struct remap *m, struct pf_vma_reserve *r)

@@ -37,15 +37,18 @@ int pf_munmap_reserve(
 }
 
 /* Take [start, end) out of the tree, and out of what its pages are found by. */
-static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
+static void cut(
+	struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end, bool promised)
 {
 	struct pf_vma *vma;
 
 	while ((vma = pf_find_vma(mm, start)) && vma->area.start < end) {
 		const pf_va_t from = vma->area.start, to = vma->area.end;
+		const uint64_t pages = pf_mm_pages(mm, pf_max(from, start), pf_min(to, end));
 
-		pf_vm_stat(mm, vma->area.flags,
-			-(int64_t)pf_mm_pages(mm, pf_max(from, start), pf_min(to, end)));
+		pf_vm_stat(mm, vma->area.flags, -(int64_t)pages);
+		if (!promised)
+			pf_uncommit(mm->sys, vma->area.flags, pages);
 		if (from < start) {
 			if (to > end)
 				pf_vma_split(mm, r, vma, end);
@@ -59,7 +62,8 @@ static void cut(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va
 	}
 }
 
-int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
+static int unmap(
+	struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end, bool promised)
 {
 	const struct pf_format *fmt = mm->sys->fmt;
 	pf_va_t floor = 0, ceiling = mm->sys->task_size;
@@ -80,7 +84,7 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
 
 		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to), 0);
 	}
-	cut(mm, r, start, end);
+	cut(mm, r, start, end, promised);
 	/*
 	 * A table goes when nothing mapped is left in its reach: up to the neighbours. After the VMAs, so that
 	 * no walker that came by a page is in it (anon_vma.h).
@@ -95,6 +99,16 @@ int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, 
 		&g, start, pf_mm_pages(mm, start, end), floor, pf_mm_pages(mm, floor, ceiling));
 	pf_tlb_finish_mmu(&g);
 	return 0;
+}
+
+int pf_munmap_locked(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
+{
+	return unmap(mm, r, start, end, false);
+}
+
+int pf_munmap_promised(struct pf_mm *mm, struct pf_vma_reserve *r, pf_va_t start, pf_va_t end)
+{
+	return unmap(mm, r, start, end, true);
 }
 
 int pf_munmap(struct pf_mm *mm, pf_va_t addr, uint64_t len)

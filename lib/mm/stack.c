@@ -55,7 +55,6 @@ static int expand(struct pf_mm *mm, pf_va_t va)
 	if (!pf_commit(mm->sys, vma->area.flags, pages))
 		return -PF_EFAULT;
 	pf_vm_stat(mm, vma->area.flags, (int64_t)pages);
-	pf_uncommit(mm->sys, vma->area.flags, pages);
 	pf_vma_set_range(mm, vma, start, vma->area.end, vma->area.pgoff - pages);
 	return 0;
 }

@@ -263,7 +263,11 @@ int pf_swapoff(struct pf_system *sys, unsigned id)
 
 	pf_port_rw_write_lock(&sys->mms_lock, PF_LOCK_SYSTEM);
 	dev = id < PF_SWAP_DEVICES ? sys->swaps.dev[id] : NULL;
-	if (dev) {
+	/* As Linux asks: would what is promised be too much without it? */
+	if (dev && !pf_commit(sys, PF_VM_ACCOUNT, dev->slots)) {
+		err = -PF_ENOMEM;
+	} else if (dev) {
+		pf_uncommit(sys, PF_VM_ACCOUNT, dev->slots);
 		pf_swap_set_off(dev, true);
 		err = unswap(sys, dev);
 		if (err) {

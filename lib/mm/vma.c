@@ -104,6 +104,8 @@ void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 
 	pf_vm_stat(mm, vma->area.flags, -pages);
 	pf_vm_stat(mm, flags, pages);
+	/* Who gives the flag has asked for it. */
+	pf_uncommit(mm->sys, vma->area.flags & ~flags, (uint64_t)pages);
 	/* Atomic: who finds the VMA by a page reads them under a table lock alone. */
 	pf_store_relaxed(&vma->area.flags, flags);
 	pf_store_relaxed(&vma->area.prot, pf_vma_page_prot(vma));

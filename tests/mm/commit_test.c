@@ -157,6 +157,47 @@ static void never(void **state)
 	assert_int_equal(sys.committed, 0);
 }
 
+/* What others see of the sum while a call runs. */
+static uint64_t least, most;
+
+static void look(void *ctx, bool blocked)
+{
+	(void)ctx;
+	assert_false(blocked);
+	least = pf_min(least, sys.committed);
+	most = pf_max(most, sys.committed);
+}
+
+#define STEADY(call, want, pages)                                                                  \
+	do {                                                                                       \
+		least = UINT64_MAX;                                                                \
+		most = 0;                                                                          \
+		machine_set_schedule(look, NULL);                                                  \
+		assert_int_equal((int64_t)(call), (int64_t)(want));                                \
+		machine_set_schedule(NULL, NULL);                                                  \
+		assert_int_equal(least, pages);                                                    \
+		assert_int_equal(most, pages);                                                     \
+		world_check(#call);                                                                \
+	} while (0)
+
+/* Who asks while memory that had been promised changes its place or its flags gets neither more nor less than there is. */
+static void steady(void **state)
+{
+	start(*state, PF_OVERCOMMIT_NEVER, 100);
+	GIVES(map(A, 8, RW, PRIV), A, 8);
+	world_note(A, 8);
+	GIVES(pf_madvise(&mm, A, 8 * P, PF_MADV_POPULATE_WRITE), 0, 8);
+	STEADY(pf_mlock(&mm, A, 4 * P), 0, 8);
+	STEADY(pf_munlockall(&mm), 0, 8);
+	STEADY(pf_madvise(&mm, A + 2 * P, 2 * P, PF_MADV_DONTFORK), 0, 8);
+	STEADY(pf_mprotect(&mm, A + 4 * P, P, R), 0, 8);
+	STEADY(pf_mremap(&mm, A + 5 * P, 3 * P, 3 * P, MAY | PF_MREMAP_FIXED, B), B, 8);
+	STEADY(map(A, 5, RW, PRIV), A, 8);
+	STEADY(map(A + P, 2, RW, PRIV), A + P, 8);
+	world_stop();
+	assert_int_equal(sys.committed, 0);
+}
+
 /* One request for more than there is, swap and all; together they may have more. */
 static void guess(void **state)
 {
@@ -172,6 +213,10 @@ static void guess(void **state)
 	assert_true(dev >= 0);
 	GIVES(map(2 * B, phys.nr + 16, RW, PRIV), 2 * B, 3 * phys.nr + 16);
 	GIVES(map(3 * B, phys.nr + 17, RW, PRIV), -PF_ENOMEM, 3 * phys.nr + 16);
+	sys.overcommit = PF_OVERCOMMIT_NEVER;
+	sys.commit_limit = 3 * phys.nr + 32;
+	assert_int_equal(pf_swapoff(&sys, (unsigned)dev), -PF_ENOMEM);
+	sys.overcommit = PF_OVERCOMMIT_GUESS;
 	assert_int_equal(pf_swapoff(&sys, (unsigned)dev), 0);
 	GIVES(map(3 * B, phys.nr + 1, RW, PRIV), -PF_ENOMEM, 3 * phys.nr + 16);
 	world_stop();
@@ -239,6 +284,7 @@ int main(void)
 			cmocka_unit_test_prestate(shared, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(forked, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(never, (void *)pf_formats[i]),
+			cmocka_unit_test_prestate(steady, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(guess, (void *)pf_formats[i]),
 			cmocka_unit_test_prestate(allocations_fail, (void *)pf_formats[i]),
 		};
