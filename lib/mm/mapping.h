@@ -88,7 +88,7 @@ void pf_mapping_put(struct pf_mapping *mapping);
  * The file has `size` bytes now. Pages beyond are unmapped wherever they are mapped, private copies of
  * them too, and dropped; the rest of the last page reads as zeros. Accesses beyond are SIGBUS when
  * this returns, and no TLB reaches the pages. 0; -PF_ENOMEM or -PF_EIO, and nothing has changed: the last page is in swap, and
- * could not be brought in for its rest to become zeros. Never when it grows, nor with ops.
+ * could not be brought in for its rest to become zeros, or what is in swap could not be told apart without memory. Never when it grows, nor with ops.
  */
 int pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size);
 /*

@@ -195,8 +195,9 @@ int pf_shmem_find(
 /* ---- going out ---- */
 
 /*
- * The flag goes first, as in pf_mapping_write_folio(); nobody maps it, so there is nothing to take W from. Who finds it in the
- * tree and stores to it while it is written leaves a mapping or the flag behind for pf_mapping_evict().
+ * The flag goes first, then the counts are looked at. Who found it in the tree meanwhile, stored to it and is about to unmap it
+ * may have left the flag before, with a TLB that still stores; but he has his mapping until his flush is done. If nobody has
+ * one, whoever comes later leaves a mapping or the flag behind for pf_mapping_evict().
  */
 static bool write_out(
 	struct pf_mapping *mapping, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot)
@@ -206,8 +207,9 @@ static bool write_out(
 
 	pf_folio_clear_flags(folio, PF_FOLIO_DIRTY);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!dev->ops->write(dev->ctx, slot, pf_folio_pfn(mapping->sys->phys, folio) << shift,
-		    (size_t)pf_folio_nr(folio) << shift) &&
+	if (pf_folio_is_alone(folio, true) &&
+		!dev->ops->write(dev->ctx, slot, pf_folio_pfn(mapping->sys->phys, folio) << shift,
+			(size_t)pf_folio_nr(folio) << shift) &&
 		pf_mapping_evict(mapping, folio, &place))
 		return true;
 	/* What is in memory is the only page there is. */

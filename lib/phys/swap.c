@@ -47,6 +47,9 @@ int pf_swap_init(struct pf_swap *dev, struct pf_phys *phys, const struct pf_swap
 
 void pf_swap_destroy(struct pf_swap *dev)
 {
+	/* Who gave the last slot back may still have the lock: after this he is through with the device. */
+	lock(dev);
+	unlock(dev);
 	pf_port_meta_free(dev->used, words(dev->slots) * sizeof(*dev->used));
 	pf_port_meta_free(dev->slot, dev->slots * sizeof(*dev->slot));
 	dev->used = NULL;

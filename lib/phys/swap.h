@@ -34,7 +34,9 @@
 
 /*
  * What an embedder's device does: pages in slots slot, slot + 1, ... <-> memory at pa. 0, or a negated error.
- * May sleep; called with no lock of the library but the folio's (and, from a fault, the mmap lock).
+ * May sleep; several at a time, and two may read one slot. Called with the folio's lock (but for a page of shared memory that is
+ * read, which nobody else knows yet), and perhaps the mmap lock, a mapping's pages_lock and the lock of all mms: so they must
+ * not come back to the library for mappings, address spaces or swap devices.
  */
 struct pf_swap_ops {
 	int (*read)(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes);
