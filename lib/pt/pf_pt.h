@@ -71,7 +71,7 @@ PF_INLINE int pf_pt_unmap(struct pf_pt *pt, pf_va_t va, uint64_t nr)
 }
 
 /* Give all that is mapped in the range the rights of prot; A and D are kept. Errors and TLBs as
- * unmap. */
+ * unmap; what may be used again is found by walkers as after map. */
 PF_INLINE int pf_pt_protect(struct pf_pt *pt, pf_va_t va, uint64_t nr, uint64_t prot)
 {
 	return pt->fmt->protect(pt, va, nr, prot);

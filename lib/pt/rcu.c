@@ -37,7 +37,9 @@ void pf_table_free(struct pf_pt *pt, struct pf_table *table)
 
 void pf_table_free_rcu(struct pf_pt *pt, struct pf_table *table)
 {
+	pf_lazy_mmu_pause();
 	count_free(pt, table);
+	pf_lazy_mmu_resume();
 	table->rcu.ctx = (void *)(uintptr_t)pt->mem;
 	pf_port_call_rcu(&table->rcu);
 }

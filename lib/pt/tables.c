@@ -518,8 +518,11 @@ static int tables_protect(struct pf_pt *pt, pf_va_t va, uint64_t nr, uint64_t pr
 	if (pt->flags & PF_PT_KERNEL)
 		e.prot |= PF_PTE_KERNEL;
 	err = edit(pt, va, nr, &e);
+	/* What nobody could use before (PROT_NONE) has nothing to be flushed, but owes what a new mapping does. */
 	if (!err && e.flush)
 		flush(pt, va, nr, false);
+	else if (!err && (pt->flags & PF_PT_NOFAULT))
+		pf_lazy_mmu_publish();
 	return err;
 }
 

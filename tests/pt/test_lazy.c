@@ -203,6 +203,27 @@ static void flushes_are_not_put_off(void **state)
 	end();
 }
 
+/* What becomes usable again owes what a new mapping does: there was nothing to be flushed. */
+static void usable_again(void **state)
+{
+	(void)state;
+	begin(PF_PT_NOFAULT);
+	for (unsigned i = 0; i < 4; i++)
+		map(i);
+	for (unsigned k = 0; k < 2; k++) {
+		assert_int_equal(pf_pt_protect(pt, PF_PAGE_SIZE, 1, 0), 0);
+		published();
+		if (k)
+			pf_lazy_mmu_enable();
+		assert_int_equal(pf_pt_protect(pt, PF_PAGE_SIZE, 1, PF_PTE_R | PF_PTE_W), 0);
+		assert_int_equal(published(), !k);
+		if (k)
+			pf_lazy_mmu_disable();
+		assert_int_equal(published(), k);
+	}
+	end();
+}
+
 /* Where a fault may be taken, nothing is owed. */
 static void others_owe_nothing(void **state)
 {
@@ -226,6 +247,7 @@ int main(void)
 		cmocka_unit_test(not_in_interrupts),
 		cmocka_unit_test(left_before_sleeping),
 		cmocka_unit_test(flushes_are_not_put_off),
+		cmocka_unit_test(usable_again),
 		cmocka_unit_test(others_owe_nothing),
 	};
 
