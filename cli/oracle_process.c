@@ -91,6 +91,15 @@ static bool replaces_pinned(const struct copying *c, uint64_t from, uint64_t to)
 	return !cell || cell->lazy || (v->object ? !cell->own : !cell->value);
 }
 
+/* A store that leaves the page's first word: of a file's page the process has a copy of its own from then on. */
+static void store_beside(struct oracle *o, unsigned pid, uint64_t va)
+{
+	struct ov_process *p = ov_process(o, pid);
+	const uint64_t start = va & ~(o->cfg.page - 1);
+
+	ov_copy_pages(o, p, ov_find(p, va), start, start + o->cfg.page);
+}
+
 /* n bytes, in one page on either side. Only a page's first word is known; all others are zero. */
 static int copy_word(struct copying *c, uint64_t remote, uint64_t local, uint64_t n)
 {
@@ -115,7 +124,11 @@ static int copy_word(struct copying *c, uint64_t remote, uint64_t local, uint64_
 			return ORACLE_UNKNOWN;
 		if ((to & (page - 1)) < 8 && (dst[0] || dst[1]))
 			return ORACLE_UNKNOWN;
+		/* Discarded or not: it stays what it is. */
+		if (ndst > 1)
+			return ORACLE_UNKNOWN;
 		oracle_store_found_none(c->o, to_pid, to);
+		store_beside(c->o, to_pid, to);
 		return 0;
 	}
 	if (n < 8 && (src[0] != dst[0] || nsrc > 1 || ndst > 1))
