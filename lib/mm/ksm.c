@@ -67,12 +67,15 @@ static int get(struct side *s)
 	return err ? err : s->folio ? 0 : -PF_EINVAL;
 }
 
+static bool is_busy(const struct side *s)
+{
+	return pf_folio_test_flags(s->folio, PF_FOLIO_SWAPCACHE | PF_FOLIO_HWPOISON);
+}
+
 static int protect(const struct side *s)
 {
 	int err = -PF_EAGAIN;
 
-	if (pf_folio_test_flags(s->folio, PF_FOLIO_SWAPCACHE | PF_FOLIO_HWPOISON))
-		return -PF_EBUSY;
 	pf_mmap_read_lock(s->mm);
 	if (find(s))
 		err = s->mm->sys->fmt->ksm_protect(&s->mm->space, s->va, s->folio);
@@ -80,14 +83,20 @@ static int protect(const struct side *s)
 	return err;
 }
 
-/* Both are locked. */
+/*
+ * Both are locked. Who brings a page in waits for the lock of its folio in the swap cache, with a mmap lock held; so neither is
+ * there when we wait for a mmap lock, nor gets there: that takes the folio lock.
+ */
 static int merge(const struct side *keep, const struct side *gone)
 {
 	const struct pf_system *sys = keep->mm->sys;
 	const unsigned shift = sys->fmt->pt->page_shift;
 	struct pf_vma *vma;
-	int err = protect(keep);
+	int err;
 
+	if (is_busy(keep) || is_busy(gone))
+		return -PF_EBUSY;
+	err = protect(keep);
 	if (!err)
 		err = protect(gone);
 	if (err)
