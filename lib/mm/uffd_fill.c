@@ -335,60 +335,53 @@ static int fill(struct fill *f, uint64_t len, bool wake, int64_t *done)
 	return f->dst == f->end ? 0 : -PF_EAGAIN;
 }
 
-int pf_uffd_copy(struct pf_uffd *u, struct pf_mm *from, pf_va_t dst, pf_va_t src, uint64_t len,
-	unsigned mode, int64_t *done)
+/* What the calls have in common: Linux looks at the range, then at the mode, then at whose it is. */
+static int fill_range(struct fill *f, uint64_t len, unsigned mode, unsigned modes, int64_t *done)
 {
-	struct fill f = {.uffd = u, .what = COPY, .from = from, .dst = dst, .src = src};
-	int err = pf_uffd_check_range(u, dst, len);
+	int err = pf_uffd_check_range(f->uffd, f->dst, len);
 
 	*done = 0;
-	if (err == -PF_EINVAL)
-		return err;
-	if (src >= from->sys->task_size || len > from->sys->task_size - src ||
-		(mode & ~(PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP)))
+	if (err == -PF_EINVAL || (mode & ~modes))
 		return -PF_EINVAL;
 	if (err)
 		return err;
-	f.flags = PF_FILL_DIRTY | (mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0);
-	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+	f->flags |= mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0;
+	return fill(f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+}
+
+int pf_uffd_copy(struct pf_uffd *u, struct pf_mm *from, pf_va_t dst, pf_va_t src, uint64_t len,
+	unsigned mode, int64_t *done)
+{
+	struct fill f = {.uffd = u,
+		.what = COPY,
+		.from = from,
+		.dst = dst,
+		.src = src,
+		.flags = PF_FILL_DIRTY};
+
+	*done = 0;
+	if (src >= from->sys->task_size || len > from->sys->task_size - src)
+		return -PF_EINVAL;
+	return fill_range(&f, len, mode, PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP, done);
 }
 
 int pf_uffd_zeropage(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done)
 {
 	struct fill f = {.uffd = u, .what = ZERO, .dst = dst};
-	int err = pf_uffd_check_range(u, dst, len);
 
-	*done = 0;
-	if (err == -PF_EINVAL || (mode & ~PF_UFFDIO_DONTWAKE))
-		return -PF_EINVAL;
-	if (err)
-		return err;
-	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+	return fill_range(&f, len, mode, PF_UFFDIO_DONTWAKE, done);
 }
 
 int pf_uffd_continue(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done)
 {
 	struct fill f = {.uffd = u, .what = CONTINUE, .dst = dst};
-	int err = pf_uffd_check_range(u, dst, len);
 
-	*done = 0;
-	if (err == -PF_EINVAL || (mode & ~(PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP)))
-		return -PF_EINVAL;
-	if (err)
-		return err;
-	f.flags = mode & PF_UFFDIO_MODE_WP ? PF_FILL_WP : 0;
-	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+	return fill_range(&f, len, mode, PF_UFFDIO_DONTWAKE | PF_UFFDIO_MODE_WP, done);
 }
 
 int pf_uffd_poison(struct pf_uffd *u, pf_va_t dst, uint64_t len, unsigned mode, int64_t *done)
 {
 	struct fill f = {.uffd = u, .what = POISON, .dst = dst};
-	int err = pf_uffd_check_range(u, dst, len);
 
-	*done = 0;
-	if (err == -PF_EINVAL || (mode & ~PF_UFFDIO_DONTWAKE))
-		return -PF_EINVAL;
-	if (err)
-		return err;
-	return fill(&f, len, !(mode & PF_UFFDIO_DONTWAKE), done);
+	return fill_range(&f, len, mode, PF_UFFDIO_DONTWAKE, done);
 }
