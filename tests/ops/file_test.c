@@ -2,6 +2,7 @@
 /*
  * A file in memory: what is stored is written, whatever happens meanwhile; what is cut off is gone, for everybody.
  */
+#include "access.h"
 #include "together.h"
 
 #include "mm/mapping.h"
@@ -76,32 +77,6 @@ static void stop(void)
 	world_judge("the test");
 	pf_mapping_put(file);
 	world_exit(2);
-}
-
-static enum pf_fault_result put(pf_va_t va, uint64_t value)
-{
-	enum pf_fault_result r = PF_FAULT_DONE;
-
-	while (r == PF_FAULT_DONE && machine_store(va, value).fault)
-		r = world_write(va);
-	return r;
-}
-
-static enum pf_fault_result get(pf_va_t va, uint64_t *value)
-{
-	enum pf_fault_result r = PF_FAULT_DONE;
-
-	while (r == PF_FAULT_DONE && machine_load(va, value).fault)
-		r = pf_handle_mm_fault(&mm, va, 0);
-	return r;
-}
-
-static void finds(pf_va_t va, uint64_t want)
-{
-	uint64_t value = ~want;
-
-	assert_int_equal(get(va, &value), PF_FAULT_DONE);
-	assert_int_equal(value, want);
 }
 
 static uint64_t on_disk(unsigned page)

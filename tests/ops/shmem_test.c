@@ -3,6 +3,7 @@
  * Memory without a file that goes to swap and comes back: whatever the moment, what was stored last is what is found, what is cut
  * off is gone, and no slot is left behind.
  */
+#include "access.h"
 #include "together.h"
 
 #include "mm/mapping.h"
@@ -63,32 +64,6 @@ static void map(pf_va_t at, unsigned flags)
 	const struct pf_file f = {.mapping = mem, .mode = PF_FILE_READ | PF_FILE_WRITE};
 
 	assert_int_equal(pf_mmap_file(&mm, at, pages * P, RW, flags | PF_MAP_FIXED, &f, 0), at);
-}
-
-static enum pf_fault_result put(pf_va_t va, uint64_t value)
-{
-	enum pf_fault_result r = PF_FAULT_DONE;
-
-	while (r == PF_FAULT_DONE && machine_store(va, value).fault)
-		r = world_write(va);
-	return r;
-}
-
-static enum pf_fault_result get(pf_va_t va, uint64_t *value)
-{
-	enum pf_fault_result r = PF_FAULT_DONE;
-
-	while (r == PF_FAULT_DONE && machine_load(va, value).fault)
-		r = pf_handle_mm_fault(&mm, va, 0);
-	return r;
-}
-
-static void finds(pf_va_t va, uint64_t want)
-{
-	uint64_t value = ~want;
-
-	assert_int_equal(get(va, &value), PF_FAULT_DONE);
-	assert_int_equal(value, want);
 }
 
 static pf_pte_t entry(pf_va_t va)

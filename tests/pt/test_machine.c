@@ -509,6 +509,23 @@ static void tables_without_faults(void **state)
 	tables_under(PF_PT_NOFAULT);
 }
 
+/* Whatever CPU looks at the pages, it finds the frames. */
+static void all_find(uint64_t p, uint64_t nr, pf_pfn_t pfn)
+{
+	for (unsigned a = 0; a < 8; a++) {
+		const uint64_t page = rnd_below(nr);
+		struct machine_fault f;
+		uint64_t value;
+
+		machine_run_on((unsigned)rnd_below(2));
+		f = machine_load((p + page) << 12, &value);
+		assert_false(f.fault);
+		assert_int_equal(f.pa, (pfn + page) << 12);
+	}
+	machine_run_on(0);
+	judge("a load");
+}
+
 /*
  * Where no fault may be taken, what pf_pt_map has returned from is there for every CPU, also for walkers that are as
  * late as they may be: the one who mapped it did not enter the kernel again, and nobody else told the other.
@@ -524,22 +541,11 @@ static void mapped_without_faults(void **state)
 		start(features_of(i), PF_PT_NOFAULT);
 		alloc_data(CHUNK);
 		for (unsigned k = 0; k < 100; k++) {
-			uint64_t p = rnd_below(SPACE - nr), page;
+			uint64_t p = rnd_below(SPACE - nr);
 			pf_pfn_t pfn = (DATA >> 12) + rnd_below(LEAF) + (one_in(2) ? 0 : p % N);
-			struct machine_fault f;
 
 			assert_int_equal(pf_pt_map(&pt, p << 12, nr, pfn, PF_PTE_R), 0);
-			for (unsigned a = 0; a < 8; a++) {
-				uint64_t value;
-
-				machine_run_on((unsigned)rnd_below(2));
-				page = rnd_below(nr);
-				f = machine_load((p + page) << 12, &value);
-				assert_false(f.fault);
-				assert_int_equal(f.pa, (pfn + page) << 12);
-			}
-			machine_run_on(0);
-			judge("a load");
+			all_find(p, nr, pfn);
 			assert_int_equal(pf_pt_unmap(&pt, p << 12, nr), 0);
 		}
 		stop(DATA, CHUNK);
@@ -576,17 +582,7 @@ static void mapped_in_sections(void **state)
 			}
 			for (unsigned d = 0; d < deep; d++)
 				pf_lazy_mmu_disable();
-			for (unsigned a = 0; a < 8; a++) {
-				uint64_t page = rnd_below(nr);
-				struct machine_fault f;
-
-				machine_run_on((unsigned)rnd_below(2));
-				f = machine_load((p + page) << 12, &value);
-				assert_false(f.fault);
-				assert_int_equal(f.pa, (pfn + page) << 12);
-			}
-			machine_run_on(0);
-			judge("a load");
+			all_find(p, nr, pfn);
 			assert_int_equal(pf_pt_unmap(&pt, p << 12, nr), 0);
 			machine_check_quiescent(ASID);
 		}

@@ -7,8 +7,8 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
 #include <signal.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +26,8 @@
 
 #include "cli/oracle.h"
 
+#include "beside.h"
+
 #define PAGE UINT64_C(4096)
 /* Where neither a program, nor its libraries, nor a sanitizer's shadow lie */
 #define BASE UINT64_C(0x200000000000)
@@ -34,31 +36,11 @@
 #define FILE_PAGES 24
 #define STEPS      400
 
-static uint64_t rng;
 static unsigned pid = 1;
 static uint64_t stamps;
 static struct oracle *model;
 static int fd, model_file;
-static char history[STEPS * 128];
 static bool sealed; /* something is */
-
-static uint64_t draw(uint64_t n)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (rng >> 11) % n;
-}
-
-static void note(const char *fmt, ...)
-{
-	size_t used = strlen(history);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(history + used, sizeof(history) - used, fmt, ap);
-	va_end(ap);
-}
 
 static void differ(const char *what, int64_t linux_says, int64_t model_says)
 {
@@ -67,27 +49,6 @@ static void differ(const char *what, int64_t linux_says, int64_t model_says)
 		") after\n%s",
 		what, linux_says, linux_says, model_says, model_says, history);
 	_exit(1);
-}
-
-static sigjmp_buf on_signal;
-
-static void caught(int sig)
-{
-	siglongjmp(on_signal, sig);
-}
-
-/* 0, or the signal; *value is loaded, or stored. */
-static int touch(uint64_t va, bool store, uint64_t *value)
-{
-	int sig = sigsetjmp(on_signal, 1);
-
-	if (sig)
-		return sig;
-	if (store)
-		*(volatile uint64_t *)va = *value;
-	else
-		*value = *(volatile uint64_t *)va;
-	return 0;
 }
 
 static void compare_maps(void)

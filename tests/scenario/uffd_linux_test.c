@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <setjmp.h>
 #include <signal.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +26,8 @@
 #include <cmocka.h>
 
 #include "cli/oracle.h"
+
+#include "beside.h"
 
 #define PAGE UINT64_C(4096)
 #define BASE UINT64_C(0x200000000000)
@@ -71,28 +73,9 @@ struct writeprotect {
 /* A program ends in less than a second, or not at all. */
 #define SECONDS 30
 
-static uint64_t rng, stamps;
+static uint64_t stamps;
 static struct oracle *model;
 static int uffd[2], pagemap;
-static char history[STEPS * 128];
-
-static uint64_t draw(uint64_t n)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (rng >> 11) % n;
-}
-
-static void note(const char *fmt, ...)
-{
-	size_t used = strlen(history);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(history + used, sizeof(history) - used, fmt, ap);
-	va_end(ap);
-}
 
 static void same(const char *what, int64_t linux_says, int64_t model_says)
 {
@@ -103,32 +86,11 @@ static void same(const char *what, int64_t linux_says, int64_t model_says)
 	_exit(1);
 }
 
-static sigjmp_buf on_signal;
-
-static void caught(int sig)
-{
-	siglongjmp(on_signal, sig);
-}
-
 static void too_long(int sig)
 {
 	(void)sig;
 	fprintf(stderr, "a call that does not end:\n%s", history);
 	_exit(1);
-}
-
-/* 0, or the signal; *value is loaded, or stored. */
-static int touch(uint64_t va, bool store, uint64_t *value)
-{
-	int sig = sigsetjmp(on_signal, 1);
-
-	if (sig)
-		return sig;
-	if (store)
-		*(volatile uint64_t *)va = *value;
-	else
-		*value = *(volatile uint64_t *)va;
-	return 0;
 }
 
 /* ---- what is there ---- */
