@@ -208,4 +208,9 @@ PF_INLINE pf_pte_t pf_pte_marker(uint64_t bits)
 	return pf_pte(bits | PF_PTE_MARKER);
 }
 
+PF_INLINE bool pf_pte_guard(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
+}
+
 #endif

@@ -206,6 +206,7 @@ static bool in_i_mmap(const struct pf_vma *vma)
 static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 {
 	const struct pf_area *a = &vma->area;
+	const char *bad;
 
 	if (!pf_mm_aligned(mm, a->start) || !pf_mm_aligned(mm, a->end) || a->start >= a->end)
 		return "a VMA is not of whole pages";
@@ -223,9 +224,8 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA's flags and its userfaultfd do not agree";
 	if (vma->mapping && !in_i_mmap(vma))
 		return "a VMA that its mapping does not find";
-	if (vma->mapping && pf_shmem_check(vma->mapping))
-		return pf_shmem_check(vma->mapping);
-	return pf_anon_check(mm->sys, vma);
+	bad = vma->mapping ? pf_shmem_check(vma->mapping) : NULL;
+	return bad ? bad : pf_anon_check(mm->sys, vma);
 }
 
 static void count_pages(struct count *c, uint32_t flags, uint64_t pages)

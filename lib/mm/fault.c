@@ -31,7 +31,7 @@ static bool guarded(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va)
 	if (!(vma->area.flags & PF_VM_MAYBE_GUARD) || vma->area.anon)
 		return false;
 	mm->sys->fmt->page_run(&mm->space, va & -pf_mm_page(mm), 1, &run);
-	return pf_pte_kind(run.pte) == PF_PTE_MARKER && (run.pte.v & PF_MARKER_GUARD);
+	return pf_pte_guard(run.pte);
 }
 
 enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)

@@ -128,18 +128,14 @@ void pf_restore_prot(struct pf_space *space, const struct pf_area *area, struct 
 	unsigned idx, pf_pte_t pte, unsigned nr);
 
 /*
- * What the page at va will be found by, before there is an entry that maps it; plain stores, for nobody else knows the
- * folio, and who does later has taken the table lock or a reference after it.
+ * What the page at va will be found by, before there is an entry that maps it: who comes by that entry has taken the table
+ * lock after these. Atomic, for UFFDIO_MOVE's folio is known to others, who may read the old values, or one of each: under the
+ * folio's lock alone do they mean anything.
  */
 PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *folio, pf_va_t va)
 {
-	folio->head.index = area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT);
-	folio->head.mapping = pf_load_relaxed(&area->anon);
-}
-
-PF_INLINE bool pf_pte_guard(pf_pte_t pte)
-{
-	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
+	pf_store_relaxed(&folio->head.index, area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT));
+	pf_store_relaxed(&folio->head.mapping, pf_load_relaxed(&area->anon));
 }
 
 /* The page is lost, for everybody or because a userfaultfd says so. */

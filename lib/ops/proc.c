@@ -57,22 +57,27 @@ static unsigned look(const struct pf_space *space, const struct pf_pte_map *m, u
 	return same_run(m, idx, n, run->pte);
 }
 
+/* Look, and keep the table's lock. False: there is no table, and how far is in the run. */
+static bool look_and_lock(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run,
+	struct pf_pte_map *m)
+{
+	*run = (struct pf_page_run){.nr = pf_pte_hole(&space->pt, va, max)};
+	if (run->nr || !pf_pte_offset_map_lock(&space->pt, va, m)) {
+		/* Or it has just gone: there was nothing in it. */
+		run->nr = pf_max(run->nr, 1);
+		run->no_table = true;
+		return false;
+	}
+	run->nr = look(space, m, pf_pte_idx(m, va), pf_pages_in_table(va, max), run);
+	return true;
+}
+
 void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf_page_run *run)
 {
 	struct pf_pte_map m;
 
-	*run = (struct pf_page_run){.nr = pf_pte_hole(&space->pt, va, max)};
-	run->no_table = run->nr;
-	if (run->nr)
-		return;
-	if (!pf_pte_offset_map_lock(&space->pt, va, &m)) {
-		/* It has just gone: there was nothing in it. */
-		run->nr = 1;
-		run->no_table = true;
-		return;
-	}
-	run->nr = look(space, &m, pf_pte_idx(&m, va), pf_pages_in_table(va, max), run);
-	pf_pte_unmap_unlock(&m);
+	if (look_and_lock(space, va, max, run, &m))
+		pf_pte_unmap_unlock(&m);
 }
 
 /* ---- protecting ---- */
@@ -108,15 +113,9 @@ void pf_protect_page_run(struct pf_gather *g, pf_va_t va, uint64_t max, struct p
 	struct pf_pte_map m;
 	uint64_t n;
 
-	*run = (struct pf_page_run){.nr = pf_pte_hole(&space->pt, va, max)};
-	run->no_table = run->nr;
-	if (run->nr || !pf_pte_offset_map_lock(&space->pt, va, &m)) {
-		run->nr = pf_max(run->nr, 1);
-		run->no_table = true;
+	if (!look_and_lock(space, va, max, run, &m))
 		return;
-	}
 	space->pt.cause = PF_CAUSE_MPROTECT;
-	run->nr = look(space, &m, pf_pte_idx(&m, va), pf_pages_in_table(va, max), run);
 	n = tell(ctx, run);
 	if (PF_MUTANT("scan-protects-untold"))
 		n = run->nr;

@@ -99,10 +99,7 @@ static void put(struct move *m, const struct piece *p)
 	if (p->folio) {
 		extent = pf_folio_extent(m->space->phys, p->folio);
 		if (!PF_MUTANT("move-keeps-index"))
-			pf_store_relaxed(&p->folio->head.index,
-				m->area->pgoff + ((pf_pte_va(&m->to, idx) - m->area->start) >>
-							 PF_PAGE_SHIFT));
-		pf_store_relaxed(&p->folio->head.mapping, pf_load_relaxed(&m->area->anon));
+			pf_set_anon_mapping(m->area, p->folio, pf_pte_va(&m->to, idx));
 	}
 	pf_set_ptes(&m->to, idx, moved(m, p), p->nr, extent);
 	if (p->folio)
