@@ -197,7 +197,7 @@ static bool go_on(struct meeting *m)
 }
 
 /*
- * A page brought by a write, one copied from the zeros, and one of a file; one that goes to swap, comes back, and goes
+ * A page brought by a write, one copied from the zeros, one of a file, and its copy; one that goes to swap, comes back, and goes
  * for good; one that goes while it migrates, and one that cannot be mapped again; pages of userfaultfd's, and one that is lost;
  * and, now and then, a folio for the whole table.
  */
@@ -209,6 +209,7 @@ static void come_and_go_once(
 	drop_page(&space, anon);
 	check(FORMAT.fault(&space, anon, anon->start, 0, 1) == PF_FAULT_DONE);
 	write_page(&space, anon);
+	write_page(&space, of_file);
 	drop_page(&space, of_file);
 	page_out(&space, anon);
 	page_in(&space, anon);
