@@ -119,7 +119,7 @@ static bool at_field(struct sc_line *l)
 }
 
 /*
- * {a=1, b=[2, 3]}: fields where they read as values; whatever else strace puts into braces
+ * {a=1, b=[2, 3]}: fields that are values. In a log, whatever else strace puts into braces
  * ({WIFEXITED(s) && …}) is kept as text only.
  */
 static struct sc_value *group(struct sc_line *l, char close)
@@ -133,14 +133,19 @@ static struct sc_value *group(struct sc_line *l, char close)
 		sc_fail(l, "brackets nested deeper than %d", SC_MAX_DEPTH);
 	v->text = balanced(l, close);
 	l->depth--;
-	/* A failure in here loses the fields, not the group. */
-	in.end = in.p + strlen(v->text);
-	in.err = &err;
-	in.fail = &fail;
-	in.depth = l->depth + 1;
-	if (setjmp(fail)) {
-		v->items = NULL;
+	/* [pid 2] is a process. */
+	if (close == ']' && !strncmp(v->text, "pid ", 4))
 		return v;
+	in.end = in.p + strlen(v->text);
+	in.depth = l->depth + 1;
+	if (l->lenient) {
+		/* A failure in here loses the fields, not the group. */
+		in.err = &err;
+		in.fail = &fail;
+		if (setjmp(fail)) {
+			v->items = NULL;
+			return v;
+		}
 	}
 	while (!sc_at_end(&in)) {
 		if (sc_accept(&in, "...")) {

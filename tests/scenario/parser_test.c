@@ -227,6 +227,8 @@ static const struct wrong wrongs[] = {
 	{"munmap(0)", 1, "munmap with 1 arguments, expected 2"},
 	{"\nmmapp(0)", 2, "unknown statement 'mmapp'"},
 	{"mprotect(0, 1, PROT_RAED)", 1, "unknown name 'PROT_RAED'"},
+	{"ioctl(3, UFFDIO_API, {api=0xaa, features=UFFD_FEATURE_NONE})", 1,
+		"unknown name 'UFFD_FEATURE_NONE'"},
 	{"load(12Q)", 1, "expected one of the units K, M, G, P, B"},
 	{"load(12KB)", 1, "expected the end of the number"},
 	{"load(0x)", 1, "expected hexadecimal digits"},
