@@ -16,16 +16,32 @@ static bool may_collapse(const struct oracle *o, const struct ov_vma *v, uint64_
 	       v->end - first >= pmd;
 }
 
-/* Is nothing known to be in the range? Then there may be no table either, which only the kernel knows. */
-static bool may_be_empty(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end)
+/* Is nothing known to be in the range? Then there may be no table either, or no page, which only the kernel knows. */
+static bool may_be_empty(const struct oracle *o, struct ov_process *p, const struct ov_vma *v,
+	uint64_t start, uint64_t end)
 {
-	for (; start < end; start += o->cfg.page) {
-		const struct ov_cell *c = ov_get(&p->pages, start / o->cfg.page);
+	struct ov_table *t = v->object ? &v->object->pages : &p->pages;
+	uint64_t first = start / o->cfg.page;
+
+	if (v->object)
+		first = v->pgoff + (start - v->start) / o->cfg.page;
+	for (uint64_t i = 0; i < (end - start) / o->cfg.page; i++) {
+		const struct ov_cell *c = ov_get(t, first + i);
 
 		if (c && (c->value || c->lazy))
 			return false;
 	}
 	return true;
+}
+
+/* Does somebody who maps the memory wait for what is not there? */
+static bool awaited(const struct oracle *o, const struct ov_object *obj)
+{
+	for (const struct ov_process *p = o->processes; p; p = p->next)
+		for (size_t i = 0; i < p->nr; i++)
+			if (p->vmas[i].object == obj && p->vmas[i].flags & OV_UFFD_MISSING)
+				return true;
+	return false;
 }
 
 /* One mapping's part. Which pages somebody keeps is not in the model: EAGAIN is the kernel's word. */
@@ -34,17 +50,22 @@ static int64_t collapse_one(const struct oracle *o, struct ov_process *p, const 
 {
 	int64_t result = 0;
 
-	if (!may_collapse(o, v, pmd))
+	/* Of files without CONFIG_READ_ONLY_THP_FOR_FS none. */
+	if (!may_collapse(o, v, pmd) || (v->object && v->object->file))
 		return -EINVAL;
-	if (v->object)
-		return ORACLE_UNKNOWN;
 	for (uint64_t at = (start + pmd - 1) & ~(pmd - 1); at < end && end - at >= pmd; at += pmd) {
 		if (ov_guarded(o, p, at, at + pmd))
 			return -EINVAL;
-		if (told == -EINVAL && may_be_empty(o, p, at, at + pmd))
+		if (v->object && v->pgoff + (at - v->start) / o->cfg.page >= v->object->size)
+			return -EINVAL;
+		if (v->object && told == -EBUSY && awaited(o, v->object))
+			return told;
+		if (told == -EINVAL && may_be_empty(o, p, v, at, at + pmd))
 			result = told;
 		if (told == -EAGAIN)
 			result = told;
+		if (v->object && v->flags & OV_UFFD_WP)
+			result = -EINVAL;
 	}
 	return result;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Collapse: what a leaf table maps, in however small folios, is copied to one folio of the size of a PMD and mapped by
+ * Collapse of anonymous memory (of shared memory: collapse_file.c): what a leaf table maps, in however small folios, is copied to one folio of the size of a PMD and mapped by
  * that. The folio is mapped page by page, in folded blocks; where a process's memory is mapped by a leaf of its PMD,
  * only pf_format's collapse_install would be another.
  *
@@ -60,9 +60,15 @@ static bool allowed(const struct pf_mm *mm, const struct pf_vma *vma, bool khuge
 {
 	if (vma->area.flags & (PF_VM_PFNMAP | PF_VM_DONTEXPAND | PF_VM_NOHUGEPAGE))
 		return false;
-	if (!has_whole(mm, vma) || (!vma->mapping && !vma->area.anon))
+	/* Of files Linux collapses none, unless it is built for that and they are only read (CONFIG_READ_ONLY_THP_FOR_FS). */
+	if (!has_whole(mm, vma) || (vma->mapping ? !!vma->mapping->ops : !vma->area.anon))
 		return false;
-	return !khugepaged || (pf_thp_orders(mm->sys, vma->area.flags) >> table_order(mm) & 1);
+	if (!khugepaged)
+		return true;
+	return (vma->mapping ? pf_shmem_orders(mm->sys, vma->area.flags)
+			     : pf_thp_orders(mm->sys, vma->area.flags)) >>
+		       table_order(mm) &
+	       1;
 }
 
 /* The VMA that has the whole of the table's range, if it may be collapsed. */
@@ -70,7 +76,7 @@ static struct pf_vma *find(const struct collapse *c)
 {
 	struct pf_vma *vma = pf_vma_lookup(c->mm, c->va);
 
-	if (!vma || vma->mapping || vma->area.end - c->va < pf_mm_pmd_size(c->mm) ||
+	if (!vma || vma->area.end - c->va < pf_mm_pmd_size(c->mm) ||
 		!allowed(c->mm, vma, c->khugepaged))
 		return NULL;
 	return vma;
@@ -109,6 +115,17 @@ static int look(struct collapse *c, struct pf_collapse_view *scan)
 	return 0;
 }
 
+/* Pages of the table that may be mapped: of shared memory none beyond its end. */
+static unsigned pages_there(const struct collapse *c)
+{
+	const struct pf_mapping *mapping = c->vma->mapping;
+
+	if (!mapping)
+		return table_pages(c->mm);
+	return (unsigned)pf_min(
+		table_pages(c->mm), pf_mapping_end(mapping) - pf_vma_index(c->vma, c->va));
+}
+
 /* Is it one folio already, at its address? */
 static bool is_whole(const struct collapse *c)
 {
@@ -120,7 +137,7 @@ static bool is_whole(const struct collapse *c)
 
 	if (!folio)
 		return false;
-	whole = nr == table_pages(c->mm) && pf_folio_order(folio) == table_order(c->mm);
+	whole = nr >= pages_there(c) && pf_folio_order(folio) >= table_order(c->mm);
 	pf_folio_put(c->mm->sys->phys, folio, 1);
 	return whole;
 }
@@ -278,6 +295,31 @@ static int replace(struct collapse *c)
 	return 0;
 }
 
+/* Shared memory: mmap lock. MADV_COLLAPSE maps it, too. */
+static int collapse_shared(struct collapse *c)
+{
+	const uint32_t flags = c->vma->area.flags;
+	int err = pf_shmem_collapse(c->vma, c->va, c->khugepaged, &c->stop);
+
+	if (err || c->khugepaged)
+		return err;
+	/* The folio stays what it is; mapped by a leaf of its PMD, which Linux is about, it could not be. */
+	if (flags & PF_VM_UFFD_WP)
+		return -PF_EINVAL;
+	if (c->vma->uffd || !(flags & PF_VM_ACCESS))
+		return 0;
+	switch (pf_filemap_fault(c->vma, c->va, 0)) {
+	case PF_FAULT_DONE:
+		break;
+	case PF_FAULT_OOM:
+		return -PF_ENOMEM;
+	default:
+		return -PF_EINVAL;
+	}
+	/* Guards are in the way, and private copies. */
+	return is_whole(c) ? 0 : -PF_EINVAL;
+}
+
 static int collapse_table(struct collapse *c)
 {
 	const size_t bytes = table_pages(c->mm) * sizeof(*c->pieces);
@@ -285,6 +327,12 @@ static int collapse_table(struct collapse *c)
 	int err;
 
 	pf_mmap_read_lock(c->mm);
+	c->vma = find(c);
+	if (c->vma && c->vma->mapping) {
+		err = collapse_shared(c);
+		pf_mmap_read_unlock(c->mm);
+		return err;
+	}
 	err = look(c, &scan);
 	if (!err && is_whole(c)) {
 		pf_mmap_read_unlock(c->mm);
@@ -352,9 +400,8 @@ int pf_madvise_collapse(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 		}
 		from = pf_max(vma->area.start, start);
 		to = pf_min(vma->area.end, end);
-		/* Memory of files and shared memory: its folios are its mapping's, and stay as they are. */
 		if (allowed(mm, vma, false))
-			err = vma->mapping ? -PF_EOPNOTSUPP : 0;
+			err = 0;
 		pf_mmap_read_unlock(mm);
 		if (!err)
 			err = collapse_part(mm, from, to);

@@ -179,6 +179,29 @@ void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio)
 	pf_folio_put(mapping->sys->phys, folio, 1);
 }
 
+/* One tree lock: who looks finds the old ones or the new one. */
+void pf_mapping_gather(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio,
+	struct pf_folio **old, unsigned nr, struct pf_page_node **spares)
+{
+	const unsigned order = pf_folio_order(folio);
+
+	folio->head.mapping = mapping->head.handle;
+	folio->head.index = index;
+	pf_tree_lock(mapping);
+	for (unsigned i = 0; i < nr; i++) {
+		pf_page_tree_erase(
+			&mapping->tree, old[i]->head.index, pf_folio_order(old[i]), spares);
+		mapping->nr_pages -= pf_folio_nr(old[i]);
+		pf_store_relaxed(&old[i]->head.mapping, PF_MAPPING_FILE);
+	}
+	pf_page_tree_insert(&mapping->tree, index, order, folio, spares);
+	pf_folio_get(folio, 1);
+	mapping->nr_pages += PF_BIT(order);
+	pf_tree_unlock(mapping);
+	for (unsigned i = 0; i < nr; i++)
+		pf_folio_put(mapping->sys->phys, old[i], 1);
+}
+
 /* Under the tree lock: is it the folio of its index? One that was never entered says so of itself, too. */
 static bool is_in_tree(const struct pf_mapping *mapping, const struct pf_folio *folio)
 {

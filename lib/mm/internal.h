@@ -328,6 +328,19 @@ struct pf_folio *pf_mapping_find(struct pf_mapping *mapping, uint64_t index, uin
 void pf_mapping_remove(struct pf_mapping *mapping, struct pf_folio *folio);
 void pf_mapping_drop(struct pf_mapping *mapping, uint64_t first, uint64_t last);
 
+/*
+ * Empty the entries that show pages [first, last], PF_ZAP_*: flushed everywhere on return. pages_lock for writing, so that nobody maps
+ * them again.
+ */
+void pf_mapping_unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last, unsigned flags);
+/*
+ * A large folio, known to nobody else, takes the places of nr smaller ones, which the caller has references to and which have
+ * all that there is in its range; they are the mapping's no more. Of *spares, which has as many as pf_page_tree_need() said, nodes
+ * are taken, and added to it. pages_lock for writing, and nobody maps the old ones.
+ */
+void pf_mapping_gather(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio,
+	struct pf_folio **old, unsigned nr, struct pf_page_node **spares);
+
 /* The mapping that a folio is in, with a reference; NULL: none. The caller has a reference on the folio. */
 struct pf_mapping *pf_mapping_of(struct pf_system *sys, const struct pf_folio *folio);
 /*
@@ -412,6 +425,12 @@ int pf_ksm_unmerge(struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t 
 
 /* MADV_COLLAPSE (collapse.c), page aligned. Linux's result. */
 int pf_madvise_collapse(struct pf_mm *mm, pf_va_t start, pf_va_t end);
+/*
+ * Of shared memory that the VMA has a whole leaf table of at va: its pages become one folio, which nobody maps yet; or are one already.
+ * 0; -PF_EINVAL: there is none; -PF_EBUSY: khugepaged's limits, or a userfaultfd waits for what is not there; -PF_EAGAIN: somebody keeps
+ * one; -PF_ENOMEM. *stop: Linux gives up the whole call. mmap lock; takes pages_lock for writing (collapse_file.c).
+ */
+int pf_shmem_collapse(struct pf_vma *vma, pf_va_t va, bool khugepaged, bool *stop);
 
 /*
  * A fault on a swap entry (swap.c): bring the page in, with neighbours as `orders` allows, and map it. DONE also when

@@ -18,8 +18,7 @@ static bool zap(void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf
 	return true;
 }
 
-/* Flushed everywhere when it returns. pages_lock for writing, so that nobody maps them again. */
-static void unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last, unsigned flags)
+void pf_mapping_unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last, unsigned flags)
 {
 	/* Whatever frames they are in. */
 	const struct pf_rmap pages = {.mapping = mapping, .index = first, .nr = last - first + 1};
@@ -69,7 +68,7 @@ int pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 		mapping->size = size;
 		end = pf_mapping_end(mapping);
 		if (end <= last) {
-			unmap(mapping, end, last, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
+			pf_mapping_unmap(mapping, end, last, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
 			pf_mapping_drop(mapping, end, last);
 		}
 		/* To the end of the last folio there is now: when the file grows again, zeros are found there. */
@@ -102,7 +101,7 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 		if (mapping->ops)
 			err = mapping->ops->punch(mapping, first, end - first);
 		if (!err) {
-			unmap(mapping, first, end - 1,
+			pf_mapping_unmap(mapping, first, end - 1,
 				PF_ZAP_KEEP_ANON | PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
 			pf_mapping_drop(mapping, first, end - 1);
 		}
