@@ -189,6 +189,7 @@ void oracle_exit(struct oracle *o, unsigned pid)
 
 			*at = p->next;
 			free_process(p);
+			ov_uffd_exited(o, pid);
 			return;
 		}
 	}

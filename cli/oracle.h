@@ -137,8 +137,7 @@ int64_t oracle_uffd_wake(const struct oracle *o, unsigned id, uint64_t start, ui
 int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, uint64_t len,
 	uint64_t mode, const uint8_t *there);
 int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, unsigned from,
-	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, const uint8_t *there,
-	int64_t *done);
+	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, uint8_t *there, int64_t *done);
 /* UFFDIO_MOVE by process `caller`; `to` and `from` are what is at dst and at src, and become what is there then. */
 int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_t dst, uint64_t src,
 	uint64_t len, uint64_t mode, uint8_t *to, uint8_t *from, int64_t *done);

@@ -156,6 +156,9 @@ static int64_t move_each(struct oracle *o, struct ov_process *p, uint64_t addr, 
 		/* No hole at the beginning; later ones stay holes. */
 		if (at == addr && from > addr)
 			return -EFAULT;
+		/* vma_multi_allowed() */
+		if (p->vmas[i].flags & OV_UFFD_ANY && (at > addr || stop < end))
+			return -EFAULT;
 		if (p->vmas[i].flags & OV_SEALED)
 			return -EPERM;
 		int64_t r = move_to(o, p, from, stop - from, stop - from, flags,

@@ -25,6 +25,13 @@ static struct ov_process *process_of(const struct oracle *o, unsigned id)
 	return NULL;
 }
 
+void ov_uffd_exited(struct oracle *o, unsigned pid)
+{
+	for (unsigned id = 0; id < ORACLE_MAX_UFFDS; id++)
+		if (o->uffds[id].pid == pid)
+			o->uffds[id].pid = 0;
+}
+
 int64_t oracle_userfaultfd(struct oracle *o, unsigned id, unsigned pid, uint64_t flags)
 {
 	if (flags & ~(uint64_t)(0x80800 | USER_MODE_ONLY))
@@ -53,8 +60,8 @@ static int64_t bad_range(const struct oracle *o, unsigned id, uint64_t start, ui
 {
 	if (!o->uffds[id].ready)
 		return -EINVAL;
-	if (ov_in_page(o, start) || ov_in_page(o, len) || !len || start < o->cfg.min_addr ||
-		start >= o->cfg.task_size || len > o->cfg.task_size - start)
+	if (ov_in_page(o, start) || ov_in_page(o, len) || !len || start >= o->cfg.task_size ||
+		len > o->cfg.task_size - start)
 		return -EINVAL;
 	return process_of(o, id) ? 0 : -ESRCH;
 }
@@ -260,10 +267,32 @@ static bool find_private(struct oracle *o, struct ov_process *p, uint64_t va)
 	return true;
 }
 
-/* mfill_atomic_pte(): 0, or why the page cannot be put there. */
-static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum oracle_fill what,
-	unsigned from, uint64_t dst, uint64_t src, bool wp, uint8_t there)
+/* Where pages are filled, and with what. */
+struct filling {
+	enum oracle_fill what;
+	unsigned from;
+	uint64_t dst, len;
+	bool wp;
+	uint8_t *there;
+};
+
+/* A page has been read to be copied: by then it is there, which may be what is to be filled. */
+static void was_read(
+	const struct oracle *o, const struct ov_process *p, const struct filling *f, uint64_t va)
 {
+	const uint64_t n = (va - f->dst) / o->cfg.page;
+
+	if (f->from != p->pid || va < f->dst || va - f->dst >= f->len)
+		return;
+	f->there[n] = (f->there[n] & ~3) | ORACLE_TAKEN;
+}
+
+/* mfill_atomic_pte(): 0, or why the page cannot be put there. */
+static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, const struct filling *f,
+	uint64_t dst, uint64_t src)
+{
+	const enum oracle_fill what = f->what;
+	const unsigned from = f->from;
 	struct ov_vma *v = &p->vmas[i];
 	bool past = v->object && v->pgoff + (dst - v->start) / o->cfg.page >= v->object->size;
 	uint64_t values[ORACLE_MAX_ALLOWED] = {0};
@@ -277,11 +306,14 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 				err = ov_uffd_stops(o, ov_process(o, from), at, false);
 			if (err)
 				return err;
+			was_read(o, p, f, at);
 		}
 		/* A page has one word, where it begins. */
 		if (!ov_in_page(o, src))
 			oracle_load(o, from, src, values);
 	}
+	const uint8_t there = f->there[(dst - f->dst) / o->cfg.page];
+
 	if (what == ORACLE_CONTINUE && !past && !(there & ORACLE_CACHED))
 		return -EFAULT;
 	if (past)
@@ -303,7 +335,7 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 	if (what == ORACLE_COPY || what == ORACLE_ZEROPAGE)
 		oracle_store(o, p->pid, dst, values[0]);
 	ov_discard(&p->wp, dst / o->cfg.page, 1, false);
-	if (wp)
+	if (f->wp)
 		ov_put(&p->wp, dst / o->cfg.page, 1, false);
 	/* Which may be what the next page is copied from. */
 	if (told_of(o, p, dst))
@@ -312,8 +344,7 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, enum 
 }
 
 int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, unsigned from,
-	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, const uint8_t *there,
-	int64_t *done)
+	uint64_t dst, uint64_t src, uint64_t len, uint64_t mode, uint8_t *there, int64_t *done)
 {
 	bool can_wp = what == ORACLE_COPY || what == ORACLE_CONTINUE;
 	int64_t err = bad_range(o, id, dst, len);
@@ -338,9 +369,10 @@ int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, u
 		err = -EINVAL;
 	else if (what == ORACLE_CONTINUE && !p->vmas[i].object)
 		err = -EINVAL;
+	const struct filling f = {what, from, dst, len, mode & F_WP, there};
+
 	for (uint64_t at = 0; !err && at < len; at += o->cfg.page) {
-		err = fill_page(o, p, i, what, from, dst + at, src + at, mode & F_WP,
-			there[at / o->cfg.page]);
+		err = fill_page(o, p, i, &f, dst + at, src + at);
 		if (!err)
 			*done += (int64_t)o->cfg.page;
 	}

@@ -74,6 +74,8 @@ struct run_stamp {
 };
 
 struct run_snapshot;
+struct pf_pm_scan;
+struct pf_page_region;
 
 struct run_world {
 	const struct run_config *cfg;
@@ -255,6 +257,24 @@ bool run_process_parts(struct run_world *w, struct run_process *p, enum sc_call_
 /* SC_USERFAULTFD, SC_IOCTL and SC_CLOSE. */
 bool run_uffd(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
+/*
+ * The same with their values evaluated, for programs that are not files. fd: the number that the descriptor gets, unless the process has one
+ * of that number.
+ */
+struct run_uffd_args {
+	uint64_t fd;
+	unsigned nr; /* of the ioctl: enum pf_uffdio */
+	uint64_t start, len, src, mode, api, features;
+	int64_t done;    /* what is written into the last field; */
+	uint64_t ioctls; /* of API and REGISTER */
+};
+bool run_uffd_open(struct run_world *w, struct run_process *p, uint64_t flags, uint64_t fd,
+	struct run_result *r);
+bool run_uffd_ioctl(
+	struct run_world *w, struct run_process *p, struct run_uffd_args *a, struct run_result *r);
+bool run_uffd_close(struct run_world *w, struct run_process *p, uint64_t fd, struct run_result *r);
+/* Whose faults p's descriptor is about; NULL: nobody's any more, or there is none. */
+struct run_process *run_uffd_process(struct run_world *w, struct run_process *p, uint64_t fd);
 /* The child has its parent's descriptors; a process that has exited has none. */
 void run_uffd_fork(struct run_world *w, unsigned pid, unsigned child);
 void run_uffd_exit(struct run_world *w, unsigned pid);
@@ -275,6 +295,9 @@ bool run_uffd_check(struct run_world *w, struct run_process *p);
 /* ioctl(PAGEMAP_SCAN). */
 bool run_scan(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r);
+/* It was done, and found nr regions: the model is told which pages are protected since. */
+bool run_scanned(struct run_world *w, struct run_process *p, const struct pf_pm_scan *arg,
+	const struct pf_page_region *vec, int64_t nr);
 
 /* ---- run_log.c ---- */
 

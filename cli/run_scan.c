@@ -87,7 +87,7 @@ static bool check_out(struct run_world *w, const struct sc_value *out, const str
 }
 
 /* What was told is protected; without regions all is, where the model can say so. */
-static bool tell_model(struct run_world *w, struct run_process *p, const struct pf_pm_scan *arg,
+bool run_scanned(struct run_world *w, struct run_process *p, const struct pf_pm_scan *arg,
 	const struct pf_page_region *vec, int64_t nr)
 {
 	if (!(arg->flags & PF_PM_SCAN_WP_MATCHING))
@@ -125,7 +125,7 @@ bool run_scan(
 			.err = (int)-nr,
 			.injected = nr == -PF_ENOMEM && allocs < w->fail_at &&
 				    machine_counters.allocs >= w->fail_at};
-	else if (!tell_model(w, p, &arg, vec, nr))
+	else if (!run_scanned(w, p, &arg, vec, nr))
 		return false;
 	/* Which pages a fault brought depends on what could be allocated. */
 	return nr < 0 || w->fail_at || check_out(w, out, &arg, vec, nr);

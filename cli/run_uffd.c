@@ -116,23 +116,17 @@ void run_uffd_drop(struct run_world *w)
 			forget(w, id);
 }
 
-/* The number written as the result, or the lowest that no file and no userfaultfd has. */
-static bool open_one(
-	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
+bool run_uffd_open(struct run_world *w, struct run_process *p, uint64_t flags, uint64_t fd,
+	struct run_result *r)
 {
-	uint64_t flags, fd = RUN_FIRST_FD + w->nfiles;
 	struct run_uffd *u;
 	unsigned id = 0;
 	int err;
 
-	if (!run_eval(w, s->args, &flags))
-		return false;
 	while (id < ORACLE_MAX_UFFDS && w->uffds[id])
 		id++;
 	if (id == ORACLE_MAX_UFFDS)
 		return run_verdict(w, RUN_UNSUPPORTED, "more userfaultfds than %u", id);
-	if (s->results && s->results->kind == SC_R_VALUE && !run_eval(w, s->results->value, &fd))
-		return false;
 	while (find(w, p->pid, fd) >= 0)
 		fd++;
 	u = calloc(1, sizeof(*u));
@@ -155,6 +149,30 @@ static bool open_one(
 	return true;
 }
 
+/* The number written as the result, or the lowest that no file and no userfaultfd has. */
+static bool open_one(
+	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
+{
+	uint64_t flags, fd = RUN_FIRST_FD + w->nfiles;
+
+	if (!run_eval(w, s->args, &flags))
+		return false;
+	if (s->results && s->results->kind == SC_R_VALUE && !run_eval(w, s->results->value, &fd))
+		return false;
+	return run_uffd_open(w, p, flags, fd, r);
+}
+
+bool run_uffd_close(struct run_world *w, struct run_process *p, uint64_t fd, struct run_result *r)
+{
+	int id = find(w, p->pid, fd);
+
+	*r = (struct run_result){.kind = SC_R_VALUE};
+	if (id < 0)
+		return run_verdict(w, RUN_UNSUPPORTED, "close of what is no userfaultfd");
+	let_go(w, (unsigned)id, p->pid);
+	return true;
+}
+
 /* ---- what is there ---- */
 
 static struct run_process *process_of(struct run_world *w, const struct pf_uffd *u)
@@ -164,6 +182,13 @@ static struct run_process *process_of(struct run_world *w, const struct pf_uffd 
 	while (p && &p->mm != u->mm)
 		p = p->next;
 	return p;
+}
+
+struct run_process *run_uffd_process(struct run_world *w, struct run_process *p, uint64_t fd)
+{
+	int id = find(w, p->pid, fd);
+
+	return id < 0 ? NULL : process_of(w, &w->uffds[id]->uffd);
 }
 
 /* Is the page somebody else's, too? */
@@ -236,42 +261,39 @@ struct request {
 	struct pf_uffd *u;
 	unsigned id;
 	struct run_process *caller;
-	unsigned nr; /* of the call */
-	uint64_t start, len, src, mode, api, features;
-	const struct sc_value *done; /* the field that Linux fills in, if written */
-	int64_t lib_done;
-	uint64_t ioctls;
+	struct run_uffd_args *a;
 	uint8_t *there, *there_src; /* there_src: of MOVE */
 };
 
-/* Fields of the argument, those of the range inside it too, under strace's names. */
-static bool read_fields(struct request *q, const struct sc_value *group)
+/* Fields of the argument, those of the range inside it too, under strace's names; *done: that which Linux fills in, if written. */
+static bool read_fields(struct run_world *w, const struct sc_value *group, struct run_uffd_args *a,
+	const struct sc_value **done)
 {
 	for (const struct sc_value *v = group->items; v; v = v->next) {
 		uint64_t *to = NULL;
 
 		if (v->kind != SC_V_FIELD)
-			return run_verdict(q->w, RUN_BAD_INPUT, "a field without a name");
+			return run_verdict(w, RUN_BAD_INPUT, "a field without a name");
 		if (v->items->kind == SC_V_GROUP) {
-			if (!read_fields(q, v->items))
+			if (!read_fields(w, v->items, a, done))
 				return false;
 			continue;
 		}
 		if (!strcmp(v->text, "start") || !strcmp(v->text, "dst"))
-			to = &q->start;
+			to = &a->start;
 		else if (!strcmp(v->text, "len"))
-			to = &q->len;
+			to = &a->len;
 		else if (!strcmp(v->text, "src"))
-			to = &q->src;
+			to = &a->src;
 		else if (!strcmp(v->text, "mode"))
-			to = &q->mode;
+			to = &a->mode;
 		else if (!strcmp(v->text, "api"))
-			to = &q->api;
+			to = &a->api;
 		else if (!strcmp(v->text, "features"))
-			to = &q->features;
+			to = &a->features;
 		else
-			q->done = v;
-		if (to && !run_eval(q->w, v->items, to))
+			*done = v;
+		if (to && !run_eval(w, v->items, to))
 			return false;
 	}
 	return true;
@@ -279,32 +301,32 @@ static bool read_fields(struct request *q, const struct sc_value *group)
 
 static int call_library(struct request *q)
 {
-	const unsigned mode = (unsigned)q->mode;
-	uint64_t features = q->features;
+	const unsigned mode = (unsigned)q->a->mode;
+	uint64_t features = q->a->features;
 
-	switch (q->nr) {
+	switch (q->a->nr) {
 	case PF_UFFDIO_API:
-		return pf_uffd_api(q->u, q->api, &features, &q->ioctls);
+		return pf_uffd_api(q->u, q->a->api, &features, &q->a->ioctls);
 	case PF_UFFDIO_REGISTER:
-		return pf_uffd_register(q->u, q->start, q->len, mode, &q->ioctls);
+		return pf_uffd_register(q->u, q->a->start, q->a->len, mode, &q->a->ioctls);
 	case PF_UFFDIO_UNREGISTER:
-		return pf_uffd_unregister(q->u, q->start, q->len);
+		return pf_uffd_unregister(q->u, q->a->start, q->a->len);
 	case PF_UFFDIO_WAKE:
-		return pf_uffd_wake(q->u, q->start, q->len);
+		return pf_uffd_wake(q->u, q->a->start, q->a->len);
 	case PF_UFFDIO_COPY:
 		return pf_uffd_copy(
-			q->u, &q->caller->mm, q->start, q->src, q->len, mode, &q->lib_done);
+			q->u, &q->caller->mm, q->a->start, q->a->src, q->a->len, mode, &q->a->done);
 	case PF_UFFDIO_ZEROPAGE:
-		return pf_uffd_zeropage(q->u, q->start, q->len, mode, &q->lib_done);
+		return pf_uffd_zeropage(q->u, q->a->start, q->a->len, mode, &q->a->done);
 	case PF_UFFDIO_CONTINUE:
-		return pf_uffd_continue(q->u, q->start, q->len, mode, &q->lib_done);
+		return pf_uffd_continue(q->u, q->a->start, q->a->len, mode, &q->a->done);
 	case PF_UFFDIO_MOVE:
 		return pf_uffd_move(
-			q->u, &q->caller->mm, q->start, q->src, q->len, mode, &q->lib_done);
+			q->u, &q->caller->mm, q->a->start, q->a->src, q->a->len, mode, &q->a->done);
 	case PF_UFFDIO_POISON:
-		return pf_uffd_poison(q->u, q->start, q->len, mode, &q->lib_done);
+		return pf_uffd_poison(q->u, q->a->start, q->a->len, mode, &q->a->done);
 	case PF_UFFDIO_WRITEPROTECT:
-		return pf_uffd_writeprotect(q->u, q->start, q->len, mode);
+		return pf_uffd_writeprotect(q->u, q->a->start, q->a->len, mode);
 	default:
 		return -PF_EOPNOTSUPP;
 	}
@@ -312,32 +334,32 @@ static int call_library(struct request *q)
 
 static int64_t ask_model(struct request *q, struct oracle *o, uint64_t len, int64_t *done)
 {
-	enum oracle_fill what = q->nr == PF_UFFDIO_COPY       ? ORACLE_COPY
-				: q->nr == PF_UFFDIO_ZEROPAGE ? ORACLE_ZEROPAGE
-				: q->nr == PF_UFFDIO_CONTINUE ? ORACLE_CONTINUE
-							      : ORACLE_POISON;
+	enum oracle_fill what = q->a->nr == PF_UFFDIO_COPY       ? ORACLE_COPY
+				: q->a->nr == PF_UFFDIO_ZEROPAGE ? ORACLE_ZEROPAGE
+				: q->a->nr == PF_UFFDIO_CONTINUE ? ORACLE_CONTINUE
+								 : ORACLE_POISON;
 
 	*done = 0;
-	switch (q->nr) {
+	switch (q->a->nr) {
 	case PF_UFFDIO_API:
-		return oracle_uffd_api(o, q->id, q->api, q->features);
+		return oracle_uffd_api(o, q->id, q->a->api, q->a->features);
 	case PF_UFFDIO_REGISTER:
-		return oracle_uffd_register(o, q->id, q->start, len, q->mode);
+		return oracle_uffd_register(o, q->id, q->a->start, len, q->a->mode);
 	case PF_UFFDIO_UNREGISTER:
-		return oracle_uffd_unregister(o, q->id, q->start, len);
+		return oracle_uffd_unregister(o, q->id, q->a->start, len);
 	case PF_UFFDIO_WAKE:
-		return oracle_uffd_wake(o, q->id, q->start, len);
+		return oracle_uffd_wake(o, q->id, q->a->start, len);
 	case PF_UFFDIO_WRITEPROTECT:
-		return oracle_uffd_writeprotect(o, q->id, q->start, len, q->mode, q->there);
+		return oracle_uffd_writeprotect(o, q->id, q->a->start, len, q->a->mode, q->there);
 	case PF_UFFDIO_MOVE:
-		return oracle_uffd_move(o, q->id, q->caller->pid, q->start, q->src, len, q->mode,
-			q->there, q->there_src, done);
+		return oracle_uffd_move(o, q->id, q->caller->pid, q->a->start, q->a->src, len,
+			q->a->mode, q->there, q->there_src, done);
 	case PF_UFFDIO_COPY:
 	case PF_UFFDIO_ZEROPAGE:
 	case PF_UFFDIO_CONTINUE:
 	case PF_UFFDIO_POISON:
-		return oracle_uffd_fill(o, q->id, what, q->caller->pid, q->start, q->src, len,
-			q->mode, q->there, done);
+		return oracle_uffd_fill(o, q->id, what, q->caller->pid, q->a->start, q->a->src, len,
+			q->a->mode, q->there, done);
 	default:
 		return ORACLE_UNKNOWN;
 	}
@@ -353,118 +375,126 @@ static bool compare(struct request *q, uint64_t allocs, int err, struct run_resu
 
 	if (ran_out) {
 		struct oracle *copy = oracle_clone(w->oracle);
+		const size_t size = 2 * (MOST_PAGES + 1);
+		uint8_t *before = memcpy(run_resize(NULL, size), q->there, size);
 
-		want = ask_model(q, copy, q->len, &done);
+		want = ask_model(q, copy, q->a->len, &done);
 		oracle_free(copy);
-		ran_out = want != err || done != q->lib_done;
+		memcpy(q->there, before, size);
+		free(before);
+		ran_out = want != err || done != q->a->done;
 	}
 	if (ran_out) {
-		if (q->lib_done > 0)
-			ask_model(q, w->oracle, (uint64_t)q->lib_done, &done);
-		w->uffd_done += q->lib_done > 0 ? (uint64_t)q->lib_done : 0;
+		if (q->a->done > 0)
+			ask_model(q, w->oracle, (uint64_t)q->a->done, &done);
+		w->uffd_done += q->a->done > 0 ? (uint64_t)q->a->done : 0;
 		*r = (struct run_result){.kind = SC_R_ERRNO, .err = -err, .injected = true};
 		return true;
 	}
-	want = ask_model(q, w->oracle, q->len, &done);
+	want = ask_model(q, w->oracle, q->a->len, &done);
 	if (want == ORACLE_UNKNOWN || (err == -PF_EOPNOTSUPP && want != err))
 		return run_verdict(w, RUN_UNSUPPORTED, "this call with these arguments");
-	if (want != err || done != q->lib_done)
+	if (want != err || done != q->a->done)
 		return run_fail(w,
 			"expected result %lld and %lld done, as Linux answers, found %d and %lld",
-			(long long)want, (long long)done, err, (long long)q->lib_done);
+			(long long)want, (long long)done, err, (long long)q->a->done);
 	*r = err ? (struct run_result){.kind = SC_R_ERRNO, .err = -err}
 		 : (struct run_result){.kind = SC_R_VALUE};
 	return true;
 }
 
-/* copy=4K, ioctls=0x1fc and the like: what Linux filled in. */
-static bool check_done(struct request *q, uint64_t before)
+bool run_uffd_ioctl(
+	struct run_world *w, struct run_process *p, struct run_uffd_args *a, struct run_result *r)
 {
-	uint64_t want, got = q->nr == PF_UFFDIO_API || q->nr == PF_UFFDIO_REGISTER
-				     ? q->ioctls
-				     : (uint64_t)q->lib_done;
+	struct request q = {.w = w, .caller = p, .a = a};
+	struct run_process *of;
+	uint64_t pages = a->len / w->env.page, allocs = machine_counters.allocs;
+	int id = find(w, p->pid, a->fd), err;
+	bool ok;
 
-	/* Done before its memory ran out, too. */
-	if (q->lib_done >= 0)
+	a->done = 0;
+	a->ioctls = 0;
+	if (id < 0)
+		return run_verdict(w, RUN_UNSUPPORTED, "this ioctl");
+	if (a->mode > UINT32_MAX)
+		return run_verdict(w, RUN_UNSUPPORTED, "modes beyond 32 bits");
+	if (pages > MOST_PAGES && a->len <= w->sys.task_size)
+		return run_verdict(w, RUN_UNSUPPORTED, "so long a range");
+	q.u = &w->uffds[id]->uffd;
+	q.id = (unsigned)id;
+	of = process_of(w, q.u);
+	q.there = calloc(2, MOST_PAGES + 1);
+	if (!q.there)
+		abort();
+	q.there_src = q.there + MOST_PAGES + 1;
+	for (uint64_t i = 0; of && pages <= MOST_PAGES && i < pages; i++) {
+		q.there[i] = run_uffd_there(w, of, a->start + i * w->env.page);
+		if (a->nr == PF_UFFDIO_MOVE)
+			q.there_src[i] = run_uffd_there(w, of, a->src + i * w->env.page);
+	}
+	if (a->nr == PF_UFFDIO_COPY)
+		run_uffd_tell_model(w, p, a->src, a->len + (a->src & (w->env.page - 1)));
+	run_switch(w, p);
+	err = call_library(&q);
+	ok = compare(&q, allocs, err, r);
+	run_uffd_told_model(w);
+	free(q.there);
+	return ok;
+}
+
+/* copy=4K, ioctls=0x1fc and the like: what Linux filled in; `before` was done before its memory ran out, too. */
+static bool check_done(struct run_world *w, const struct run_uffd_args *a,
+	const struct sc_value *field, uint64_t before)
+{
+	uint64_t want, got = a->nr == PF_UFFDIO_API || a->nr == PF_UFFDIO_REGISTER
+				     ? a->ioctls
+				     : (uint64_t)a->done;
+
+	if (a->done >= 0)
 		got += before;
-	if (!q->done)
+	if (!field)
 		return true;
-	if (!run_eval(q->w, q->done->items, &want))
+	if (!run_eval(w, field->items, &want))
 		return false;
 	if (want == got)
 		return true;
-	return run_fail(q->w, "expected %s=0x%llx, found 0x%llx", q->done->text,
+	return run_fail(w, "expected %s=0x%llx, found 0x%llx", field->text,
 		(unsigned long long)want, (unsigned long long)got);
 }
 
 static bool do_ioctl(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
 {
-	struct request q = {.w = w, .caller = p};
-	struct run_process *of;
-	uint64_t fd, cmd, pages, done = w->uffd_done, allocs = machine_counters.allocs;
-	int id, err;
-	bool ok;
+	struct run_uffd_args a = {0};
+	const struct sc_value *field = NULL;
+	uint64_t cmd, done = w->uffd_done;
 
-	if (!run_eval(w, s->args, &fd) || !run_eval(w, s->args->next, &cmd))
+	if (!run_eval(w, s->args, &a.fd) || !run_eval(w, s->args->next, &cmd))
 		return false;
-	id = find(w, p->pid, fd);
-	if (id < 0 || REQUEST(cmd) >> 8 != 0xaa || s->nargs < 3 ||
+	if (find(w, p->pid, a.fd) < 0 || REQUEST(cmd) >> 8 != 0xaa || s->nargs < 3 ||
 		s->args->next->next->kind != SC_V_GROUP)
 		return run_verdict(w, RUN_UNSUPPORTED, "this ioctl");
-	q.u = &w->uffds[id]->uffd;
-	q.id = (unsigned)id;
-	q.nr = cmd & 0xff;
-	if (!read_fields(&q, s->args->next->next))
+	a.nr = cmd & 0xff;
+	if (!read_fields(w, s->args->next->next, &a, &field))
 		return false;
-	if (q.mode > UINT32_MAX)
-		return run_verdict(w, RUN_UNSUPPORTED, "modes beyond 32 bits");
 	/* What ran out of memory half way goes on there, as its caller would. */
 	w->uffd_done = 0;
-	q.start += done;
-	q.src += done;
-	q.len -= done;
-	pages = q.len / w->env.page;
-	of = process_of(w, q.u);
-	if (pages > MOST_PAGES && q.len <= w->sys.task_size)
-		return run_verdict(w, RUN_UNSUPPORTED, "so long a range");
-	q.there = calloc(2, MOST_PAGES + 1);
-	if (!q.there)
-		abort();
-	q.there_src = q.there + MOST_PAGES + 1;
-	for (uint64_t i = 0; of && pages <= MOST_PAGES && i < pages; i++) {
-		q.there[i] = run_uffd_there(w, of, q.start + i * w->env.page);
-		if (q.nr == PF_UFFDIO_MOVE)
-			q.there_src[i] = run_uffd_there(w, of, q.src + i * w->env.page);
-	}
-	if (q.nr == PF_UFFDIO_COPY)
-		run_uffd_tell_model(w, p, q.src, q.len + (q.src & (w->env.page - 1)));
-	run_switch(w, p);
-	err = call_library(&q);
-	ok = compare(&q, allocs, err, r) && (r->injected || check_done(&q, done));
-	run_uffd_told_model(w);
-	free(q.there);
-	return ok;
+	a.start += done;
+	a.src += done;
+	a.len -= done;
+	return run_uffd_ioctl(w, p, &a, r) && (r->injected || check_done(w, &a, field, done));
 }
 
 bool run_uffd(
 	struct run_world *w, struct run_process *p, const struct sc_stmt *s, struct run_result *r)
 {
 	uint64_t fd;
-	int id;
 
 	if (s->call->id == SC_USERFAULTFD)
 		return open_one(w, p, s, r);
 	if (s->call->id == SC_IOCTL)
 		return do_ioctl(w, p, s, r);
-	if (!run_eval(w, s->args, &fd))
-		return false;
-	id = find(w, p->pid, fd);
-	*r = (struct run_result){.kind = SC_R_VALUE};
-	if (id < 0)
-		return run_verdict(w, RUN_UNSUPPORTED, "close of what is no userfaultfd");
-	let_go(w, (unsigned)id, p->pid);
-	return true;
+	return run_eval(w, s->args, &fd) && run_uffd_close(w, p, fd, r);
 }
 
 bool run_uffd_check(struct run_world *w, struct run_process *p)

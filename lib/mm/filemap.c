@@ -407,6 +407,12 @@ static void add_run(struct around *a, struct pf_folio *folio)
 	a->folio[a->nr++] = folio;
 }
 
+/* Not where somebody is told of pages that are there, or of what is written to them. */
+static bool looks_around(const struct pf_vma *vma)
+{
+	return !(vma->area.flags & (PF_VM_UFFD_WP | PF_VM_UFFD_MINOR));
+}
+
 /*
  * What may be mapped beside the page itself: in the VMA, in its leaf table, and not beyond the file's end
  * (a page there must stay SIGBUS however large its folio is). For reads what is in memory within FAULT_AROUND, from
@@ -417,8 +423,9 @@ static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, b
 {
 	const struct pf_vma *vma = a->vma;
 	const uint64_t pmd = pf_mm_pmd_size(vma->mm);
-	const uint64_t reach = write || vma->uffd ? pf_mm_page(vma->mm)
-						  : pf_max(FAULT_AROUND, pf_mm_page(vma->mm));
+	const uint64_t reach = write || !looks_around(vma)
+				       ? pf_mm_page(vma->mm)
+				       : pf_max(FAULT_AROUND, pf_mm_page(vma->mm));
 	const pf_va_t table = pf_align_down(va, pmd);
 	const pf_va_t low = pf_max(vma->area.start, table);
 	const pf_va_t high = pf_min(vma->area.end - 1, table + (pmd - 1));
@@ -427,7 +434,7 @@ static void window(struct around *a, const struct pf_folio *folio, pf_va_t va, b
 
 	a->first = pf_vma_index(vma, start);
 	a->last = pf_vma_index(vma, last);
-	/* Who is told of faults is told page by page. */
+	/* Who is told of faults gets folios page by page. */
 	if (folio && !vma->mapping->ops && !vma->uffd) {
 		const uint64_t at = folio->head.index, end = at + (pf_folio_nr(folio) - 1);
 
@@ -497,15 +504,13 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 	struct pf_folio *folio;
 	int err;
 
-	if (index >= pf_mapping_end(mapping)) {
-		/* Reads look around before they look at the end, as in Linux. */
-		if (!write && pf_mapping_end(mapping))
+	result = index < pf_mapping_end(mapping) ? uffd_asks(vma, index) : PF_FAULT_SIGBUS;
+	if (result != PF_FAULT_DONE) {
+		/* Reads look around before they look at the page itself, as in Linux. */
+		if (!write && pf_mapping_end(mapping) && looks_around(vma))
 			map_around(&a, NULL, va, flags);
-		return PF_FAULT_SIGBUS;
-	}
-	result = uffd_asks(vma, index);
-	if (result != PF_FAULT_DONE)
 		return result;
+	}
 	err = get_folio(mapping, index, vma->area.flags, &folio);
 	if (err)
 		return fault_of(err);

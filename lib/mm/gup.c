@@ -78,6 +78,29 @@ int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_
 	return n;
 }
 
+int pf_access_page(struct pf_mm *mm, pf_va_t va, unsigned foll, pf_pfn_t *pfn)
+{
+	const bool write = foll & PF_FOLL_WRITE;
+	int64_t n = pf_gup(mm, va, 1, foll, pfn);
+
+	if (n != -PF_EFAULT)
+		return n < 0 ? (int)n : 0;
+	/* What grows down grows for an access, and for nobody who follows pages. */
+	switch (pf_handle_mm_fault(
+		mm, va, PF_FAULT_FLAG_KERNEL | (write ? PF_FAULT_FLAG_WRITE : 0))) {
+	case PF_FAULT_DONE:
+		/* A load may of what can only be written, too: the fault has said so. */
+		n = pf_gup(mm, va, 1, foll | (write ? 0 : PF_FOLL_FORCE), pfn);
+		return n < 0 ? (int)n : 0;
+	case PF_FAULT_OOM:
+		return -PF_ENOMEM;
+	case PF_FAULT_UFFD:
+		return -PF_EAGAIN;
+	default:
+		return -PF_EFAULT;
+	}
+}
+
 void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr)
 {
 	for (uint64_t i = 0; i < nr; i++) {

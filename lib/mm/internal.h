@@ -250,6 +250,14 @@ void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice);
 int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len);
 void pf_advise_end(struct pf_advising *a);
 
+/* ---- pages for a copy (gup.c) ---- */
+
+/*
+ * pf_gup() of the page at va, where a load may be done (with PF_FOLL_WRITE: a store), which is more than a driver
+ * may: copy_from_user and copy_to_user. 0, or -PF_EFAULT, -PF_ENOMEM, -PF_EAGAIN as pf_gup. No lock held.
+ */
+int pf_access_page(struct pf_mm *mm, pf_va_t va, unsigned foll, pf_pfn_t *pfn);
+
 /* ---- userfaultfd (uffd.c) ---- */
 
 /* A fault that ended in `why`, PF_FAULT_UFFD_*: whoever the VMA names is told. mmap lock, any way. */

@@ -301,7 +301,7 @@ static uint64_t count_vmas(const struct pf_mm *mm, pf_va_t start, pf_va_t end)
 /*
  * A move to a fixed address that changes no size may take several VMAs with it (Linux 6.17), at
  * the distances they have. Holes are allowed, but not at the beginning. When one of them fails, those
- * before it have been moved.
+ * before it have been moved. What a userfaultfd has is moved alone: its reader would be told of one move.
  */
 static int64_t move_each(const struct remap *all, struct pf_vma_reserve *r)
 {
@@ -318,6 +318,8 @@ static int64_t move_each(const struct remap *all, struct pf_vma_reserve *r)
 		int64_t at;
 
 		if (first && vma->area.start > start)
+			return -PF_EFAULT;
+		if (vma->uffd && (!first || vma->area.end < end))
 			return -PF_EFAULT;
 		m.addr = pf_max(vma->area.start, last_end);
 		m.old_len = m.new_len = pf_min(vma->area.end, end) - m.addr;

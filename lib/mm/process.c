@@ -115,22 +115,7 @@ struct transfer {
  */
 static int local_page(struct transfer *t, pf_va_t va, pf_pfn_t *pfn)
 {
-	const unsigned foll = t->write ? PF_FOLL_GET : PF_FOLL_PIN | PF_FOLL_WRITE;
-	int64_t n = pf_gup(t->mm, va, 1, foll, pfn);
-
-	if (n != -PF_EFAULT)
-		return n < 0 ? (int)n : 0;
-	/* What grows down grows for an access, and for nobody who follows pages. */
-	switch (pf_handle_mm_fault(t->mm, va, t->write ? 0 : PF_FAULT_FLAG_WRITE)) {
-	case PF_FAULT_DONE:
-		/* A load may of what can only be written, too: the fault has said so. */
-		n = pf_gup(t->mm, va, 1, foll | (t->write ? PF_FOLL_FORCE : 0), pfn);
-		return n < 0 ? (int)n : 0;
-	case PF_FAULT_OOM:
-		return -PF_ENOMEM;
-	default:
-		return -PF_EFAULT;
-	}
+	return pf_access_page(t->mm, va, t->write ? PF_FOLL_GET : PF_FOLL_PIN | PF_FOLL_WRITE, pfn);
 }
 
 /* Pages that so many bytes, which are some, lie in. */

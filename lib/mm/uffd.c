@@ -76,7 +76,7 @@ int pf_userfaultfd(struct pf_uffd *u, struct pf_mm *mm, unsigned flags,
 {
 	if (flags & ~(O_NONBLOCK | O_CLOEXEC | PF_UFFD_USER_MODE_ONLY))
 		return -PF_EINVAL;
-	*u = (struct pf_uffd){.mm = mm, .ops = ops, .ctx = ctx, .flags = flags};
+	*u = (struct pf_uffd){.mm = mm, .sys = mm->sys, .ops = ops, .ctx = ctx, .flags = flags};
 	pf_mmap_write_lock(mm);
 	u->next = mm->uffds;
 	mm->uffds = u;
@@ -138,7 +138,7 @@ int pf_uffd_api(struct pf_uffd *u, uint64_t api, uint64_t *features, uint64_t *i
 	uint64_t want = *features, has = PF_BIT(17) - 1, unset = 0;
 
 	*features = *ioctls = 0;
-	if (!u->mm || !has_wp(u->mm->sys))
+	if (!has_wp(u->sys))
 		has &= ~WP_FEATURES;
 	if (want & PF_UFFD_FEATURE_WP_ASYNC)
 		want |= PF_UFFD_FEATURE_WP_UNPOPULATED;
@@ -157,17 +157,13 @@ int pf_uffd_api(struct pf_uffd *u, uint64_t api, uint64_t *features, uint64_t *i
 
 int pf_uffd_check_range(const struct pf_uffd *u, pf_va_t start, uint64_t len)
 {
-	const struct pf_mm *mm = u->mm;
+	const struct pf_system *sys = u->sys;
+	const uint64_t page = UINT64_C(1) << sys->fmt->pt->page_shift;
 
-	if (!features_of(u))
+	if (!features_of(u) || !pf_aligned(start, page) || !pf_aligned(len, page) || !len ||
+		start >= sys->task_size || len > sys->task_size - start)
 		return -PF_EINVAL;
-	if (!mm)
-		return -PF_ESRCH;
-	if (!pf_mm_aligned(mm, start) || !pf_mm_aligned(mm, len) || !len ||
-		start < mm->sys->mmap_min_addr || start >= mm->sys->task_size ||
-		len > mm->sys->task_size - start)
-		return -PF_EINVAL;
-	return 0;
+	return u->mm ? 0 : -PF_ESRCH;
 }
 
 static bool is_shmem(const struct pf_vma *vma)
@@ -251,7 +247,7 @@ int pf_uffd_register(
 	err = pf_uffd_check_range(u, start, len);
 	if (err)
 		return err == -PF_ESRCH ? -PF_ENOMEM : err;
-	if (wp && !has_wp(u->mm->sys))
+	if (wp && !has_wp(u->sys))
 		return -PF_EINVAL;
 	flags |= mode & PF_UFFDIO_REGISTER_MODE_MISSING ? PF_VM_UFFD_MISSING : 0;
 	flags |= mode & PF_UFFDIO_REGISTER_MODE_MINOR ? PF_VM_UFFD_MINOR : 0;
@@ -308,10 +304,8 @@ int pf_uffd_unregister(struct pf_uffd *u, pf_va_t start, uint64_t len)
 
 int pf_uffd_wake(struct pf_uffd *u, pf_va_t start, uint64_t len)
 {
-	int err = pf_uffd_check_range(u, start, len);
-
-	if (err)
-		return err;
+	if (pf_uffd_check_range(u, start, len) == -PF_EINVAL)
+		return -PF_EINVAL;
 	u->ops->wake(u, start, len);
 	return 0;
 }

@@ -17,7 +17,7 @@
  *
  * Locks: functions take the mmap lock of the userfaultfd's mm, but for api and wake, which take none; callers hold no lock
  * of the library. The mm does not exit during a call, as with every other call on it; after it has exited, calls say
- * -PF_ESRCH, register and unregister -PF_ENOMEM.
+ * -PF_ESRCH, register and unregister -PF_ENOMEM, where nothing is wrong with the range; wake says 0.
  * Arguments are Linux's, and so are errors; *done of the filling calls is what Linux writes into the argument's
  * last field: bytes done, or the error.
  */
@@ -93,6 +93,7 @@ struct pf_uffd_ops {
 /* Private to lib/mm but ctx, the embedder's. */
 struct pf_uffd {
 	struct pf_mm *mm; /* NULL: has exited */
+	const struct pf_system *sys;
 	struct pf_uffd *next;
 	const struct pf_uffd_ops *ops;
 	void *ctx;

@@ -97,10 +97,10 @@ static int copy_part(const struct fill *f, pf_pa_t to, pf_va_t src, uint64_t byt
 {
 	const uint64_t page = pf_mm_page(f->from);
 	pf_pfn_t pfn;
-	int64_t n = pf_gup(f->from, src, 1, PF_FOLL_GET, &pfn);
+	int err = pf_access_page(f->from, src, PF_FOLL_GET, &pfn);
 
-	if (n < 0)
-		return (int)n;
+	if (err)
+		return err;
 	pf_port_copy_pages(to, (pfn << pf_mm_shift(f->from)) + (src & (page - 1)), bytes);
 	pf_put_user_pages(f->from->sys, &pfn, 1);
 	return 0;
@@ -145,6 +145,11 @@ static int64_t contents(const struct fill *f, struct pf_folio *folio)
 		int64_t n = pf_gup(f->from, f->src + (i << shift),
 			pf_min(nr - i, sizeof(src) / sizeof(*src)), PF_FOLL_GET, src);
 
+		/* Pages that loads may have, and drivers not. */
+		if (n == -PF_EFAULT) {
+			n = pf_access_page(f->from, f->src + (i << shift), PF_FOLL_GET, src);
+			n = n ? n : 1;
+		}
 		if (n < 0)
 			return i ? (int64_t)i : n;
 		for (int64_t k = 0; k < n; k++)
