@@ -6,6 +6,7 @@
  *   cmd_fuzz.c     options; programs until the end; what comes of them
  *   fuzz_host.c    the host's side: real processes that do the calls
  *   fuzz_look.c    what such a process looks like
+ *   fuzz_uffd.c    userfaultfd on either side
  *   fuzz_draw.c    programs that a host may be asked to do, weighted to what was seldom done
  *   fuzz_play.c    one program on both sides
  *   fuzz_compare.c what must be equal, and the exceptions (docs/LINUX.md)
@@ -48,6 +49,9 @@ struct fuzz_area {
 	uint64_t file_size;
 	uint64_t top;  /* the first address above user space; 0: not to be tried */
 	uint64_t leaf; /* what a leaf table of the format maps */
+	bool has_uffd; /* there is userfaultfd for users */
+	bool uffd;     /* the program has some, */
+	bool shares;   /* and maps memory shared */
 };
 
 /* What smaps says of a mapping's pages: shared and private are both lines that begin so, clean and dirty together. */
@@ -82,6 +86,7 @@ struct fuzz_map {
 /* What one call answered, and what the process then looked like. */
 struct fuzz_answer {
 	int64_t result; /* the system call's, or -errno; of an access 0 */
+	int64_t done;   /* by an ioctl of userfaultfd: the last field of its argument */
 	int signal;     /* that ended an access, at `at` */
 	uint64_t at;
 	bool closely; /* the mappings' flags and numbers are there */
@@ -178,6 +183,8 @@ struct fuzz_play {
 	struct run_outcome out;
 	struct run_world w;
 	uint64_t seen[FUZZ_SHOWN];
+	int64_t uffd_done; /* of the last ioctl of userfaultfd: the last field of its argument */
+	bool left_wp; /* the last call has left pages to nobody whose writes were to be noticed */
 
 	enum fuzz_verdict verdict;
 	unsigned done; /* calls, the last included */
@@ -213,6 +220,15 @@ bool fuzz_compare_state(struct fuzz_play *y, struct run_process *p, const struct
 /* A call on other processes, which the model cannot follow: because the caller's memory may only be executed? Then the program ends. Always false. */
 bool fuzz_executes_only(struct fuzz_play *y, struct run_process *p, const struct op *op);
 extern struct fuzz_exception fuzz_exceptions[]; /* ends with a name of NULL */
+
+/* ---- fuzz_uffd.c ---- */
+
+bool fuzz_is_uffd(enum sc_call_id id);
+/* May the host be asked that, by a program with userfaultfds? No fault may wait, and nothing hang. */
+bool fuzz_uffd_safe(const struct fuzz_area *area, const struct op *op);
+/* The library does it; what it would write into the argument's last field is y->uffd_done. */
+bool fuzz_uffd_do(
+	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r);
 
 /* ---- fuzz_report.c ---- */
 

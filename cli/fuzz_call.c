@@ -63,7 +63,7 @@ bool fuzz_host_knows(enum sc_call_id id)
 	case SC_CLEAR_REFS:
 		return true;
 	default:
-		return number_of(id) >= 0;
+		return fuzz_is_uffd(id) || number_of(id) >= 0;
 	}
 }
 
@@ -199,6 +199,10 @@ void fuzz_call(
 		ans->result = do_clear_refs(op);
 		break;
 	default:
+		if (fuzz_is_uffd(op->id)) {
+			fuzz_uffd_host(op, ans);
+			break;
+		}
 		ans->result = do_syscall(area, op);
 		take_away(area, op, ans);
 	}

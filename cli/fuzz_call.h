@@ -15,5 +15,8 @@ bool fuzz_call_open_files(const struct fuzz_area *area);
 /* The call; the result, and what there is besides, into ans. real: of the process that it is about, if of another. */
 void fuzz_call(
 	const struct fuzz_area *area, const struct op *op, pid_t real, struct fuzz_answer *ans);
+/* userfaultfd and its ioctls (fuzz_uffd.c); and whether this process may use it at all. */
+bool fuzz_uffd_is_there(void);
+void fuzz_uffd_host(const struct op *op, struct fuzz_answer *ans);
 
 #endif

@@ -28,11 +28,12 @@ bool fuzz_differ(struct fuzz_play *y, const char *fmt, ...)
 
 /* ---- exceptions ---- */
 
-enum { EXECUTE_ONLY, SPLIT_BEFORE_SEAL };
+enum { EXECUTE_ONLY, SPLIT_BEFORE_SEAL, UFFD_WP_LEFT };
 
 struct fuzz_exception fuzz_exceptions[] = {
 	[EXECUTE_ONLY] = {"execute-only", 0},
 	[SPLIT_BEFORE_SEAL] = {"split-before-seal", 0},
+	[UFFD_WP_LEFT] = {"uffd-wp-left", 0},
 	{NULL, 0},
 };
 
@@ -57,19 +58,32 @@ static bool loads_execute_only(struct run_process *p, const struct op *op,
 	       (v.area.flags & ACCESS) == PF_VM_EXEC;
 }
 
-bool fuzz_executes_only(struct fuzz_play *y, struct run_process *p, const struct op *op)
+/* Does a mapping in the range allow nothing but executing? */
+static bool executes_only(struct run_process *p, uint64_t start, uint64_t len)
 {
 	struct pf_vma_info v;
 
-	for (unsigned i = 0; op->id == SC_PROCESS_VM_WRITEV && i < op->a[2]; i++) {
-		const uint64_t end = op->part[0][i].base + op->part[0][i].len;
+	for (uint64_t at = start;
+		at < start + len && pf_find_vma_info(&p->mm, at, &v) && v.area.start < start + len;
+		at = v.area.end)
+		if ((v.area.flags & ACCESS) == PF_VM_EXEC)
+			return true;
+	return false;
+}
 
-		for (uint64_t at = op->part[0][i].base;
-			at < end && pf_find_vma_info(&p->mm, at, &v) && v.area.start < end;
-			at = v.area.end)
-			if ((v.area.flags & ACCESS) == PF_VM_EXEC)
-				return swallow(y, EXECUTE_ONLY);
-	}
+/* UFFDIO_COPY from there, which is loading, too. */
+static bool copies_execute_only(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a, int64_t mine)
+{
+	return op->id == SC_UFFDIO_COPY && (mine != a->result || y->uffd_done != a->done) &&
+	       executes_only(p, op->a[4], op->a[1]);
+}
+
+bool fuzz_executes_only(struct fuzz_play *y, struct run_process *p, const struct op *op)
+{
+	for (unsigned i = 0; op->id == SC_PROCESS_VM_WRITEV && i < op->a[2]; i++)
+		if (executes_only(p, op->part[0][i].base, op->part[0][i].len))
+			return swallow(y, EXECUTE_ONLY);
 	return false;
 }
 
@@ -177,6 +191,16 @@ static bool compare_regions(struct fuzz_play *y, const struct op *op, const stru
 		w->loaded[i + 1], w->loaded[i + 2]);
 }
 
+/* Which ioctls there are is told where there is no error. */
+static bool compare_done(struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
+{
+	if (!program_is_uffdio(op->id) || y->uffd_done == a->done ||
+		(a->result && (op->id == SC_UFFDIO_API || op->id == SC_UFFDIO_REGISTER)))
+		return true;
+	return fuzz_differ(y, "%s is %" PRId64 " in Linux, %" PRId64 " here",
+		program_uffd_done(op->id), a->done, y->uffd_done);
+}
+
 bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struct op *op,
 	const struct run_result *r, const struct fuzz_answer *a)
 {
@@ -190,10 +214,14 @@ bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struc
 		return true;
 	if (signal)
 		mine = 0;
-	if (loads_execute_only(p, op, a, r))
+	if (loads_execute_only(p, op, a, r) || copies_execute_only(y, p, op, a, mine))
 		return swallow(y, EXECUTE_ONLY);
 	if (op->id == SC_PAGEMAP_SCAN && mine >= 0 && a->result >= 0)
 		return compare_regions(y, op, a);
+	if (y->left_wp && !mine && !a->result)
+		return swallow(y, UFFD_WP_LEFT);
+	if (mine == a->result && !compare_done(y, op, a))
+		return false;
 	if (signal == a->signal && (signal ? r->value == a->at : access || mine == a->result))
 		return op->id == SC_LOAD      ? compare_loaded(y, p, a)
 		       : op->id == SC_MINCORE ? compare_resident(y, p, op, a)

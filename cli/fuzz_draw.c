@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Programs that a host may be asked to do. */
 #include "cli/fuzz.h"
+#include "mm/uffd.h"
 
 #define LOW_END    (UINT64_C(1) << 20) /* below it nothing is ever mapped */
 #define TOP_ROOM   (UINT64_C(1) << 16) /* so near to the end of user space neither */
@@ -94,7 +95,7 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 {
 	const uint64_t *a = op->a;
 
-	if (!fuzz_host_knows(op->id))
+	if (!fuzz_host_knows(op->id) || !fuzz_uffd_safe(area, op))
 		return false;
 	switch (op->id) {
 	case SC_EXEC:
@@ -137,6 +138,23 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 	}
 }
 
+/* A descriptor to begin with. What locked memory waits for, and which of two contents is copied, the model cannot know. */
+static void begin_uffd(struct program_drawing *d, struct program *g)
+{
+	struct op *op = &g->ops[g->nr];
+
+	/* The host's files are shared memory to userfaultfd, and here they are none; a larger folio's pages are not missing. */
+	g->nfiles = g->nthp = 0;
+	g->locks = g->frees = false;
+	op[0] = (struct op){.id = SC_USERFAULTFD, .pid = 1, .a = {PF_UFFD_USER_MODE_ONLY}};
+	op[1] = (struct op){.id = SC_UFFDIO_API, .pid = 1};
+	program_uffd_drawn(d, &op[0]);
+	program_draw_uffd_api(d, &op[1]);
+	op[1].a[1] &= PF_UFFD_FEATURE_MOVE - 1;
+	op[1].a[2] = PF_UFFD_API;
+	g->nr += 2;
+}
+
 bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_format *fmt,
 	const struct fuzz_area *area, uint64_t seed, unsigned steps)
 {
@@ -171,6 +189,10 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 		.pid = 1,
 		.a = {g->base, (g->pages / 2) * d->page, 3,
 			PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED, UINT64_MAX}};
+	g->uffd = area->has_uffd && !source_draw(&d->src, 4) &&
+		  fmt->pt->pte_supported & PF_PTE_UFFD_WP;
+	if (g->uffd)
+		begin_uffd(d, g);
 	return true;
 }
 

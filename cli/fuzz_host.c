@@ -48,6 +48,7 @@ struct arena {
 	bool broken;
 	bool closely;       /* look so after every call, not after the last of a batch alone */
 	bool peers, others; /* what processes may do to each other */
+	bool has_uffd;
 	/* What each waits for a change of. */
 	uint32_t turn[PID_END], server, judge;
 };
@@ -227,7 +228,7 @@ static void do_one(struct arena *a, unsigned pid)
 	const struct op *op = &a->ops[a->at];
 	struct fuzz_answer *ans = &a->answers[a->at];
 
-	ans->result = 0;
+	ans->result = ans->done = 0;
 	ans->signal = 0;
 	ans->away = ans->closely = false;
 	ans->nloaded = 0;
@@ -397,6 +398,7 @@ static void serve(struct arena *a, pid_t judge)
 		_exit(0);
 	a->server_pid = getpid();
 	try_peers(a);
+	a->has_uffd = fuzz_uffd_is_there();
 	wake(&a->judge);
 	for (;;) {
 		wait_for(&a->server, &seen, 0);
@@ -614,6 +616,7 @@ bool fuzz_host_area(const struct fuzz_host *h, const struct pf_format *fmt, stru
 			.peers = h->a->peers,
 			.others = h->a->others,
 			.ksm = ksm_rests(),
+			.has_uffd = h->a->has_uffd,
 			.leaf = FUZZ_PAGE << pt->level_bits,
 			.top = pt->va_bits >= 48 && last < user_end - (UINT64_C(1) << 20) ? user_end
 											  : 0};

@@ -51,6 +51,9 @@ static const struct {
 	{"hg", PF_VM_HUGEPAGE},
 	{"nh", PF_VM_NOHUGEPAGE},
 	{"mg", PF_VM_MERGEABLE},
+	{"um", PF_VM_UFFD_MISSING},
+	{"uw", PF_VM_UFFD_WP},
+	{"ui", PF_VM_UFFD_MINOR},
 };
 
 const char *const fuzz_smaps[FUZZ_SMAPS] = {
@@ -67,7 +70,8 @@ const char *const fuzz_smaps[FUZZ_SMAPS] = {
 const uint32_t fuzz_host_flags =
 	PF_VM_MAYREAD | PF_VM_MAYWRITE | PF_VM_MAYEXEC | PF_VM_LOCKED | PF_VM_LOCKONFAULT |
 	PF_VM_SEQ_READ | PF_VM_RAND_READ | PF_VM_DONTCOPY | PF_VM_ACCOUNT | PF_VM_NORESERVE |
-	PF_VM_WIPEONFORK | PF_VM_DONTDUMP | PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE | PF_VM_MERGEABLE;
+	PF_VM_WIPEONFORK | PF_VM_DONTDUMP | PF_VM_HUGEPAGE | PF_VM_NOHUGEPAGE | PF_VM_MERGEABLE |
+	PF_VM_UFFD_MISSING | PF_VM_UFFD_WP | PF_VM_UFFD_MINOR;
 
 static uint32_t flags_of(const char *p)
 {

@@ -132,6 +132,8 @@ static bool do_scan(
 		*r = (struct run_result){.kind = SC_R_ERRNO, .err = (int)-nr};
 		return true;
 	}
+	if (y->g->uffd && !run_scanned(&y->w, p, &arg, vec, nr))
+		return false;
 	*to++ = arg.walk_end;
 	for (int64_t i = 0; i < nr; i++) {
 		*to++ = vec[i].start;
@@ -159,7 +161,8 @@ static bool do_op(struct fuzz_play *y, struct run_process *p, const struct op *o
 	case SC_PAGEMAP_SCAN:
 		return do_scan(y, p, op, r);
 	default:
-		return do_syscall(y, p, op, a, r);
+		return fuzz_is_uffd(op->id) ? fuzz_uffd_do(y, p, op, r)
+					    : do_syscall(y, p, op, a, r);
 	}
 }
 
@@ -204,6 +207,7 @@ static void keep_result(struct op *op, const struct fuzz_answer *a)
 {
 	bool access = op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_EXEC;
 
+	op->done = a->done;
 	if (op->id == SC_FORK || op->id == SC_EXIT_GROUP || op->id == SC_TOUCH)
 		*op->result = 0;
 	else if (a->signal)
@@ -227,6 +231,8 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 	if (!p)
 		return fuzz_differ(y, "process %u was never made", op->pid);
 	y->w.line = y->done;
+	y->uffd_done = 0;
+	y->left_wp = false;
 	p->cpu = op->cpu;
 	keep_result(op, a);
 	kind = y->f->cover ? fuzz_kind(&y->w, p, op) : 0;
@@ -299,8 +305,10 @@ static bool play_all(struct fuzz_play *y, struct program_drawing *d, unsigned st
 		return true;
 	}
 	while (from < steps) {
-		while (y->g->nr - from < FUZZ_BATCH && y->g->nr < steps)
-			fuzz_draw(y, d, &y->g->ops[y->g->nr++]);
+		for (; y->g->nr - from < FUZZ_BATCH && y->g->nr < steps; y->g->nr++) {
+			fuzz_draw(y, d, &y->g->ops[y->g->nr]);
+			program_uffd_drawn(d, &y->g->ops[y->g->nr]);
+		}
 		if (!play_batch(y, from, y->g->nr - from))
 			return false;
 		from = y->g->nr;
@@ -323,6 +331,8 @@ void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t 
 	}
 	if (steps)
 		fuzz_begin(&d, g, fmt, &y->area, seed, steps);
+	y->area.uffd = g->uffd;
+	y->area.shares = g->shares;
 	y->area.nfiles = g->nfiles;
 	y->area.file_size = g->file_size;
 	if (!fuzz_host_begin(f->host, &y->area, f->every == 1)) {

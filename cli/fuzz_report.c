@@ -63,10 +63,30 @@ struct shrinking {
 	bool broken;
 };
 
+/* Is the descriptor there that it is about? have: those that the process has, and has then. */
+static bool has_uffd(const struct op *op, unsigned *have)
+{
+	const unsigned bit = 1u << op->a[program_uffd_arg(op->id)];
+
+	if (op->id != SC_USERFAULTFD) {
+		const bool there = *have & bit;
+
+		if (op->id == SC_CLOSE)
+			*have &= ~bit;
+		return there;
+	}
+	if (*have & bit)
+		return false;
+	if (*op->result != '-')
+		*have |= bit;
+	return true;
+}
+
 /* Every call has a process, and may be asked of the host; there is no descriptor of a process that is not there. */
 static bool sensible(const struct fuzz_area *area, const struct program *g)
 {
 	bool alive[PROGRAM_MAX_PID + 1] = {[1] = true};
+	unsigned uffds[PROGRAM_MAX_PID + 1] = {0};
 	unsigned living = 1;
 
 	for (unsigned i = 0; i < g->nr; i++) {
@@ -77,10 +97,13 @@ static bool sensible(const struct fuzz_area *area, const struct program *g)
 		if (op->id == SC_PROCESS_MADVISE &&
 			(op->a[0] > PROGRAM_MAX_PID || !alive[op->a[0]]))
 			return false;
+		if (fuzz_is_uffd(op->id) && !has_uffd(op, &uffds[op->pid]))
+			return false;
 		if (op->id == SC_FORK) {
 			if (alive[op->child])
 				return false;
 			alive[op->child] = true;
+			uffds[op->child] = uffds[op->pid];
 			living++;
 		} else if (op->id == SC_EXIT_GROUP) {
 			alive[op->pid] = false;
@@ -98,7 +121,11 @@ static bool differs(void *ctx, const struct program *g, unsigned *done)
 	struct fuzz_area area;
 	bool yes;
 
-	if (s->broken || !fuzz_host_area(s->f.host, g->fmt, &area) || !sensible(&area, g))
+	if (s->broken || !fuzz_host_area(s->f.host, g->fmt, &area))
+		return false;
+	area.uffd = g->uffd;
+	area.shares = g->shares;
+	if (!sensible(&area, g))
 		return false;
 	program_copy(&copy, g);
 	fuzz_play(&y, &s->f, &copy, 0, 0, g->fmt);

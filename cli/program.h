@@ -6,6 +6,7 @@
  *
  *   program.c         settings and drawing
  *   program_calls.c   the calls: one row each says how it is drawn and written
+ *   program_uffd.c    userfaultfd and its ioctls, likewise
  *   program_text.c    the scenario's text
  *   program_shrink.c  a program that fails, made short
  */
@@ -20,6 +21,8 @@
 #define PROGRAM_PARTS   4  /* of a vector */
 #define PROGRAM_REGIONS 24 /* that a scan has room for at most */
 #define PROGRAM_NOBODY  99 /* no process's number */
+#define PROGRAM_UFFDS   2  /* userfaultfds of a process */
+#define PROGRAM_UFFD_FD 50 /* the first's number */
 
 /* Where choices come from: a seed, or bytes while there are any. */
 struct source {
@@ -38,6 +41,7 @@ struct op {
 	uint64_t a[PROGRAM_ARGS];
 	struct oracle_part part[2][PROGRAM_PARTS]; /* the vectors of a call that has any */
 	char result[32]; /* as the scenario has it; empty: it may be anything */
+	int64_t done; /* with the result: what an ioctl of userfaultfd wrote into its argument's last field */
 };
 
 struct program {
@@ -65,6 +69,7 @@ struct program {
 	bool others; /* advice is given to other processes, too */
 	bool ksm;    /* memory is made mergeable; nobody merges it */
 	bool shares; /* memory is mapped shared, and files are mapped, if there are any */
+	bool uffd; /* there are userfaultfds, for whom nobody answers: what would wait is a signal */
 	unsigned nfiles;
 	uint64_t file_size; /* of each, bytes */
 	uint64_t brk_start;
@@ -85,6 +90,7 @@ enum program_arg_kind {
 	PROGRAM_ARG_ONE,   /* one of the names */
 	PROGRAM_ARG_PID,   /* a process by its number */
 	PROGRAM_ARG_PIDFD, /* the same by a descriptor */
+	PROGRAM_ARG_UFFD,  /* the process's userfaultfd of that number */
 	PROGRAM_ARG_PARTS, /* which of the op's vectors; the next argument is how many parts it has */
 };
 
@@ -100,6 +106,9 @@ struct program_drawing {
 	uint64_t page, block; /* bytes */
 	bool alive[PROGRAM_MAX_PID + 1];
 	unsigned cpu[PROGRAM_MAX_PID + 1];
+	unsigned uffds[PROGRAM_MAX_PID + 1]; /* a bit for each that the process has */
+	uint64_t registered[4][2]; /* ranges that were to be registered: address and length */
+	unsigned nregistered;
 	unsigned pid;
 };
 
@@ -123,6 +132,24 @@ const struct program_call *program_call(enum sc_call_id id);
 const char *program_flag(const struct program_arg *arg, uint64_t *value, unsigned *at);
 /* Is it of memory that is described by vectors? Then a[0] is whose. */
 bool program_has_parts(enum sc_call_id id);
+
+/* Addresses and lengths of ranges, some of them wrong. */
+uint64_t program_address(struct program_drawing *d);
+uint64_t program_length(struct program_drawing *d);
+
+/* ---- program_uffd.c ---- */
+
+bool program_is_uffdio(enum sc_call_id id);
+/* Which of the process's userfaultfds the call is about: the index of the argument. */
+unsigned program_uffd_arg(enum sc_call_id id);
+/* The name of the argument's last field, which Linux fills in; NULL: there is none. */
+const char *program_uffd_done(enum sc_call_id id);
+bool program_draw_userfaultfd(struct program_drawing *d, struct op *op);
+bool program_draw_uffd_close(struct program_drawing *d, struct op *op);
+/* That op is what comes next: which descriptors there are from then on. Forks and exits see to it themselves. */
+void program_uffd_drawn(struct program_drawing *d, const struct op *op);
+bool program_draw_uffd_api(struct program_drawing *d, struct op *op);
+bool program_draw_uffdio(struct program_drawing *d, struct op *op);
 
 /* ---- programs ---- */
 

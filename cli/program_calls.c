@@ -10,7 +10,7 @@ static uint64_t draw(struct program_drawing *d, uint64_t n)
 
 #define BRK_PAGES 24
 
-static uint64_t an_address(struct program_drawing *d)
+uint64_t program_address(struct program_drawing *d)
 {
 	const struct program *g = d->g;
 
@@ -34,7 +34,7 @@ static uint64_t an_address(struct program_drawing *d)
 }
 
 /* Blocks, pages, and everything around; now and then what no range has. */
-static uint64_t a_length(struct program_drawing *d)
+uint64_t program_length(struct program_drawing *d)
 {
 	switch (draw(d, 32)) {
 	case 0:
@@ -67,8 +67,8 @@ static bool inside(const struct program *g, uint64_t va, uint64_t len, uint64_t 
 
 static bool draw_range(struct program_drawing *d, struct op *op)
 {
-	op->a[0] = an_address(d);
-	op->a[1] = a_length(d);
+	op->a[0] = program_address(d);
+	op->a[1] = program_length(d);
 	return true;
 }
 
@@ -227,9 +227,9 @@ static bool draw_mremap(struct program_drawing *d, struct op *op)
 		PF_MREMAP_MAYMOVE | PF_MREMAP_DONTUNMAP, PF_MREMAP_FIXED, 8};
 
 	draw_range(d, op);
-	op->a[2] = draw(d, 4) ? op->a[1] : a_length(d);
+	op->a[2] = draw(d, 4) ? op->a[1] : program_length(d);
 	op->a[3] = how[draw(d, PF_ARRAY_SIZE(how))];
-	op->a[4] = an_address(d);
+	op->a[4] = program_address(d);
 	/* To the same place within a block, too. */
 	if (draw(d, 2))
 		op->a[4] = (op->a[4] & -d->block) | (op->a[0] & (d->block - 1));
@@ -254,6 +254,7 @@ static bool draw_fork(struct program_drawing *d, struct op *op)
 			continue;
 		op->child = pid;
 		d->alive[pid] = true;
+		d->uffds[pid] = d->uffds[op->pid];
 		d->cpu[pid] = (pid - 1) % PROGRAM_CPUS;
 		return true;
 	}
@@ -269,6 +270,7 @@ static bool draw_exit(struct program_drawing *d, struct op *op)
 	if (!others)
 		return false;
 	d->alive[op->pid] = false;
+	d->uffds[op->pid] = 0;
 	while (!d->alive[d->pid])
 		d->pid = d->pid % PROGRAM_MAX_PID + 1;
 	return true;
@@ -294,13 +296,13 @@ static uint64_t draw_parts(struct program_drawing *d, struct oracle_part *part, 
 	bool first = true;
 
 	for (unsigned i = 0; i < nr; i++) {
-		part[i].base = an_address(d) & -d->page;
+		part[i].base = program_address(d) & -d->page;
 		part[i].len = (1 + draw(d, draw(d, 8) ? 4 : 20)) * d->page;
 		/* An empty one, and one as long as no mapping is. */
 		if (!draw(d, 16))
 			part[i].len = 0;
 		else if (i + 1 == nr && !draw(d, 24))
-			part[i].len = a_length(d) & -d->page;
+			part[i].len = program_length(d) & -d->page;
 		if (first && part[i].len) {
 			part[i].base += skew;
 			part[i].len -= skew;
@@ -309,7 +311,7 @@ static uint64_t draw_parts(struct program_drawing *d, struct oracle_part *part, 
 		if (i + 1 == nr && part[i].len && part[i].len <= d->page && !draw(d, 4))
 			part[i].len = 8 + 8 * draw(d, part[i].len / 8);
 		if (i + 1 == nr && !draw(d, 30))
-			part[i].base = an_address(d);
+			part[i].base = program_address(d);
 	}
 	return nr;
 }
@@ -456,6 +458,44 @@ static const char *const category_names[] = {"PAGE_IS_WPALLOWED", "PAGE_IS_WRITT
 	"PAGE_IS_SOFT_DIRTY", "PAGE_IS_GUARD", NULL};
 static const struct program_arg category = {PROGRAM_ARG_FLAGS, category_names, "0"};
 
+static const struct program_arg uffd = {PROGRAM_ARG_UFFD, NULL, NULL};
+
+static const char *const uffd_names[] = {"UFFD_USER_MODE_ONLY", "O_NONBLOCK", "O_CLOEXEC", NULL};
+static const struct program_arg uffd_flags = {PROGRAM_ARG_FLAGS, uffd_names, "0"};
+
+static const char *const feature_names[] = {"UFFD_FEATURE_PAGEFAULT_FLAG_WP",
+	"UFFD_FEATURE_MISSING_HUGETLBFS", "UFFD_FEATURE_MISSING_SHMEM", "UFFD_FEATURE_SIGBUS",
+	"UFFD_FEATURE_THREAD_ID", "UFFD_FEATURE_MINOR_HUGETLBFS", "UFFD_FEATURE_MINOR_SHMEM",
+	"UFFD_FEATURE_EXACT_ADDRESS", "UFFD_FEATURE_WP_HUGETLBFS_SHMEM",
+	"UFFD_FEATURE_WP_UNPOPULATED", "UFFD_FEATURE_POISON", "UFFD_FEATURE_WP_ASYNC",
+	"UFFD_FEATURE_MOVE", NULL};
+static const struct program_arg features = {PROGRAM_ARG_FLAGS, feature_names, "0"};
+
+static const char *const register_names[] = {"UFFDIO_REGISTER_MODE_MISSING",
+	"UFFDIO_REGISTER_MODE_WP", "UFFDIO_REGISTER_MODE_MINOR", NULL};
+static const struct program_arg registers = {PROGRAM_ARG_FLAGS, register_names, "0"};
+
+static const char *const copy_names[] = {"UFFDIO_COPY_MODE_DONTWAKE", "UFFDIO_COPY_MODE_WP", NULL};
+static const struct program_arg copies = {PROGRAM_ARG_FLAGS, copy_names, "0"};
+
+static const char *const zero_names[] = {"UFFDIO_ZEROPAGE_MODE_DONTWAKE", NULL};
+static const struct program_arg zeroes = {PROGRAM_ARG_FLAGS, zero_names, "0"};
+
+static const char *const move_names[] = {
+	"UFFDIO_MOVE_MODE_DONTWAKE", "UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES", NULL};
+static const struct program_arg moves = {PROGRAM_ARG_FLAGS, move_names, "0"};
+
+static const char *const protect_names[] = {
+	"UFFDIO_WRITEPROTECT_MODE_WP", "UFFDIO_WRITEPROTECT_MODE_DONTWAKE", NULL};
+static const struct program_arg protects = {PROGRAM_ARG_FLAGS, protect_names, "0"};
+
+static const char *const continue_names[] = {
+	"UFFDIO_CONTINUE_MODE_DONTWAKE", "UFFDIO_CONTINUE_MODE_WP", NULL};
+static const struct program_arg continues = {PROGRAM_ARG_FLAGS, continue_names, "0"};
+
+static const char *const poison_names[] = {"UFFDIO_POISON_MODE_DONTWAKE", NULL};
+static const struct program_arg poisons = {PROGRAM_ARG_FLAGS, poison_names, "0"};
+
 const struct program_call program_calls[] = {
 	{SC_LOAD, "load", 15, {&hex, &hex}, draw_access, false},
 	{SC_STORE, "store", 21, {&hex, &hex}, draw_access, false},
@@ -490,6 +530,26 @@ const struct program_call program_calls[] = {
 		{&hex, &hex, &scan, &number, &number, &category, &category, &category, &category},
 		draw_scan, true},
 	{SC_CLEAR_REFS, "clear_refs", 1, {&number}, draw_clear_refs, true},
+	{SC_USERFAULTFD, "userfaultfd", 3, {&uffd_flags, &uffd}, program_draw_userfaultfd, true},
+	{SC_CLOSE, "close", 1, {&uffd}, program_draw_uffd_close, true},
+	{SC_UFFDIO_API, "UFFDIO_API", 2, {&uffd, &features, &hex}, program_draw_uffd_api, true},
+	{SC_UFFDIO_REGISTER, "UFFDIO_REGISTER", 9, {&hex, &hex, &registers, &uffd},
+		program_draw_uffdio, true},
+	{SC_UFFDIO_UNREGISTER, "UFFDIO_UNREGISTER", 2, {&hex, &hex, &number, &uffd},
+		program_draw_uffdio, true},
+	{SC_UFFDIO_WAKE, "UFFDIO_WAKE", 1, {&hex, &hex, &number, &uffd}, program_draw_uffdio, true},
+	{SC_UFFDIO_COPY, "UFFDIO_COPY", 7, {&hex, &hex, &copies, &uffd, &hex}, program_draw_uffdio,
+		true},
+	{SC_UFFDIO_ZEROPAGE, "UFFDIO_ZEROPAGE", 4, {&hex, &hex, &zeroes, &uffd},
+		program_draw_uffdio, true},
+	{SC_UFFDIO_MOVE, "UFFDIO_MOVE", 6, {&hex, &hex, &moves, &uffd, &hex}, program_draw_uffdio,
+		true},
+	{SC_UFFDIO_WRITEPROTECT, "UFFDIO_WRITEPROTECT", 7, {&hex, &hex, &protects, &uffd},
+		program_draw_uffdio, true},
+	{SC_UFFDIO_CONTINUE, "UFFDIO_CONTINUE", 4, {&hex, &hex, &continues, &uffd},
+		program_draw_uffdio, true},
+	{SC_UFFDIO_POISON, "UFFDIO_POISON", 3, {&hex, &hex, &poisons, &uffd}, program_draw_uffdio,
+		true},
 	{0, NULL, 0, {NULL}, NULL, false},
 };
 

@@ -179,7 +179,9 @@ static bool simpler_statement(struct shrinking *s, unsigned i)
 
 	if (!call->args[1])
 		return false;
-	any = program_has_parts(call->id) ? simpler_parts(s, i, call) : simpler_range(s, i);
+	any = program_has_parts(call->id)              ? simpler_parts(s, i, call)
+	      : call->args[0]->kind == PROGRAM_ARG_HEX ? simpler_range(s, i)
+						       : false;
 	for (unsigned k = 0; i < s->best.nr && k < PROGRAM_ARGS && call->args[k]; k++)
 		any |= fewer_flags(s, i, k, call->args[k]);
 	if (i < s->best.nr && s->best.ops[i].cpu) {

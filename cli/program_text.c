@@ -82,6 +82,10 @@ static void put_arg(struct text *t, const struct program_arg *arg, uint64_t v)
 		put(t, "3<pid:%" PRIu64 ">", v);
 		return;
 	}
+	if (arg->kind == PROGRAM_ARG_UFFD) {
+		put(t, "%" PRIu64, PROGRAM_UFFD_FD + v);
+		return;
+	}
 	if (arg->kind == PROGRAM_ARG_NUMBER || arg->kind == PROGRAM_ARG_PID) {
 		put(t, "%" PRIu64, v);
 		return;
@@ -120,25 +124,63 @@ static void put_scan(struct text *t, const struct op *op)
 	put(t, "}");
 }
 
-static void put_op(struct text *t, const struct op *op)
+/* An ioctl's structure, with the field that the kernel fills in where that is known. */
+static void put_uffdio(struct text *t, const struct op *op)
+{
+	const struct program_arg *const *args = program_call(op->id)->args;
+	const char *done = program_uffd_done(op->id);
+
+	put(t, "ioctl(%" PRIu64 ", %s, {", PROGRAM_UFFD_FD + op->a[program_uffd_arg(op->id)],
+		program_call(op->id)->name);
+	if (op->id == SC_UFFDIO_API) {
+		put(t, "api=0x%" PRIx64 ", features=", op->a[2]);
+		put_arg(t, args[1], op->a[1]);
+	} else if (op->id == SC_UFFDIO_UNREGISTER || op->id == SC_UFFDIO_WAKE) {
+		put(t, "start=0x%" PRIx64 ", len=0x%" PRIx64, op->a[0], op->a[1]);
+	} else if (op->id == SC_UFFDIO_COPY || op->id == SC_UFFDIO_MOVE) {
+		put(t, "dst=0x%" PRIx64 ", src=0x%" PRIx64 ", len=0x%" PRIx64 ", mode=", op->a[0],
+			op->a[4], op->a[1]);
+		put_arg(t, args[2], op->a[2]);
+	} else {
+		put(t, "range={start=0x%" PRIx64 ", len=0x%" PRIx64 "}, mode=", op->a[0], op->a[1]);
+		put_arg(t, args[2], op->a[2]);
+	}
+	if (done && *op->result)
+		put(t, ", %s=0x%" PRIx64, done, (uint64_t)op->done);
+	put(t, "}");
+}
+
+static void put_args(struct text *t, const struct op *op)
 {
 	const struct program_call *call = program_call(op->id);
-	char any[32] = "?";
 
-	put(t, "[pid %u] [cpu %u] ", op->pid, op->cpu);
-	if (op->id == SC_PAGEMAP_SCAN)
-		put_scan(t, op);
-	else
-		put(t, "%s(", call->name);
-	for (unsigned i = 0; op->id != SC_PAGEMAP_SCAN && i < PROGRAM_ARGS && call->args[i]; i++) {
+	put(t, "%s(", call->name);
+	/* Which one userfaultfd() is, is its result. */
+	for (unsigned i = 0; i < PROGRAM_ARGS && call->args[i] && (op->id != SC_USERFAULTFD || !i);
+		i++) {
 		put(t, i ? ", " : "");
 		if (call->args[i]->kind == PROGRAM_ARG_PARTS)
 			put_parts(t, op->part[op->a[i]], op->a[i + 1]);
 		else
 			put_arg(t, call->args[i], op->a[i]);
 	}
+}
+
+static void put_op(struct text *t, const struct op *op)
+{
+	char any[32] = "?";
+
+	put(t, "[pid %u] [cpu %u] ", op->pid, op->cpu);
+	if (op->id == SC_PAGEMAP_SCAN)
+		put_scan(t, op);
+	else if (program_is_uffdio(op->id))
+		put_uffdio(t, op);
+	else
+		put_args(t, op);
 	if (op->id == SC_FORK)
 		snprintf(any, sizeof(any), "%u", op->child);
+	if (op->id == SC_USERFAULTFD)
+		snprintf(any, sizeof(any), "%" PRIu64, PROGRAM_UFFD_FD + op->a[1]);
 	if (op->id == SC_EXIT_GROUP)
 		put(t, ")\n");
 	else

@@ -96,6 +96,17 @@ enum sc_call_id {
 	SC_PROCESS_MADVISE,
 	SC_PROCESS_VM_READV,
 	SC_PROCESS_VM_WRITEV,
+	/* SC_IOCTL, as programs have it: by the number of userfaultfd's ioctl. */
+	SC_UFFDIO_REGISTER,
+	SC_UFFDIO_UNREGISTER,
+	SC_UFFDIO_WAKE,
+	SC_UFFDIO_COPY,
+	SC_UFFDIO_ZEROPAGE,
+	SC_UFFDIO_MOVE,
+	SC_UFFDIO_WRITEPROTECT,
+	SC_UFFDIO_CONTINUE,
+	SC_UFFDIO_POISON,
+	SC_UFFDIO_API,
 	SC_OTHER, /* in the language, not built */
 };
 
