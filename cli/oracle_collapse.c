@@ -53,6 +53,9 @@ static int64_t collapse_one(const struct oracle *o, struct ov_process *p, const 
 	/* Of files without CONFIG_READ_ONLY_THP_FOR_FS none. */
 	if (!may_collapse(o, v, pmd) || (v->object && v->object->file))
 		return -EINVAL;
+	/* thps == (hend - hstart) >> HPAGE_PMD_SHIFT */
+	if ((end & ~(pmd - 1)) < ((start + pmd - 1) & ~(pmd - 1)))
+		return -EINVAL;
 	for (uint64_t at = (start + pmd - 1) & ~(pmd - 1); at < end && end - at >= pmd; at += pmd) {
 		if (ov_guarded(o, p, at, at + pmd))
 			return -EINVAL;

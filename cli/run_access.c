@@ -168,7 +168,8 @@ static bool agrees(struct run_world *w, struct run_process *p, enum sc_call_id h
 
 	if (how == SC_STORE &&
 		(want == ORACLE_BUS ||
-			(want == ORACLE_OK && (r->kind == SC_R_NOMEM || r->kind == SC_R_UFFD))))
+			(want == ORACLE_OK && (r->kind == SC_R_NOMEM || r->kind == SC_R_UFFD ||
+						      r->kind == SC_R_BUS))))
 		oracle_store_found_none(w->oracle, p->pid, va);
 	if (want == ORACLE_OK && r->kind != SC_R_NOMEM && r->kind != SC_R_SEGV)
 		return waits_as_model(w, p, how, va, there, r);

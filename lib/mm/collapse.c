@@ -371,6 +371,9 @@ static int collapse_part(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	const uint64_t pmd = pf_mm_pmd_size(mm);
 	int result = 0;
 
+	/* Inside one table: Linux counts the tables that there should have been, which are less than none. */
+	if (pf_align_down(end, pmd) < pf_align_up(start, pmd))
+		return -PF_EINVAL;
 	/* Neither end can pass the last table, which is not user space's. */
 	for (pf_va_t va = pf_align_up(start, pmd); va < end && end - va >= pmd; va += pmd) {
 		struct collapse c = {.mm = mm, .va = va};

@@ -210,7 +210,8 @@ int64_t pf_pagemap_scan(struct pf_mm *mm, struct pf_pm_scan *arg, struct pf_page
 		pf_tlb_gather_mmu(&g, &mm->space);
 		s.g = &g;
 	}
-	vma = pf_find_vma(mm, arg->start);
+	/* An empty range meets no mapping, whatever it lies in. */
+	vma = arg->start < arg->end ? pf_find_vma(mm, arg->start) : NULL;
 	for (; !err && !s.full && vma && vma->area.start < arg->end;
 		vma = pf_vma_tree_next(mm->vmas, vma))
 		err = scan_vma(&s, vma, pf_max(vma->area.start, arg->start),
