@@ -47,11 +47,13 @@ struct fuzz_area {
 	bool ksm;        /* memory may be made mergeable, and nobody merges it */
 	unsigned nfiles; /* that the program has, and how long each is */
 	uint64_t file_size;
-	uint64_t top;  /* the first address above user space; 0: not to be tried */
-	uint64_t leaf; /* what a leaf table of the format maps */
-	bool has_uffd; /* there is userfaultfd for users */
-	bool uffd;     /* the program has some, */
-	bool shares;   /* and maps memory shared */
+	uint64_t top;   /* the first address above user space; 0: not to be tried */
+	uint64_t leaf;  /* what a leaf table of the format maps */
+	bool collapses; /* MADV_COLLAPSE does what it is asked for, */
+	bool huge;      /* and the program asks for it; nobody else brings huge pages */
+	bool has_uffd;  /* there is userfaultfd for users */
+	bool uffd;      /* the program has some, */
+	bool shares;    /* and maps memory shared */
 };
 
 /* What smaps says of a mapping's pages: shared and private are both lines that begin so, clean and dirty together. */

@@ -26,14 +26,22 @@ bool fuzz_differ(struct fuzz_play *y, const char *fmt, ...)
 	return false;
 }
 
+/* Folios of several pages, which bring pages that nobody has touched; or split another way than the host's. */
+static bool has_folios(const struct program *g)
+{
+	return g->nthp || g->huge;
+}
+
 /* ---- exceptions ---- */
 
-enum { EXECUTE_ONLY, SPLIT_BEFORE_SEAL, UFFD_WP_LEFT };
+enum { EXECUTE_ONLY, SPLIT_BEFORE_SEAL, UFFD_WP_LEFT, COLLAPSE_BUSY, SCAN_MARKS_MARKERS };
 
 struct fuzz_exception fuzz_exceptions[] = {
 	[EXECUTE_ONLY] = {"execute-only", 0},
 	[SPLIT_BEFORE_SEAL] = {"split-before-seal", 0},
 	[UFFD_WP_LEFT] = {"uffd-wp-left", 0},
+	[COLLAPSE_BUSY] = {"collapse-busy", 0},
+	[SCAN_MARKS_MARKERS] = {"scan-marks-markers", 0},
 	{NULL, 0},
 };
 
@@ -135,7 +143,7 @@ static bool compare_resident(struct fuzz_play *y, struct run_process *p, const s
 		return true;
 	RUN_UNCOUNTED(pf_mincore(&p->mm, op->a[0], a->nloaded * FUZZ_PAGE, vec));
 	for (unsigned i = 0; i < a->nloaded; i++)
-		if (y->g->nthp ? a->loaded[i] && !vec[i] : a->loaded[i] != vec[i])
+		if (has_folios(y->g) ? a->loaded[i] && !vec[i] : a->loaded[i] != vec[i])
 			return fuzz_differ(y, "mincore: byte %u is %u in Linux, %u here", i,
 				(unsigned)a->loaded[i], vec[i]);
 	return true;
@@ -169,7 +177,7 @@ static bool compare_regions(struct fuzz_play *y, const struct op *op, const stru
 	const struct run_world *w = &y->w;
 	unsigned i = 0;
 
-	if (y->g->nthp || !a->nloaded)
+	if (has_folios(y->g) || !a->nloaded)
 		return true;
 	while (i < a->nloaded && i < w->nloaded && a->loaded[i] == w->loaded[i])
 		i++;
@@ -189,6 +197,37 @@ static bool compare_regions(struct fuzz_play *y, const struct op *op, const stru
 		"-0x%" PRIx64 " 0x%" PRIx64 " here",
 		i / 3, a->loaded[i], a->loaded[i + 1], a->loaded[i + 2], w->loaded[i],
 		w->loaded[i + 1], w->loaded[i + 2]);
+}
+
+/* A scan that write-protects met a guard or a lost page, where the scan counts what was written. */
+static bool scan_marks_markers(
+	struct run_process *p, const struct op *op, const struct fuzz_answer *a)
+{
+	const uint64_t end = op->a[0] + op->a[1];
+	struct pf_page_info page;
+	struct pf_vma_info v;
+
+	if (op->id != SC_PAGEMAP_SCAN || !(op->a[2] & PF_PM_SCAN_WP_MATCHING) || a->result < 0)
+		return false;
+	for (uint64_t at = op->a[0];
+		at < end && pf_find_vma_info(&p->mm, at, &v) && v.area.start < end; at = v.area.end)
+		for (uint64_t va = pf_max(at, v.area.start);
+			v.area.flags & PF_VM_UFFD_WP && va < pf_min(v.area.end, end);
+			va += FUZZ_PAGE) {
+			RUN_UNCOUNTED(pf_page_info(&p->mm, va, &page));
+			if (pf_pte_kind(page.pte) == PF_PTE_MARKER &&
+				page.pte.v & (PF_MARKER_POISON | PF_MARKER_GUARD))
+				return true;
+		}
+	return false;
+}
+
+/* Linux found no huge page, or somebody else at work on a page: its batches, its other processes. */
+static bool collapse_busy(
+	const struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
+{
+	return y->g->huge && op->id == SC_MADVISE && op->a[2] == PF_MADV_COLLAPSE &&
+	       (a->result == -EAGAIN || a->result == -EBUSY || a->result == -ENOMEM);
 }
 
 /* Which ioctls there are is told where there is no error. */
@@ -216,8 +255,12 @@ bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struc
 		mine = 0;
 	if (loads_execute_only(p, op, a, r) || copies_execute_only(y, p, op, a, mine))
 		return swallow(y, EXECUTE_ONLY);
+	if (y->g->uffd && scan_marks_markers(p, op, a))
+		return swallow(y, SCAN_MARKS_MARKERS);
 	if (op->id == SC_PAGEMAP_SCAN && mine >= 0 && a->result >= 0)
 		return compare_regions(y, op, a);
+	if (collapse_busy(y, op, a) && mine != a->result)
+		return swallow(y, COLLAPSE_BUSY);
 	if (y->left_wp && !mine && !a->result)
 		return swallow(y, UFFD_WP_LEFT);
 	if (mine == a->result && !compare_done(y, op, a))
@@ -272,7 +315,7 @@ static bool compare_numbers(struct fuzz_play *y, struct run_process *p, const st
 {
 	struct pf_smaps s;
 
-	if (y->g->nthp || !pf_smaps(&p->mm, m->start, &s))
+	if (has_folios(y->g) || !pf_smaps(&p->mm, m->start, &s))
 		return true;
 	const uint64_t ours[FUZZ_SMAPS] = {
 		[FUZZ_RSS] = s.rss,
@@ -349,7 +392,7 @@ static bool compare_pages(struct fuzz_play *y, struct run_process *p, const stru
 {
 	uint64_t mask = FUZZ_PM_PRESENT | FUZZ_PM_SWAP | FUZZ_PM_UFFD_WP | FUZZ_PM_EXCLUSIVE |
 			FUZZ_PM_GUARD | FUZZ_PM_FILE;
-	bool folios = y->g->nthp;
+	bool folios = has_folios(y->g);
 
 	for (unsigned i = 0; i < FUZZ_SHOWN; i++) {
 		uint64_t va = i < FUZZ_HEAP_PAGES

@@ -42,6 +42,8 @@ static bool may_say(const struct fuzz_area *area, uint64_t advice)
 		return !area->swap;
 	case PF_MADV_COLLAPSE:
 		return same_tables(area);
+	case PF_MADV_HUGEPAGE: /* faults would bring what else only MADV_COLLAPSE brings */
+		return !area->huge;
 	case PF_MADV_MERGEABLE:
 	case PF_MADV_UNMERGEABLE:
 		return area->ksm;
@@ -155,6 +157,20 @@ static void begin_uffd(struct program_drawing *d, struct program *g)
 	g->nr += 2;
 }
 
+/* Memory that may become huge pages, private or shared. The window is where it begins. */
+static void begin_huge(struct program_drawing *d, struct program *g, const struct fuzz_area *area)
+{
+	uint64_t *a = g->ops[g->nr - 1].a;
+
+	g->huge = area->leaf;
+	g->memory = UINT64_C(64) << 20;
+	g->nfiles = g->nthp = 0;
+	g->locks = g->seals = false;
+	a[1] = 2 * g->huge;
+	if (g->shares && source_draw(&d->src, 2))
+		a[3] ^= PF_MAP_PRIVATE ^ PF_MAP_SHARED;
+}
+
 bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_format *fmt,
 	const struct fuzz_area *area, uint64_t seed, unsigned steps)
 {
@@ -193,6 +209,8 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 		  fmt->pt->pte_supported & PF_PTE_UFFD_WP;
 	if (g->uffd)
 		begin_uffd(d, g);
+	else if (area->collapses && same_tables(area) && !source_draw(&d->src, 16))
+		begin_huge(d, g, area);
 	return true;
 }
 

@@ -48,7 +48,7 @@ struct arena {
 	bool broken;
 	bool closely;       /* look so after every call, not after the last of a batch alone */
 	bool peers, others; /* what processes may do to each other */
-	bool has_uffd;
+	bool has_uffd, collapses;
 	/* What each waits for a change of. */
 	uint32_t turn[PID_END], server, judge;
 };
@@ -316,12 +316,26 @@ static void catch_signals(void)
 	sigaction(SIGILL, &sa, NULL);
 }
 
+/* Linux 6.18 */
+#define THP_DISABLE_EXCEPT_ADVISED 2
+
+/*
+ * Folios of one page: which pages a larger one brings is not a matter of the calls. Not at all, or only where they are
+ * asked for; false: there is no such choice.
+ */
+static bool set_thp(bool never)
+{
+	return !prctl(PR_SET_THP_DISABLE, 1, never ? 0 : THP_DISABLE_EXCEPT_ADVISED, 0, 0);
+}
+
 static void begin_program(struct arena *a)
 {
 	uint32_t seen = a->turn[1];
 	pid_t child = fork();
 
 	if (!child) {
+		if (a->area.huge)
+			set_thp(false);
 		if (!set_heap(a->area.heap) || !fuzz_call_open_files(&a->area))
 			_exit(1);
 		fuzz_look_open();
@@ -351,6 +365,25 @@ static void reap(struct arena *a, pid_t real, int status)
 	a->exiting = 0;
 	a->at++;
 	pass_on(a);
+}
+
+/* Is a huge page to be had, in a process that gets none otherwise? */
+static bool try_collapse(void)
+{
+	const size_t size = (size_t)2 << 20;
+	char *p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = (char *)(((uintptr_t)p + size - 1) & -size);
+	bool yes = false;
+
+	if (p == MAP_FAILED)
+		return false;
+	if (set_thp(false)) {
+		*at = 1;
+		yes = !madvise(at, size, PF_MADV_COLLAPSE);
+		set_thp(true);
+	}
+	munmap(p, 2 * size);
+	return yes;
 }
 
 /* Tried on a process that does nothing else. */
@@ -399,6 +432,7 @@ static void serve(struct arena *a, pid_t judge)
 	a->server_pid = getpid();
 	try_peers(a);
 	a->has_uffd = fuzz_uffd_is_there();
+	a->collapses = try_collapse();
 	wake(&a->judge);
 	for (;;) {
 		wait_for(&a->server, &seen, 0);
@@ -433,8 +467,7 @@ static void be_a_user(void)
 		setrlimit(RLIMIT_MEMLOCK, &most);
 	}
 	setrlimit(RLIMIT_CORE, &none);
-	/* Folios of one page: which pages a larger one brings is not a matter of the calls. */
-	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	set_thp(true);
 }
 
 /* All that this compares is there. */
@@ -617,6 +650,7 @@ bool fuzz_host_area(const struct fuzz_host *h, const struct pf_format *fmt, stru
 			.others = h->a->others,
 			.ksm = ksm_rests(),
 			.has_uffd = h->a->has_uffd,
+			.collapses = h->a->collapses,
 			.leaf = FUZZ_PAGE << pt->level_bits,
 			.top = pt->va_bits >= 48 && last < user_end - (UINT64_C(1) << 20) ? user_end
 											  : 0};

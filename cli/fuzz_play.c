@@ -333,6 +333,7 @@ void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t 
 		fuzz_begin(&d, g, fmt, &y->area, seed, steps);
 	y->area.uffd = g->uffd;
 	y->area.shares = g->shares;
+	y->area.huge = g->huge;
 	y->area.nfiles = g->nfiles;
 	y->area.file_size = g->file_size;
 	if (!fuzz_host_begin(f->host, &y->area, f->every == 1)) {

@@ -125,6 +125,7 @@ static bool differs(void *ctx, const struct program *g, unsigned *done)
 		return false;
 	area.uffd = g->uffd;
 	area.shares = g->shares;
+	area.huge = g->huge;
 	if (!sensible(&area, g))
 		return false;
 	program_copy(&copy, g);

@@ -141,6 +141,12 @@ static bool is_followed(const struct op *op)
 		return false;
 	case SC_PROCESS_MADVISE:
 		return a[3] != PF_MADV_POPULATE_READ && a[3] != PF_MADV_POPULATE_WRITE;
+	case SC_MLOCK:
+		return false;
+	case SC_MLOCK2:
+		return a[2];
+	case SC_MLOCKALL:
+		return !(a[0] & PF_MCL_CURRENT) || a[0] & PF_MCL_ONFAULT;
 	case SC_PAGEMAP_SCAN: /* without regions it is not known which pages were meant */
 		return !(a[2] & PF_PM_SCAN_WP_MATCHING) || a[3] || !(a[6] | a[7]);
 	default:

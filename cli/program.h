@@ -69,6 +69,8 @@ struct program {
 	bool others; /* advice is given to other processes, too */
 	bool ksm;    /* memory is made mergeable; nobody merges it */
 	bool shares; /* memory is mapped shared, and files are mapped, if there are any */
+	uint64_t
+		huge; /* bytes that MADV_COLLAPSE makes one page of; two of these begin where the window does. 0: it is not asked for */
 	bool uffd; /* there are userfaultfds, for whom nobody answers: what would wait is a signal */
 	unsigned nfiles;
 	uint64_t file_size; /* of each, bytes */

@@ -14,6 +14,8 @@ uint64_t program_address(struct program_drawing *d)
 {
 	const struct program *g = d->g;
 
+	if (g->huge && !draw(d, 4))
+		return g->base + g->huge + draw(d, 8) * d->page;
 	switch (draw(d, 64)) {
 	case 0: /* the last pages that there are */
 		return g->top - d->page * draw(d, 4);
@@ -90,6 +92,19 @@ static bool draw_mprotect(struct program_drawing *d, struct op *op)
 	return true;
 }
 
+/* Of one of the two, or both, and now and then of a little less. */
+static bool draw_collapse(struct program_drawing *d, struct op *op)
+{
+	op->a[0] = d->g->base + (draw(d, 3) ? d->g->huge : 0);
+	op->a[1] = (draw(d, 6) ? 1 : 2) * d->g->huge;
+	op->a[2] = PF_MADV_COLLAPSE;
+	if (!draw(d, 8))
+		op->a[0] += d->page;
+	if (!draw(d, 8))
+		op->a[1] -= d->page;
+	return true;
+}
+
 static bool draw_madvise(struct program_drawing *d, struct op *op)
 {
 	static const uint64_t advice[] = {PF_MADV_DONTNEED, PF_MADV_DONTNEED, PF_MADV_DONTNEED,
@@ -105,6 +120,8 @@ static bool draw_madvise(struct program_drawing *d, struct op *op)
 
 	draw_range(d, op);
 	op->a[2] = advice[draw(d, PF_ARRAY_SIZE(advice))];
+	if (d->g->huge && draw(d, 2))
+		return draw_collapse(d, op);
 	if (d->g->frees && op->a[2] == PF_MADV_PAGEOUT)
 		op->a[2] = PF_MADV_FREE;
 	if (d->g->wide && !draw(d, 6))
