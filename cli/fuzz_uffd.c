@@ -136,11 +136,6 @@ static bool is_followed(const struct op *op)
 	const uint64_t *a = op->a;
 
 	switch (op->id) {
-	case SC_PROCESS_VM_READV:
-	case SC_PROCESS_VM_WRITEV:
-		return false;
-	case SC_PROCESS_MADVISE:
-		return a[3] != PF_MADV_POPULATE_READ && a[3] != PF_MADV_POPULATE_WRITE;
 	case SC_MLOCK:
 		return false;
 	case SC_MLOCK2:

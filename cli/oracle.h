@@ -156,9 +156,10 @@ enum {
 };
 unsigned oracle_uffd_access(struct oracle *o, unsigned pid, uint64_t va, bool write, uint8_t there);
 /*
- * What is at nr pages from `start` on, before a call that faults them in for a process that has a userfaultfd: for that call,
- * until it is told anew; NULL afterwards. Calls do not wait for what they are not told of.
+ * What is at nr pages from `start` on, before a call that faults them in for a process that has a userfaultfd: for that call, of as
+ * many ranges as ORACLE_TOLD; NULL afterwards: of none. Calls do not wait for what they are not told of.
  */
+#define ORACLE_TOLD 16
 void oracle_uffd_there(struct oracle *o, unsigned pid, uint64_t start, uint8_t *there, uint64_t nr);
 /* Does uffd-wp wait for a write to the page? */
 bool oracle_uffd_wp(const struct oracle *o, unsigned pid, uint64_t va);

@@ -96,7 +96,8 @@ struct oracle {
 		unsigned pid;
 		uint64_t start, nr;
 		uint8_t *pages;
-	} there;
+	} there[ORACLE_TOLD];
+	unsigned ntold;
 	struct ov_object **files;
 	unsigned nfiles;
 	struct ov_process *processes;

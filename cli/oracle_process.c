@@ -161,6 +161,9 @@ static int copy_page(struct copying *c, uint64_t remote, uint64_t n)
 				return r == ORACLE_EITHER ? ORACLE_UNKNOWN : -EFAULT;
 			if (!t->write)
 				oracle_store_found_none(c->o, t->pid, local);
+			r = ov_uffd_stops(c->o, ov_process(c->o, t->pid), local, !t->write);
+			if (r)
+				return r;
 			if (c->done >= t->most)
 				return -ENOMEM;
 			r = copy_word(c, remote, local, len);

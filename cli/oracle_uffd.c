@@ -227,17 +227,27 @@ int64_t oracle_uffd_writeprotect(struct oracle *o, unsigned id, uint64_t start, 
 
 void oracle_uffd_there(struct oracle *o, unsigned pid, uint64_t start, uint8_t *there, uint64_t nr)
 {
-	o->there.pid = pid;
-	o->there.start = start;
-	o->there.pages = there;
-	o->there.nr = there ? nr : 0;
+	if (!there) {
+		o->ntold = 0;
+		return;
+	}
+	if (o->ntold == ORACLE_TOLD)
+		return;
+	o->there[o->ntold].pid = pid;
+	o->there[o->ntold].start = start;
+	o->there[o->ntold].pages = there;
+	o->there[o->ntold++].nr = nr;
 }
 
 static uint8_t *told_of(struct oracle *o, const struct ov_process *p, uint64_t va)
 {
-	uint64_t n = (va - o->there.start) / o->cfg.page;
+	for (unsigned i = 0; i < o->ntold; i++) {
+		uint64_t n = (va - o->there[i].start) / o->cfg.page;
 
-	return o->there.pid == p->pid && n < o->there.nr ? &o->there.pages[n] : NULL;
+		if (o->there[i].pid == p->pid && n < o->there[i].nr)
+			return &o->there[i].pages[n];
+	}
+	return NULL;
 }
 
 int ov_uffd_stops(struct oracle *o, struct ov_process *p, uint64_t va, bool write)

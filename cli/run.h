@@ -104,8 +104,9 @@ struct run_world {
 	uint64_t userfaults, woken; /* faults that a userfaultfd was told of; of them, woken */
 	unsigned uffd_flags;        /* of the last message */
 	uint64_t uffd_address;
-	uint8_t *uffd_there; /* what the model has been told, or NULL */
-	uint64_t uffd_done;  /* bytes that the call in progress did before its memory ran out */
+	uint8_t *uffd_there[ORACLE_TOLD]; /* what the model has been told */
+	unsigned nuffd_there;
+	uint64_t uffd_done; /* bytes that the call in progress did before its memory ran out */
 
 	uint64_t gone[SC_C_NR], base[SC_C_NR]; /* of processes that exited; at the last reset */
 

@@ -131,6 +131,13 @@ static void note_parts(struct run_world *w, struct run_process *p, const struct 
 		run_note_stores(w, p, v->part[i].base, v->part[i].len);
 }
 
+static void tell_model(struct run_world *w, struct run_process *p, const struct parts *v)
+{
+	for (uint64_t i = 0; p && i < v->nr; i++)
+		run_uffd_tell_model(w, p, v->part[i].base,
+			v->part[i].len + (v->part[i].base & (w->env.page - 1)));
+}
+
 static int64_t ask_library(struct process_call *c)
 {
 	struct pf_mm *mm = &c->p->mm, *target = c->target ? &c->target->mm : NULL;
@@ -138,6 +145,9 @@ static int64_t ask_library(struct process_call *c)
 
 	if (c->vm || c->advice == PF_MADV_POPULATE_WRITE)
 		note_parts(c->w, c->write ? c->target : c->p, c->write ? r : l);
+	tell_model(c->w, c->vm ? c->p : c->target, l);
+	if (c->vm)
+		tell_model(c->w, c->target, r);
 	run_switch(c->w, c->p);
 	if (!c->vm)
 		return pf_process_madvise(
@@ -232,6 +242,7 @@ bool run_process_parts(struct run_world *w, struct run_process *p, enum sc_call_
 	take_parts(v->local, v->nlocal, &c.local);
 	take_parts(v->remote, v->nremote, &c.remote);
 	ok = call(&c, r);
+	run_uffd_told_model(w);
 	free_parts(&c);
 	return ok;
 }
@@ -242,6 +253,7 @@ bool run_process_call(
 	struct process_call c = {.w = w, .p = p};
 	bool ok = read_call(&c, s) && call(&c, r);
 
+	run_uffd_told_model(w);
 	free_parts(&c);
 	return ok;
 }

@@ -234,24 +234,25 @@ uint8_t run_uffd_there(struct run_world *w, struct run_process *p, uint64_t va)
 
 void run_uffd_tell_model(struct run_world *w, struct run_process *p, uint64_t va, uint64_t len)
 {
-	const uint64_t page = w->env.page, nr = len / page + (len % page != 0);
+	const uint64_t page = w->env.page,
+		       nr = pf_min(len / page + (len % page != 0), (uint64_t)MOST_PAGES);
 	uint8_t *pages;
 
-	if (!p->mm.uffds || nr > MOST_PAGES)
+	if (!p->mm.uffds || w->nuffd_there == ORACLE_TOLD)
 		return;
 	pages = run_resize(NULL, nr + 1);
 	va &= ~(page - 1);
 	for (uint64_t i = 0; i < nr; i++)
 		pages[i] = run_uffd_there(w, p, va + i * page);
 	oracle_uffd_there(w->oracle, p->pid, va, pages, nr);
-	w->uffd_there = pages;
+	w->uffd_there[w->nuffd_there++] = pages;
 }
 
 void run_uffd_told_model(struct run_world *w)
 {
 	oracle_uffd_there(w->oracle, 0, 0, NULL, 0);
-	free(w->uffd_there);
-	w->uffd_there = NULL;
+	while (w->nuffd_there)
+		free(w->uffd_there[--w->nuffd_there]);
 }
 
 /* ---- ioctls ---- */
