@@ -109,7 +109,10 @@ struct program_drawing {
 	bool alive[PROGRAM_MAX_PID + 1];
 	unsigned cpu[PROGRAM_MAX_PID + 1];
 	unsigned uffds[PROGRAM_MAX_PID + 1]; /* a bit for each that the process has */
-	uint64_t registered[4][2]; /* ranges that were to be registered: address and length */
+	struct {
+		uint64_t start, len, uffd;
+		unsigned pid;
+	} registered[4]; /* the last that were to be, and by whom */
 	unsigned nregistered;
 	unsigned pid;
 };

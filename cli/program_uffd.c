@@ -78,6 +78,14 @@ bool program_draw_uffd_close(struct program_drawing *d, struct op *op)
 	return !draw(d, 4) && a_uffd(d, op, &op->a[0]);
 }
 
+/* As far as it can be told from the call alone. */
+static bool may_register(const struct program_drawing *d, const struct op *op)
+{
+	return !((op->a[0] | op->a[1]) & (d->page - 1)) && op->a[1] &&
+	       op->a[1] <= d->g->pages * d->page && op->a[2] && op->a[2] < 8 &&
+	       (d->g->shares || !(op->a[2] & PF_UFFDIO_REGISTER_MODE_MINOR));
+}
+
 void program_uffd_drawn(struct program_drawing *d, const struct op *op)
 {
 	/* Refused, it is not there. */
@@ -85,25 +93,33 @@ void program_uffd_drawn(struct program_drawing *d, const struct op *op)
 		d->uffds[op->pid] |= 1u << op->a[1];
 	else if (op->id == SC_CLOSE)
 		d->uffds[op->pid] &= ~(1u << op->a[0]);
-	else if (op->id == SC_UFFDIO_REGISTER) {
-		uint64_t *r = d->registered[d->nregistered++ % PF_ARRAY_SIZE(d->registered)];
+	else if (op->id == SC_UFFDIO_REGISTER && may_register(d, op)) {
+		const unsigned n = d->nregistered++ % PF_ARRAY_SIZE(d->registered);
 
-		r[0] = op->a[0];
-		r[1] = op->a[1];
+		d->registered[n].start = op->a[0];
+		d->registered[n].len = op->a[1];
+		d->registered[n].uffd = op->a[3];
+		d->registered[n].pid = op->pid;
 	}
 }
 
-/* Part of what was to be registered, if anything was. */
-static void draw_registered(struct program_drawing *d, struct op *op)
+/* Part of what was to be registered, if anything was. False: it was another process, which shall do it. */
+static bool draw_registered(struct program_drawing *d, struct op *op)
 {
-	const uint64_t *r = d->registered[draw(
-		d, pf_min(d->nregistered, (unsigned)PF_ARRAY_SIZE(d->registered)))];
-	const uint64_t pages = r[1] / d->page;
+	const unsigned most = pf_min(d->nregistered, (unsigned)PF_ARRAY_SIZE(d->registered));
+	const unsigned n = most ? (unsigned)draw(d, most) : 0;
+	uint64_t len;
 
-	if (!pages || pages > d->g->pages)
-		return;
-	op->a[0] = (r[0] & -d->page) + draw(d, pages) * d->page;
-	op->a[1] = pf_min(op->a[1], r[0] + r[1] - op->a[0]);
+	if (!most || !draw(d, 5))
+		return true;
+	if (d->registered[n].pid != op->pid && draw(d, 4))
+		return false;
+	len = d->registered[n].len;
+	op->a[0] = d->registered[n].start + draw(d, len / d->page) * d->page;
+	op->a[1] = pf_min(op->a[1], d->registered[n].start + len - op->a[0]);
+	if (d->uffds[op->pid] & 1u << d->registered[n].uffd)
+		op->a[3] = d->registered[n].uffd;
+	return true;
 }
 
 bool program_draw_uffd_api(struct program_drawing *d, struct op *op)
@@ -158,8 +174,8 @@ bool program_draw_uffdio(struct program_drawing *d, struct op *op)
 	/* Few pages: what is filled would not be missing any more. */
 	if (op->id != SC_UFFDIO_REGISTER && op->id != SC_UFFDIO_WRITEPROTECT && draw(d, 4))
 		op->a[1] = (1 + draw(d, 3)) * d->page;
-	if (op->id != SC_UFFDIO_REGISTER && d->nregistered && draw(d, 5))
-		draw_registered(d, op);
+	if (op->id != SC_UFFDIO_REGISTER && !draw_registered(d, op))
+		return false;
 	if (!moves && op->id != SC_UFFDIO_COPY)
 		return true;
 	op->a[4] = program_address(d);
