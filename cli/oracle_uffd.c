@@ -286,15 +286,20 @@ struct filling {
 	uint8_t *there;
 };
 
-/* A page has been read to be copied: by then it is there, which may be what is to be filled. */
+/* A page has been read to be copied: by then it is there, and in the cache, which may be what is to be filled. */
 static void was_read(
-	const struct oracle *o, const struct ov_process *p, const struct filling *f, uint64_t va)
+	const struct oracle *o, struct ov_process *p, const struct filling *f, uint64_t va)
 {
-	const uint64_t n = (va - f->dst) / o->cfg.page;
+	const uint64_t page = o->cfg.page, nr = f->len / page, n = (va - f->dst) / page;
+	const struct ov_process *from = ov_process(o, f->from);
+	const struct ov_vma *s = &from->vmas[ov_find(from, va)], *d = &p->vmas[ov_find(p, f->dst)];
+	uint64_t over;
 
-	if (f->from != p->pid || va < f->dst || va - f->dst >= f->len)
-		return;
-	f->there[n] = (f->there[n] & ~3) | ORACLE_TAKEN;
+	if (from == p && n < nr)
+		f->there[n] = (f->there[n] & ~3) | ORACLE_TAKEN;
+	over = s->pgoff + (va - s->start) / page - (d->pgoff + (f->dst - d->start) / page);
+	if (s->object && s->object == d->object && over < nr)
+		f->there[over] |= ORACLE_CACHED;
 }
 
 /* mfill_atomic_pte(): 0, or why the page cannot be put there. */
