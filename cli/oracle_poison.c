@@ -70,8 +70,8 @@ int64_t oracle_inject(
 		if (i == p->nr || p->vmas[i].start > va || !(p->vmas[i].prot & 1) ||
 			ov_guarded(o, p, va, va + 1))
 			return -EFAULT;
-		/* A page that moves is the same to all; a large folio's does not. */
-		if (p->vmas[i].object && (!soft || told == -EOPNOTSUPP))
+		/* A page that moves is the same to all. */
+		if (p->vmas[i].object && !soft)
 			return ORACLE_UNKNOWN;
 		if (told == -EBUSY)
 			return told;

@@ -43,18 +43,15 @@ static bool is_whole(const struct gathering *g)
 static uint64_t count_present(const struct gathering *g)
 {
 	struct pf_folio *folio;
-	uint64_t nr = 0;
+	uint64_t nr = 0, at = g->first;
 
-	for (uint64_t at = g->first; at <= last_of(g);
-		at = folio->head.index + pf_folio_nr(folio)) {
-		pf_tree_lock(g->mapping);
-		folio = pf_page_tree_next(&g->mapping->tree, at, last_of(g));
-		pf_tree_unlock(g->mapping);
-		/* pages_lock keeps it there. */
-		if (!folio)
-			break;
+	/* pages_lock keeps as many there as there are, though not in the same folios. */
+	pf_tree_lock(g->mapping);
+	while (at <= last_of(g) && (folio = pf_page_tree_next(&g->mapping->tree, at, last_of(g)))) {
 		nr += pf_folio_nr(folio);
+		at = folio->head.index + pf_folio_nr(folio);
 	}
+	pf_tree_unlock(g->mapping);
 	return nr;
 }
 
@@ -144,7 +141,9 @@ static int take(struct gathering *g)
 			return -PF_EAGAIN;
 		}
 		g->old[g->nr++] = folio;
-		if (pf_folio_extra_ref(folio) != 2)
+		/* It may have moved before it was locked. */
+		if (pf_load_relaxed(&folio->head.mapping) != g->mapping->head.handle ||
+			pf_folio_extra_ref(folio) != 2)
 			return -PF_EAGAIN;
 	}
 	return 0;

@@ -363,6 +363,13 @@ int pf_mapping_write_folio(struct pf_mapping *mapping, struct pf_folio *folio);
 bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct pf_folio *dst);
 
 /*
+ * A large folio, locked, becomes single pages, each locked and with a reference of the caller's beside the mapping's: only if nobody
+ * maps it, and nobody but the mapping and the caller, once, has a reference. *spares has pf_page_tree_split_need().
+ */
+bool pf_mapping_split(
+	struct pf_mapping *mapping, struct pf_folio *folio, struct pf_page_node **spares);
+
+/*
  * Take out and freeze a folio, locked, that nobody maps and nobody but the mapping and the caller, once, has a reference to:
  * then it has none at all, nobody can get one any more, and it is the caller's to pf_folio_free(). *place (if not NULL) is where
  * its pages are now, in slots of which the mapping takes over a count each. False: somebody has, or it is dirty; nothing

@@ -115,40 +115,70 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 
 /* ---- splitting ---- */
 
-int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
+/* A mapping's tree needs nodes where it had slots of many pages. */
+static bool tree_nodes(const struct pf_folio *folio, struct pf_page_node **spares)
+{
+	unsigned need = 0;
+
+	if (pf_folio_is_file(folio))
+		need = pf_page_tree_split_need(pf_folio_order(folio));
+	while (need--) {
+		struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
+
+		if (!n)
+			return false;
+		n->parent = *spares;
+		*spares = n;
+	}
+	return true;
+}
+
+/* Locked. */
+static int split_locked(struct pf_system *sys, struct pf_folio *folio, struct pf_page_node **spares)
 {
 	const unsigned nr = pf_folio_nr(folio);
 	struct pf_remap r;
-	int err;
+	bool ok;
+	int err = pf_folio_unmap(sys, folio, &r);
 
-	if (nr == 1)
-		return 0;
-	if (pf_folio_is_file(folio))
-		return -PF_EOPNOTSUPP;
-	if (!pf_folio_trylock(folio))
-		return -PF_EAGAIN;
-	err = pf_folio_unmap(sys, folio, &r);
-	if (err) {
-		pf_folio_unlock(folio);
+	if (err)
 		return err;
+	if (r.at.mapping) {
+		ok = pf_mapping_split(r.at.mapping, folio, spares);
+	} else {
+		ok = pf_folio_freeze(folio);
+		if (ok)
+			pf_folio_split_frozen(sys->phys, folio, 0);
 	}
-	if (!pf_folio_freeze(folio)) {
-		pf_folio_remap(sys, &r);
-		pf_folio_unlock(folio);
-		return -PF_EAGAIN;
-	}
-	pf_folio_split_frozen(sys->phys, folio, 0);
 	pf_folio_remap(sys, &r);
-	/* The caller's reference is on the first; pages that nobody maps are free with ours. */
-	pf_folio_unlock(folio);
+	if (!ok)
+		return -PF_EAGAIN;
+	/* The caller's reference is on the first; anonymous pages that nobody maps are free with ours. */
 	for (unsigned i = 1; i < nr; i++) {
-		struct pf_folio *page = pf_page_folio(sys->phys, r.at.pfn + i);
+		struct pf_folio *page = (struct pf_folio *)(&folio->head + i);
 
 		pf_folio_unlock(page);
 		pf_folio_put(sys->phys, page, 1);
 	}
 	pf_add_relaxed(&sys->splits, 1);
 	return 0;
+}
+
+int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
+{
+	struct pf_page_node *spares = NULL;
+	int err = -PF_EAGAIN;
+
+	if (!pf_folio_order(folio))
+		return 0;
+	if (!tree_nodes(folio, &spares)) {
+		err = -PF_ENOMEM;
+	} else if (pf_folio_trylock(folio)) {
+		err = split_locked(sys, folio, &spares);
+		pf_folio_unlock(folio);
+	}
+	pf_page_nodes_free(spares);
+	return err;
 }
 
 int pf_split(struct pf_mm *mm, pf_va_t va)

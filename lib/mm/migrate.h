@@ -26,9 +26,9 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 
 /*
  * A large folio becomes single-page folios. The caller has a reference on it, which is on its first page afterwards. A, D, soft-dirty,
- * uffd-wp, rights and exclusivity stay what they are, page by page; pages that nobody maps are free. 0; -PF_EBUSY: pinned;
- * -PF_EAGAIN: locked, or somebody else has a reference, or nobody maps it; -PF_EOPNOTSUPP: a mapping's. It is as it was
- * then.
+ * uffd-wp, rights and exclusivity stay what they are, page by page; anonymous pages that nobody maps are free, a mapping's
+ * are its tree's. 0; -PF_EBUSY: pinned; -PF_EAGAIN: locked, or somebody else has a reference, or nobody maps it, an anonymous one;
+ * -PF_ENOMEM: for the tree. It is as it was then.
  */
 int pf_split_folio(struct pf_system *sys, struct pf_folio *folio);
 /* The folio mapped at va. -PF_EINVAL: there is none. Takes the mmap lock for reading. */

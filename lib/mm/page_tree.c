@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "base/mem.h"
+#include "phys/frame.h"
 #include "port/port.h"
 
 #define SHIFT PF_PAGE_TREE_SHIFT
@@ -298,6 +299,33 @@ void pf_page_tree_erase(
 	struct pf_page_node *n = fill(t, index, order, NULL, &nr);
 
 	shrink(t, n, nr, spares);
+}
+
+unsigned pf_page_tree_split_need(unsigned order)
+{
+	return order < SHIFT ? 0 : 1u << (order - SHIFT);
+}
+
+void pf_page_tree_split_folio(struct pf_page_tree *t, uint64_t index, unsigned order,
+	struct pf_folio *first, struct pf_page_node **spares)
+{
+	struct pf_frame *page = &first->head;
+
+	for (uint64_t i = 0; i < PF_BIT(order); i++) {
+		struct pf_page_node *n = leaf_of(t, index + i);
+
+		/* A slot of 64 pages: as long as it stands there it is the leaf of all of them. */
+		if (n->shift) {
+			struct pf_page_node *low = take(spares, 0);
+
+			low->parent = n;
+			low->offset = (uint8_t)slot_of(n, index + i);
+			low->count = SLOTS;
+			n->slot[low->offset] = low;
+			n = low;
+		}
+		n->slot[slot_of(n, index + i)] = of_folio((struct pf_folio *)(page + i));
+	}
 }
 
 /* ---- in swap ---- */

@@ -80,6 +80,12 @@ void pf_page_tree_replace(
 void pf_page_tree_erase(
 	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares);
 
+/* How many nodes pf_page_tree_split_folio() takes. */
+unsigned pf_page_tree_split_need(unsigned order);
+/* Each page of the folio at index is a folio of its own now: their heads lie one behind the other. Nodes are taken from *spares. */
+void pf_page_tree_split_folio(struct pf_page_tree *t, uint64_t index, unsigned order,
+	struct pf_folio *first, struct pf_page_node **spares);
+
 /* The folio at index is in swap now, from `place` on. */
 void pf_page_tree_swap_out(struct pf_page_tree *t, uint64_t index, unsigned order, uint64_t place);
 /* Index is in swap, in a slot of 64 pages: each of them gets a slot of its own, in a node of *spares. */

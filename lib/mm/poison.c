@@ -15,16 +15,20 @@
 
 /*
  * Takes over the reference on the folio of pfn. 0: *page is that page's own folio, locked, with a reference, and its
- * mappings can be found. files: a mapping's page will do, if it is its own folio.
+ * mappings can be found. files: a mapping's page will do.
  */
 static int isolate(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, bool files,
 	struct pf_folio **page)
 {
 	int err = -PF_EBUSY;
 
-	if (pf_folio_order(folio) && !pf_folio_is_file(folio) && pf_folio_mapcount(folio)) {
-		if (pf_split_folio(sys, folio))
+	if (pf_folio_order(folio) && (pf_folio_is_file(folio) ? files : pf_folio_mapcount(folio))) {
+		const int split = pf_split_folio(sys, folio);
+
+		if (split) {
+			err = split == -PF_ENOMEM ? split : err;
 			goto out;
+		}
 		/* Our reference is on the first page. */
 		pf_folio_put(sys->phys, folio, 1);
 		folio = pf_folio_try_get_page(sys->phys, pfn);
@@ -36,7 +40,7 @@ static int isolate(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, 
 		goto out;
 	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
 		err = -PF_EHWPOISON;
-	} else if (pf_folio_is_file(folio) && (!files || pf_folio_order(folio))) {
+	} else if (pf_folio_is_file(folio) && !files) {
 		err = -PF_EOPNOTSUPP;
 	} else if (!pf_folio_order(folio) && pf_folio_mapcount(folio) &&
 		   !pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {

@@ -3,12 +3,12 @@
  * Memory that fails: pages whose contents are lost, and pages that had better be somewhere else. Either frame is never used
  * again: it keeps a reference, and sys->poisoned counts it.
  *
- * Anonymous pages; large folios that they lie in are split. Of files and shared memory single pages move, and none fails. The caller speaks for the hardware: Linux asks for
+ * Large folios that they lie in are split. Of files and shared memory pages move, and none fails. The caller speaks for the hardware: Linux asks for
  * CAP_SYS_ADMIN, and here are no capabilities. All errors leave everything as it was:
  *   -PF_ENXIO       no such frame
  *   -PF_EHWPOISON   it is known already
  *   -PF_EBUSY       no page of a process (free, a table, the page of zeros, KSM's, in swap too), or somebody is at it
- *   -PF_EOPNOTSUPP  a page of a file or of shared memory: to fail, or to move out of a large folio
+ *   -PF_EOPNOTSUPP  a page of a file or of shared memory, to fail
  * No lock may be held.
  */
 #ifndef PF_MM_POISON_H

@@ -31,9 +31,10 @@ static int used(void *ctx, struct pf_folio *folio)
 	return pf_folio_referenced(ctx, folio, NULL);
 }
 
+/* For a mapping's the tree may need memory, which is what there is none of. */
 static bool split(void *ctx, struct pf_folio *folio)
 {
-	return !pf_split_folio(ctx, folio);
+	return !pf_folio_is_file(folio) && !pf_split_folio(ctx, folio);
 }
 
 enum pf_home pf_file_home(void *ctx, struct pf_folio *folio)
