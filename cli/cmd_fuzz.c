@@ -261,7 +261,7 @@ static void report_json(const struct fuzzing *z)
 
 static void report(const struct fuzzing *z)
 {
-	fuzz_cover_print(z->f.cover, true);
+	fuzz_cover_print(z->f.cover);
 	for (const struct fuzz_exception *e = fuzz_exceptions; e->name; e++)
 		printf("exception %s: %" PRIu64 " calls\n", e->name, e->swallowed);
 	if (z->f.not_built)

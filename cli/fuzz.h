@@ -10,7 +10,7 @@
  *   fuzz_draw.c    programs that a host may be asked to do, weighted to what was seldom done
  *   fuzz_play.c    one program on both sides
  *   fuzz_compare.c what must be equal, and the exceptions (docs/LINUX.md)
- *   fuzz_cover.c   which calls, flags, mappings and results there were
+ *   fuzz_cover.h   which calls, flags, mappings and results there were
  *   fuzz_report.c  a difference as a short scenario
  */
 #ifndef CLI_FUZZ_H
@@ -133,10 +133,10 @@ void fuzz_cover_free(struct fuzz_cover *c);
 unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *op);
 /* One call was done. result: "0", "ENOMEM", "SIGSEGV". */
 void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result);
-/* Which of several is wanted most, the lowest: with the rarest of its flags on that kind; last those whose results have all been seen often. */
-uint64_t fuzz_cover_rank(const struct fuzz_cover *c, const struct op *op, unsigned kind);
-/* Cells, most first; then those below 100. */
-void fuzz_cover_print(const struct fuzz_cover *c, bool all);
+/* How many cells that were hit too seldom the call is likely to hit, by what came of such calls so far. */
+double fuzz_cover_worth(const struct fuzz_cover *c, const struct op *op, unsigned kind);
+/* All calls by flag; the cells that were hit less than 100 times, and those that were not, by name. */
+void fuzz_cover_print(const struct fuzz_cover *c);
 void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to);
 
 /* ---- one program ---- */

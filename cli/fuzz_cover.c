@@ -1,30 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Which calls there were, with which flags, on which memory, and what they answered. */
-#include <inttypes.h>
-#include <json-c/json.h>
+/* Counting what was done, and learning what comes of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/fuzz.h"
-
-#define ENOUGH 100
-#define SATED  (UINT64_C(1) << 40)
-#define CELLS  65536 /* a power of two, far more than there are */
-
-struct cell {
-	const char *call, *flag; /* of the tables: equal where they are the same */
-	unsigned kind;
-	char result[12]; /* empty: whatever it was */
-	uint64_t hits;
-	unsigned rare; /* whatever it was: so many results were hit less than ENOUGH times */
-};
-
-struct fuzz_cover {
-	struct cell cells[CELLS];
-	unsigned used;
-	uint64_t calls;
-};
+#include "cli/fuzz_cover.h"
 
 struct fuzz_cover *fuzz_cover_new(void)
 {
@@ -40,110 +20,63 @@ void fuzz_cover_free(struct fuzz_cover *c)
 	free(c);
 }
 
-/* ---- kinds of memory ---- */
+/* ---- cells ---- */
 
-enum { ONE, SEVERAL, HOLE, SPANS };
-enum { NOTHING, FRESH, TOUCHED, NO_ACCESS, SHARED, FILES, LOCKED, ODD, BASES };
-PF_STATIC_ASSERT(BASES *SPANS <= FUZZ_KINDS, "kinds");
-
-static const char *const base_names[] = {
-	"nothing", "fresh", "touched", "no-access", "shared", "file", "locked", "odd"};
-static const char *const span_names[] = {"", "+more", "+hole"};
-
-static void kind_name(unsigned kind, char *text, size_t size)
-{
-	snprintf(text, size, "%s%s", base_names[kind / SPANS], span_names[kind % SPANS]);
-}
-
-static unsigned base_of(struct run_process *p, uint64_t va, const struct pf_vma_info *v)
-{
-	struct pf_page_info page;
-
-	if (v->area.start > va)
-		return NOTHING;
-	if (v->area.flags & PF_VM_LOCKED)
-		return LOCKED;
-	if (!(v->area.flags & (PF_VM_READ | PF_VM_WRITE | PF_VM_EXEC)))
-		return NO_ACCESS;
-	if (v->area.flags & (PF_VM_SHARED | PF_VM_MAYSHARE))
-		return SHARED;
-	if (v->mapping)
-		return FILES;
-	RUN_UNCOUNTED(pf_page_info(&p->mm, va, &page));
-	return pf_pte_none(page.pte) ? FRESH : TOUCHED;
-}
-
-unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *op)
-{
-	uint64_t va = op->a[0], end = va + op->a[1];
-	struct pf_vma_info v;
-	unsigned base = NOTHING, span = ONE;
-
-	const struct program_arg *const *args = program_call(op->id)->args;
-
-	/* What is asked of somebody: of where the first part of its memory begins; there may be holes between parts anyway. */
-	if (program_has_parts(op->id)) {
-		const bool vm = op->id != SC_PROCESS_MADVISE;
-
-		p = run_process(w, (unsigned)op->a[0]);
-		if (!p || !op->a[vm ? 4 : 2])
-			return NOTHING;
-		va = op->part[vm][0].base & -w->env.page;
-		end = va + 1;
-	} else if (op->id == SC_EXIT_GROUP || !args[0] || args[0]->kind != PROGRAM_ARG_HEX) {
-		return NOTHING;
-	}
-	if (op->id == SC_BRK)
-		return op->a[0] & (FUZZ_PAGE - 1) ? ODD * SPANS : NOTHING;
-	if (va & (w->env.page - 1) || end < va || va >= w->sys.task_size)
-		return ODD * SPANS;
-	if (!pf_find_vma_info(&p->mm, va, &v))
-		return NOTHING;
-	base = base_of(p, va, &v);
-	if (base == NOTHING)
-		return NOTHING * SPANS + (v.area.start < end ? SEVERAL : ONE);
-	while (v.area.end < end && span != HOLE) {
-		uint64_t at = v.area.end;
-
-		span = pf_find_vma_info(&p->mm, at, &v) && v.area.start == at ? SEVERAL : HOLE;
-	}
-	return base * SPANS + span;
-}
-
-/* ---- counting ---- */
-
-static struct cell *cell_of(const struct fuzz_cover *c, const char *call, const char *flag,
-	unsigned kind, const char *result)
+const struct fuzz_place *fuzz_cover_place(
+	const struct fuzz_cover *c, const char *call, const char *flag, unsigned kind)
 {
 	uint64_t h = (uint64_t)call * 31 + (uint64_t)flag;
 
 	h = (h ^ kind) * UINT64_C(0x9e3779b97f4a7c15);
-	for (const char *s = result; *s; s++)
-		h = (h ^ (uint8_t)*s) * UINT64_C(0x100000001b3);
 	for (h >>= 20;; h++) {
-		const struct cell *x = &c->cells[h % CELLS];
+		const struct fuzz_place *x = &c->places[h % FUZZ_PLACES];
 
-		if (!x->call || (x->call == call && x->flag == flag && x->kind == kind &&
-					!strcmp(x->result, result)))
-			return (struct cell *)x;
+		if (!x->call || (x->call == call && x->flag == flag && x->kind == kind))
+			return x;
 	}
 }
 
-static struct cell *hit(
-	struct fuzz_cover *c, const char *call, const char *flag, unsigned kind, const char *result)
+static const struct fuzz_cell *next_cell(const struct fuzz_cover *c, uint32_t at)
 {
-	struct cell *x = cell_of(c, call, flag, kind, result);
+	return at ? &c->cells[at - 1] : NULL;
+}
 
-	if (!x->call) {
-		if (++c->used > CELLS / 2)
+uint64_t fuzz_cover_hits(
+	const struct fuzz_cover *c, const struct fuzz_place *place, unsigned result)
+{
+	for (const struct fuzz_cell *x = next_cell(c, place->first); x; x = next_cell(c, x->next))
+		if (x->result == result)
+			return x->hits;
+	return 0;
+}
+
+static unsigned result_number(struct fuzz_cover *c, const char *result)
+{
+	unsigned i = 0;
+
+	while (i < c->nresults && strcmp(c->results[i], result))
+		i++;
+	if (i == FUZZ_RESULTS)
+		abort();
+	if (i == c->nresults)
+		snprintf(c->results[c->nresults++], sizeof(c->results[0]), "%s", result);
+	return i;
+}
+
+static void hit(struct fuzz_cover *c, struct fuzz_place *place, unsigned result)
+{
+	uint32_t at = place->first;
+
+	place->hits++;
+	while (at && c->cells[at - 1].result != result)
+		at = c->cells[at - 1].next;
+	if (!at) {
+		if (c->ncells == FUZZ_CELLS)
 			abort();
-		x->call = call;
-		x->flag = flag;
-		x->kind = kind;
-		snprintf(x->result, sizeof(x->result), "%s", result);
+		c->cells[c->ncells] = (struct fuzz_cell){place, result, 0, place->first};
+		at = place->first = ++c->ncells;
 	}
-	x->hits++;
-	return x;
+	c->cells[at - 1].hits++;
 }
 
 /* `each` is called for every flag of the call; "-" if it has none. */
@@ -179,247 +112,102 @@ static void each_flag(
 		each(ctx, call->name, "-");
 }
 
+/* ---- what comes of calls that are alike ---- */
+
+static struct fuzz_situation *slot_of(const struct fuzz_cover *c, uint64_t name)
+{
+	return (struct fuzz_situation *)&c->situations[(name >> 24) % FUZZ_SITUATIONS];
+}
+
+static void learn(struct fuzz_cover *c, uint64_t name, unsigned result)
+{
+	struct fuzz_situation *s = slot_of(c, name);
+	unsigned i = 0;
+
+	if (s->name != name)
+		*s = (struct fuzz_situation){.name = name};
+	while (i < FUZZ_KNOWN && s->hits[i] && s->result[i] != result)
+		i++;
+	s->calls++;
+	if (i == FUZZ_KNOWN)
+		return;
+	s->result[i] = (uint8_t)result;
+	s->hits[i]++;
+}
+
 struct adding {
 	struct fuzz_cover *c;
-	unsigned kind;
-	const char *result;
+	unsigned kind, result;
 };
 
 static void add_flag(void *ctx, const char *call, const char *flag)
 {
 	struct adding *a = ctx;
+	struct fuzz_place *place = (struct fuzz_place *)fuzz_cover_place(a->c, call, flag, a->kind);
 
-	struct cell *all = hit(a->c, call, flag, a->kind, "");
-	const struct cell *one = hit(a->c, call, flag, a->kind, a->result);
-
-	all->rare += one->hits == 1;
-	all->rare -= one->hits == ENOUGH;
+	if (!place->call) {
+		if (++a->c->nplaces > FUZZ_PLACES / 2)
+			abort();
+		*place = (struct fuzz_place){.call = call, .flag = flag, .kind = a->kind};
+	}
+	hit(a->c, place, a->result);
 }
 
 void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result)
 {
-	struct adding a = {c, kind, result};
+	struct adding a = {c, kind, result_number(c, result)};
 
-	c->calls++;
 	each_flag(op, add_flag, &a);
+	learn(c, fuzz_situation(op, kind), a.result);
 }
 
-struct looking {
+/* ---- what is wanted ---- */
+
+/* How much one more hit is wanted. */
+static double want(uint64_t hits)
+{
+	return hits < FUZZ_ENOUGH ? 1 - (double)hits / FUZZ_ENOUGH : 0;
+}
+
+struct weighing {
 	const struct fuzz_cover *c;
+	const struct fuzz_situation *s; /* NULL: nothing is known of it */
 	unsigned kind;
-	uint64_t least;
+	double worth;
 };
 
-static void look_flag(void *ctx, const char *call, const char *flag)
+/*
+ * What came of calls that are alike says what will come of this; and, as long as there were few of them, what came of any
+ * with that flag on that memory, as if it had been one more.
+ */
+static void weigh_flag(void *ctx, const char *call, const char *flag)
 {
-	struct looking *l = ctx;
+	struct weighing *w = ctx;
+	const struct fuzz_place *place = fuzz_cover_place(w->c, call, flag, w->kind);
+	double any = 0, alike = 0;
 
-	const struct cell *x = cell_of(l->c, call, flag, l->kind, "");
-
-	l->least = pf_min(l->least, x->hits + (x->hits && !x->rare ? SATED : 0));
-}
-
-uint64_t fuzz_cover_rank(const struct fuzz_cover *c, const struct op *op, unsigned kind)
-{
-	struct looking l = {c, kind, UINT64_MAX};
-
-	each_flag(op, look_flag, &l);
-	return l.least;
-}
-
-/* ---- telling ---- */
-
-static int by_name(const void *a, const void *b)
-{
-	const struct cell *x = *(const struct cell *const *)a, *y = *(const struct cell *const *)b;
-	int d = strcmp(x->call, y->call);
-
-	if (!d)
-		d = strcmp(x->flag, y->flag);
-	if (!d)
-		d = (int)x->kind - (int)y->kind;
-	return d ? d : strcmp(x->result, y->result);
-}
-
-static size_t sorted(const struct fuzz_cover *c, const struct cell **list)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < CELLS; i++)
-		if (c->cells[i].call)
-			list[n++] = &c->cells[i];
-	qsort(list, n, sizeof(*list), by_name);
-	return n;
-}
-
-/* A line for each call and flag: hits by result, whatever the memory. */
-static void print_rows(const struct cell **list, size_t n)
-{
-	for (size_t i = 0, end; i < n; i = end) {
-		struct {
-			const char *result;
-			uint64_t hits;
-		} sum[64];
-		unsigned nsum = 0;
-		uint64_t all = 0;
-
-		for (end = i; end < n && list[end]->call == list[i]->call &&
-			      !strcmp(list[end]->flag, list[i]->flag);
-			end++) {
-			unsigned k = 0;
-
-			if (!*list[end]->result) {
-				all += list[end]->hits;
-				continue;
-			}
-			while (k < nsum && strcmp(sum[k].result, list[end]->result))
-				k++;
-			if (k == nsum && nsum < 64) {
-				sum[nsum].result = list[end]->result;
-				sum[nsum++].hits = 0;
-			}
-			if (k < nsum)
-				sum[k].hits += list[end]->hits;
-		}
-		printf("  %-10s  %-22s  %9" PRIu64 " ", list[i]->call, list[i]->flag, all);
-		for (unsigned k = 0; k < nsum; k++)
-			printf(" %s:%" PRIu64, sum[k].result, sum[k].hits);
-		putchar('\n');
+	if (!place->call) {
+		w->worth += 1;
+		return;
 	}
-}
-
-static void print_rare(const struct cell **list, size_t n)
-{
-	const struct cell *row = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		char kind[32];
-
-		if (!*list[i]->result || list[i]->hits >= ENOUGH)
-			continue;
-		if (!row || row->call != list[i]->call || strcmp(row->flag, list[i]->flag))
-			printf("%s  %s %s:", row ? "\n" : "", list[i]->call, list[i]->flag);
-		row = list[i];
-		kind_name(list[i]->kind, kind, sizeof(kind));
-		printf(" %s=%s:%" PRIu64, kind, list[i]->result, list[i]->hits);
+	for (const struct fuzz_cell *x = next_cell(w->c, place->first); x;
+		x = next_cell(w->c, x->next))
+		any += (double)x->hits / (double)place->hits * want(x->hits);
+	if (!w->s) {
+		w->worth += any;
+		return;
 	}
-	if (row)
-		putchar('\n');
+	for (unsigned i = 0; i < FUZZ_KNOWN && w->s->hits[i]; i++)
+		alike += w->s->hits[i] * want(fuzz_cover_hits(w->c, place, w->s->result[i]));
+	w->worth += (alike + any) / (w->s->calls + 1);
 }
 
-/* Flags that no program has, and why. */
-static const struct {
-	const char *call, *flag, *why;
-} not_drawn[] = {
-	{"process_madvise", "MADV_COLLAPSE", "the model does not follow it through a vector"},
-	{"process_madvise", "MADV_HWPOISON", "not for users, and memory of the host's is lost"},
-	{"process_madvise", "MADV_SOFT_OFFLINE", "not for users, and memory of the host's is lost"},
-	{"PAGEMAP_SCAN", "PAGE_IS_SOFT_DIRTY", "few hosts keep it"},
-};
-
-static const char *why_not(const char *call, const char *flag)
+double fuzz_cover_worth(const struct fuzz_cover *c, const struct op *op, unsigned kind)
 {
-	for (size_t i = 0; i < PF_ARRAY_SIZE(not_drawn); i++)
-		if (!strcmp(not_drawn[i].call, call) && !strcmp(not_drawn[i].flag, flag))
-			return not_drawn[i].why;
-	return NULL;
-}
+	const uint64_t name = fuzz_situation(op, kind);
+	const struct fuzz_situation *s = slot_of(c, name);
+	struct weighing w = {c, s->name == name ? s : NULL, kind, 0};
 
-/* Calls and flags of the table that were never drawn: `tell` for each. */
-static void never(const struct fuzz_cover *c, void (*tell)(void *ctx, const char *what), void *ctx)
-{
-	for (const struct program_call *call = program_calls; call->name; call++) {
-		for (unsigned i = 0; i < PROGRAM_ARGS && call->args[i]; i++) {
-			const char *const *name = call->args[i]->names;
-
-			/* Alike arguments are one row. */
-			if (i && call->args[i] == call->args[i - 1])
-				continue;
-			for (; fuzz_host_knows(call->id) && name && *name; name++) {
-				uint64_t hits = 0;
-				const char *why = why_not(call->name, *name);
-				char what[160];
-
-				for (unsigned kind = 0; kind < FUZZ_KINDS; kind++)
-					hits += cell_of(c, call->name, *name, kind, "")->hits;
-				snprintf(what, sizeof(what), why ? "%s %s (%s)" : "%s %s",
-					call->name, *name, why);
-				if (!hits)
-					tell(ctx, what);
-			}
-		}
-	}
-}
-
-static void print_never(void *ctx, const char *what)
-{
-	(void)ctx;
-	printf("  never: %s\n", what);
-}
-
-static void add_never(void *ctx, const char *what)
-{
-	json_object_array_add(ctx, json_object_new_string(what));
-}
-
-void fuzz_cover_print(const struct fuzz_cover *c, bool all)
-{
-	const struct cell **list = calloc(CELLS, sizeof(const struct cell *));
-	size_t n, rare = 0, cells = 0;
-
-	if (!list)
-		abort();
-	n = sorted(c, list);
-	for (size_t i = 0; i < n; i++) {
-		cells += *list[i]->result != 0;
-		rare += *list[i]->result && list[i]->hits < ENOUGH;
-	}
-	if (all) {
-		puts("calls by flag, with what they answered:");
-		print_rows(list, n);
-	}
-	printf("%zu cells (call, flag, memory, result) were hit, %zu of them less than %u "
-	       "times%s\n",
-		cells, rare, ENOUGH, all && rare ? ":" : "");
-	if (all)
-		print_rare(list, n);
-	never(c, print_never, NULL);
-	free(list);
-}
-
-void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to)
-{
-	const struct cell **list = calloc(CELLS, sizeof(const struct cell *));
-	struct json_object *cells = json_object_new_array(), *rare = json_object_new_array(),
-			   *no = json_object_new_array();
-	size_t n;
-
-	if (!list)
-		abort();
-	n = sorted(c, list);
-	for (size_t i = 0; i < n; i++) {
-		struct json_object *x;
-		char kind[32], name[128];
-
-		if (!*list[i]->result)
-			continue;
-		kind_name(list[i]->kind, kind, sizeof(kind));
-		x = json_object_new_object();
-		json_object_object_add(x, "call", json_object_new_string(list[i]->call));
-		json_object_object_add(x, "flag", json_object_new_string(list[i]->flag));
-		json_object_object_add(x, "memory", json_object_new_string(kind));
-		json_object_object_add(x, "result", json_object_new_string(list[i]->result));
-		json_object_object_add(x, "hits", json_object_new_int64((int64_t)list[i]->hits));
-		json_object_array_add(cells, x);
-		if (list[i]->hits >= ENOUGH)
-			continue;
-		snprintf(name, sizeof(name), "%s %s %s %s", list[i]->call, list[i]->flag, kind,
-			list[i]->result);
-		json_object_array_add(rare, json_object_new_string(name));
-	}
-	json_object_object_add(to, "cells", cells);
-	json_object_object_add(to, "below_100", rare);
-	never(c, add_never, no);
-	json_object_object_add(to, "never", no);
-	free(list);
+	each_flag(op, weigh_flag, &w);
+	return w.worth;
 }

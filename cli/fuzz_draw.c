@@ -197,8 +197,8 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 	g->ksm = area->ksm;
 	g->nthp = source_draw(&d->src, 3) ? 0 : nthp;
 	g->frees = source_draw(&d->src, 2);
-	g->shares = source_draw(&d->src, 2);
-	g->nfiles = g->shares ? (unsigned)source_draw(&d->src, 3) : 0;
+	g->shares = source_draw(&d->src, 3);
+	g->nfiles = g->shares ? (unsigned)pf_min(source_draw(&d->src, 5), UINT64_C(2)) : 0;
 	/* Its last page is not whole. */
 	g->file_size = FILE_PAGES * d->page - 100;
 	g->ops[g->nr++] = (struct op){.id = SC_MMAP,
@@ -227,13 +227,34 @@ static bool pages_shared_out(const struct program *g, const struct op *op)
 				    (op->id == SC_PROCESS_MADVISE && op->a[3] == PF_MADV_PAGEOUT));
 }
 
-#define CANDIDATES 12
+#define CANDIDATES 64
+
+/* Now and then a length that few ranges have: none, no multiple of a page, so much that the range wraps. */
+static void bend_length(struct program_drawing *d, struct op *op)
+{
+	const struct program_arg *arg = program_call(op->id)->args[1];
+	const bool access =
+		op->id == SC_LOAD || op->id == SC_STORE || op->id == SC_TOUCH || op->id == SC_EXEC;
+
+	if (access || !arg || arg->kind != PROGRAM_ARG_HEX || source_draw(&d->src, 6))
+		return;
+	switch (source_draw(&d->src, 3)) {
+	case 0:
+		op->a[1] = 0;
+		break;
+	case 1:
+		op->a[1] += 1 + source_draw(&d->src, d->page - 1);
+		break;
+	default:
+		op->a[1] = -d->page * (1 + source_draw(&d->src, 4));
+	}
+}
 
 /* Every fourth as it comes, so that there is something to do it on; of the others the one that is wanted most. */
 void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 {
 	const unsigned most = source_draw(&d->src, 4) ? CANDIDATES : 1;
-	uint64_t least = UINT64_MAX;
+	double best = -1;
 
 	for (unsigned k = 0; k < most;) {
 		struct program_drawing before = *d;
@@ -249,16 +270,18 @@ void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 			*d = before;
 			continue;
 		}
+		if (most > 1)
+			bend_length(d, &one);
 		if (!fuzz_safe(&y->area, &one) || pages_shared_out(y->g, &one) ||
 			(only_executes(&one) && source_draw(&d->src, 64)))
 			continue;
 		struct run_process *p = run_process(&y->w, one.pid);
-		uint64_t rank = p && most > 1 && y->f->cover ? fuzz_cover_rank(y->f->cover, &one,
-								       fuzz_kind(&y->w, p, &one))
-							     : 0;
+		double worth = p && most > 1 && y->f->cover ? fuzz_cover_worth(y->f->cover, &one,
+								      fuzz_kind(&y->w, p, &one))
+							    : 0;
 
-		if (rank < least) {
-			least = rank;
+		if (worth > best) {
+			best = worth;
 			*op = one;
 		}
 		k++;

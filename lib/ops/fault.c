@@ -265,11 +265,11 @@ static enum pf_fault_result fault_write_protected(
 		return PF_FAULT_UFFD_WP;
 	}
 	/*
-	 * uffd-wp is set under the mmap lock for reading, and flushed after the table lock: a CPU may still write through
-	 * its TLB what is about to be copied (coremm B48).
+	 * No CPU writes to what is copied, not even through a flush that is due (coremm B48: uffd-wp is set under the mmap lock
+	 * for reading, and flushed after the table lock). A page whose entry could be written is exclusive, and reused; it
+	 * stops being exclusive in a fork, which flushes before it gives up the mmap lock for writing, or in KSM, which
+	 * flushes before it asks.
 	 */
-	if ((f->area->flags & PF_VM_UFFD_WP) && pf_load_relaxed(&f->space->tlb_flush_pending))
-		pf_flush_tlb_range(&f->space->pt, f->va, 1);
 	if (pf_pte_special(pte))
 		return copy_page(f, m, pte);
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));

@@ -61,6 +61,7 @@ def linux(exe):
     need(out["version"] == 1 and out["calls"] > 1000 and out["difference"] is None, "little was done", p)
     need(sum(c["hits"] for c in out["cells"]) >= out["calls"] * 0.9, "calls are missing from the cells", p)
     need(len(out["below_100"]) == sum(c["hits"] < 100 for c in out["cells"]), "rare cells are not all named", p)
+    need(not out["impossible"], f"cells that cannot be: {out['impossible']}", p)
 
 
 if __name__ == "__main__":
