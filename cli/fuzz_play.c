@@ -111,7 +111,7 @@ static bool do_scan(
 	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r)
 {
 	const uint64_t *a = op->a;
-	struct pf_page_region vec[PROGRAM_REGIONS];
+	struct pf_page_region vec[PROGRAM_REGIONS] = {0};
 	struct pf_pm_scan arg = {.start = a[0],
 		.end = a[0] + a[1],
 		.flags = a[2],
@@ -128,12 +128,12 @@ static bool do_scan(
 	nr = pf_pagemap_scan(&p->mm, &arg, arg.vec_len ? vec : NULL);
 	y->w.nloaded = 0;
 	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)nr};
+	if (y->g->uffd && !run_scanned(&y->w, p, &arg, vec, nr))
+		return false;
 	if (nr < 0) {
 		*r = (struct run_result){.kind = SC_R_ERRNO, .err = (int)-nr};
 		return true;
 	}
-	if (y->g->uffd && !run_scanned(&y->w, p, &arg, vec, nr))
-		return false;
 	*to++ = arg.walk_end;
 	for (int64_t i = 0; i < nr; i++) {
 		*to++ = vec[i].start;

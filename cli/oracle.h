@@ -141,8 +141,9 @@ int64_t oracle_uffd_fill(struct oracle *o, unsigned id, enum oracle_fill what, u
 /* UFFDIO_MOVE by process `caller`; `to` and `from` are what is at dst and at src, and become what is there then. */
 int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_t dst, uint64_t src,
 	uint64_t len, uint64_t mode, uint8_t *to, uint8_t *from, int64_t *done);
-/* PM_SCAN_WP_MATCHING has told of these pages. */
-void oracle_uffd_scanned(struct oracle *o, unsigned pid, uint64_t start, uint64_t end);
+/* PM_SCAN_WP_MATCHING has told of these pages; refused: of those before the first mapping that is not asynchronous. */
+void oracle_uffd_scanned(
+	struct oracle *o, unsigned pid, uint64_t start, uint64_t end, bool refused);
 /*
  * An access that no signal forbids: does it wait for a userfaultfd? Then the message's flags are there, and 8 besides;
  * 16: it ends in SIGBUS instead; 0: it goes on, and *what was noticed* of it is taken back.

@@ -466,18 +466,25 @@ int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_
 	return err;
 }
 
-void oracle_uffd_scanned(struct oracle *o, unsigned pid, uint64_t start, uint64_t end)
+static bool is_wp_async(const struct oracle *o, const struct ov_vma *v)
+{
+	return v->flags & OV_UFFD_WP &&
+	       o->uffds[(v->flags >> OV_UFFD_SHIFT) - 1].features & FEATURE_WP_ASYNC;
+}
+
+void oracle_uffd_scanned(struct oracle *o, unsigned pid, uint64_t start, uint64_t end, bool refused)
 {
 	struct ov_process *p = ov_process(o, pid);
 
 	for (; start < end; start += o->cfg.page) {
 		size_t i = ov_find(p, start);
 
-		if (i == p->nr || p->vmas[i].start > start || !(p->vmas[i].flags & OV_UFFD_WP) ||
-			ov_guarded(o, p, start, start + 1))
+		if (i == p->nr || p->vmas[i].start > start)
 			continue;
-		if (o->uffds[(p->vmas[i].flags >> OV_UFFD_SHIFT) - 1].features & FEATURE_WP_ASYNC)
+		if (is_wp_async(o, &p->vmas[i]) && !ov_guarded(o, p, start, start + 1))
 			ov_put(&p->wp, start / o->cfg.page, 1, false);
+		else if (refused && !is_wp_async(o, &p->vmas[i]))
+			return;
 	}
 }
 

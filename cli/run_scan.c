@@ -86,18 +86,21 @@ static bool check_out(struct run_world *w, const struct sc_value *out, const str
 	return true;
 }
 
-/* What was told is protected; without regions all is, where the model can say so. */
+/*
+ * What was told is protected; without regions all is, where the model can say so. So is what lies before a mapping that
+ * refused: `vec` was empty before, so that what was told of it by then is seen.
+ */
 bool run_scanned(struct run_world *w, struct run_process *p, const struct pf_pm_scan *arg,
 	const struct pf_page_region *vec, int64_t nr)
 {
-	if (!(arg->flags & PF_PM_SCAN_WP_MATCHING))
+	if (!(arg->flags & PF_PM_SCAN_WP_MATCHING) || (nr < 0 && nr != -PF_EPERM))
 		return true;
 	if (!arg->vec_len && (arg->category_mask || arg->category_anyof_mask))
 		return run_verdict(w, RUN_UNSUPPORTED, "categories without regions");
 	if (!arg->vec_len)
-		oracle_uffd_scanned(w->oracle, p->pid, arg->start, arg->end);
-	for (int64_t i = 0; i < nr; i++)
-		oracle_uffd_scanned(w->oracle, p->pid, vec[i].start, vec[i].end);
+		oracle_uffd_scanned(w->oracle, p->pid, arg->start, arg->end, nr < 0);
+	for (uint64_t i = 0; nr < 0 ? i < arg->vec_len && vec[i].end : i < (uint64_t)nr; i++)
+		oracle_uffd_scanned(w->oracle, p->pid, vec[i].start, vec[i].end, false);
 	return true;
 }
 
@@ -107,7 +110,7 @@ bool run_scan(
 	const struct sc_value *a = s->args->next->next;
 	const struct sc_value *in = a && a->kind == SC_V_INOUT ? a->items : a;
 	const struct sc_value *out = a && a->kind == SC_V_INOUT ? a->items->next : NULL;
-	struct pf_page_region vec[REGIONS];
+	struct pf_page_region vec[REGIONS] = {0};
 	struct pf_pm_scan arg;
 	uint64_t allocs = machine_counters.allocs;
 	int64_t nr;
@@ -125,7 +128,7 @@ bool run_scan(
 			.err = (int)-nr,
 			.injected = nr == -PF_ENOMEM && allocs < w->fail_at &&
 				    machine_counters.allocs >= w->fail_at};
-	else if (!run_scanned(w, p, &arg, vec, nr))
+	if (!run_scanned(w, p, &arg, vec, nr))
 		return false;
 	/* Which pages a fault brought depends on what could be allocated. */
 	return nr < 0 || w->fail_at || check_out(w, out, &arg, vec, nr);
