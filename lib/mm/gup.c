@@ -17,12 +17,9 @@ static bool vma_allows(const struct pf_vma *vma, unsigned foll)
 	       ((foll & PF_FOLL_FORCE) && (flags & PF_VM_MAYREAD));
 }
 
-/* 0: look again. */
-static int fault_in(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned foll, unsigned want)
+static int error_of(enum pf_fault_result result)
 {
-	if (foll & PF_FOLL_NOFAULT)
-		return -PF_EFAULT;
-	switch (pf_vma_fault(mm, vma, va, want | PF_FAULT_FLAG_KERNEL)) {
+	switch (result) {
 	case PF_FAULT_DONE:
 		return 0;
 	case PF_FAULT_OOM:
@@ -32,6 +29,14 @@ static int fault_in(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned f
 	default:
 		return -PF_EFAULT;
 	}
+}
+
+/* 0: look again. */
+static int fault_in(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned foll, unsigned want)
+{
+	if (foll & PF_FOLL_NOFAULT)
+		return -PF_EFAULT;
+	return error_of(pf_vma_fault(mm, vma, va, want | PF_FAULT_FLAG_KERNEL));
 }
 
 /*
@@ -82,23 +87,18 @@ int pf_access_page(struct pf_mm *mm, pf_va_t va, unsigned foll, pf_pfn_t *pfn)
 {
 	const bool write = foll & PF_FOLL_WRITE;
 	int64_t n = pf_gup(mm, va, 1, foll, pfn);
+	int err;
 
 	if (n != -PF_EFAULT)
 		return n < 0 ? (int)n : 0;
 	/* What grows down grows for an access, and for nobody who follows pages. */
-	switch (pf_handle_mm_fault(
-		mm, va, PF_FAULT_FLAG_KERNEL | (write ? PF_FAULT_FLAG_WRITE : 0))) {
-	case PF_FAULT_DONE:
-		/* A load may of what can only be written, too: the fault has said so. */
-		n = pf_gup(mm, va, 1, foll | (write ? 0 : PF_FOLL_FORCE), pfn);
-		return n < 0 ? (int)n : 0;
-	case PF_FAULT_OOM:
-		return -PF_ENOMEM;
-	case PF_FAULT_UFFD:
-		return -PF_EAGAIN;
-	default:
-		return -PF_EFAULT;
-	}
+	err = error_of(pf_handle_mm_fault(
+		mm, va, PF_FAULT_FLAG_KERNEL | (write ? PF_FAULT_FLAG_WRITE : 0)));
+	if (err)
+		return err;
+	/* A load may of what can only be written, too: the fault has said so. */
+	n = pf_gup(mm, va, 1, foll | (write ? 0 : PF_FOLL_FORCE), pfn);
+	return n < 0 ? (int)n : 0;
 }
 
 void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr)
