@@ -53,10 +53,15 @@ PF_INLINE bool pf_vma_soft_dirty(const struct pf_vma *vma)
 	return (vma->area.flags & PF_VM_SOFTDIRTY) && pf_mm_has_soft_dirty(vma->mm);
 }
 
-/* Is the folio mapped by nobody, with no references but the caller's and, if it has one, its mapping's? A snapshot. */
+/*
+ * Is the folio mapped by nobody, with no references but the caller's and, if it has one, its mapping's? A snapshot, of both counts in one
+ * look. Acquire: what others stored to its pages before they gave up their mapping or reference is seen by whoever then reads them.
+ */
 PF_INLINE bool pf_folio_is_alone(const struct pf_folio *folio, bool in_mapping)
 {
-	return !pf_folio_mapcount(folio) && pf_folio_extra_ref(folio) == (in_mapping ? 2 : 1);
+	const uint64_t c = pf_load_acquire(&folio->head.count.word);
+
+	return !pf_count_map(c) && pf_count_ref(c) == (in_mapping ? 2 : 1);
 }
 
 /* Bytes that one leaf table maps: Linux's PMD_SIZE. */
