@@ -206,15 +206,7 @@ static bool reserve(struct gathering *g)
 	pf_tree_lock(g->mapping);
 	need = pf_page_tree_need(&g->mapping->tree, g->first, g->order);
 	pf_tree_unlock(g->mapping);
-	for (; need; need--) {
-		struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
-
-		if (!n)
-			return false;
-		n->parent = g->spares;
-		g->spares = n;
-	}
-	return true;
+	return pf_page_nodes_alloc(&g->spares, need);
 }
 
 static int gather(struct gathering *g, bool khugepaged, bool *stop)

@@ -141,17 +141,11 @@ static int tree_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio 
 		if (need <= have)
 			break;
 		pf_tree_unlock(mapping);
-		while (have < need) {
-			struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
-
-			if (!n) {
-				pf_page_nodes_free(spares);
-				return -PF_ENOMEM;
-			}
-			n->parent = spares;
-			spares = n;
-			have++;
+		if (!pf_page_nodes_alloc(&spares, need - have)) {
+			pf_page_nodes_free(spares);
+			return -PF_ENOMEM;
 		}
+		have = need;
 	}
 	if (pf_page_tree_insert(&mapping->tree, index, order, folio, &spares)) {
 		pf_folio_get(folio, 1);

@@ -115,24 +115,6 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 
 /* ---- splitting ---- */
 
-/* A mapping's tree needs nodes where it had slots of many pages. */
-static bool tree_nodes(const struct pf_folio *folio, struct pf_page_node **spares)
-{
-	unsigned need = 0;
-
-	if (pf_folio_is_file(folio))
-		need = pf_page_tree_split_need(pf_folio_order(folio));
-	while (need--) {
-		struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
-
-		if (!n)
-			return false;
-		n->parent = *spares;
-		*spares = n;
-	}
-	return true;
-}
-
 /* Locked. */
 static int split_locked(struct pf_system *sys, struct pf_folio *folio, struct pf_page_node **spares)
 {
@@ -167,11 +149,15 @@ static int split_locked(struct pf_system *sys, struct pf_folio *folio, struct pf
 int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
 {
 	struct pf_page_node *spares = NULL;
+	unsigned need = 0;
 	int err = -PF_EAGAIN;
 
 	if (!pf_folio_order(folio))
 		return 0;
-	if (!tree_nodes(folio, &spares)) {
+	/* A mapping's tree needs nodes where it had slots of many pages. */
+	if (pf_folio_is_file(folio))
+		need = pf_page_tree_split_need(pf_folio_order(folio));
+	if (!pf_page_nodes_alloc(&spares, need)) {
 		err = -PF_ENOMEM;
 	} else if (pf_folio_trylock(folio)) {
 		err = split_locked(sys, folio, &spares);

@@ -67,6 +67,19 @@ static unsigned shift_of(unsigned order)
 	return order / SHIFT * SHIFT;
 }
 
+bool pf_page_nodes_alloc(struct pf_page_node **chain, unsigned nr)
+{
+	while (nr--) {
+		struct pf_page_node *n = pf_port_meta_alloc(sizeof(*n));
+
+		if (!n)
+			return false;
+		n->parent = *chain;
+		*chain = n;
+	}
+	return true;
+}
+
 void pf_page_nodes_free(struct pf_page_node *chain)
 {
 	while (chain) {

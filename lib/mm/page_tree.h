@@ -31,7 +31,11 @@ struct pf_page_tree {
 	struct pf_page_node *root;
 };
 
-/* Nodes chained by `parent`: spare ones, and those that have become empty. */
+/*
+ * Nodes chained by `parent`: spare ones, and those that have become empty. nr more; false: no memory, and those that there was
+ * memory for are in the chain, too. No spinlock may be held.
+ */
+bool pf_page_nodes_alloc(struct pf_page_node **chain, unsigned nr);
 void pf_page_nodes_free(struct pf_page_node *chain);
 
 /* Where in swap a page is: a device's number in bits 63..32, and a slot of it. */

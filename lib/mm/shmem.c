@@ -104,12 +104,7 @@ static bool spare_node(const struct in *in, struct pf_page_node **spare)
 	pf_tree_lock(in->mapping);
 	needed = needs_split(in);
 	pf_tree_unlock(in->mapping);
-	if (!needed)
-		return true;
-	*spare = pf_port_meta_alloc(sizeof(**spare));
-	if (*spare)
-		(*spare)->parent = NULL;
-	return *spare;
+	return pf_page_nodes_alloc(spare, needed);
 }
 
 static int read_pages(const struct in *in, struct pf_folio *folio)
