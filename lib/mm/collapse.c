@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Collapse of anonymous memory (of shared memory: collapse_file.c): what a leaf table maps, in however small folios, is copied to one folio of the size of a PMD and mapped by
- * that. The folio is mapped page by page, in folded blocks; where a process's memory is mapped by a leaf of its PMD,
- * only pf_format's collapse_install would be another.
+ * Collapse of anonymous memory (of shared memory: collapse_file.c): what a leaf table maps, in however small folios, is
+ * copied to one folio of the size of a PMD and mapped by that. The folio is mapped page by page, in folded blocks; where
+ * a process's memory is mapped by a leaf of its PMD, only pf_format's collapse_install would be another.
  *
  * While pages are copied their entries are migration entries, so nobody writes them and whoever wants one waits; the mmap
  * lock for writing keeps all who install, zap, move or fork out, and the reverse map's walkers meet nothing they act on. Who
@@ -58,6 +58,8 @@ static bool has_whole(const struct pf_mm *mm, const struct pf_vma *vma)
 /* Linux's thp_vma_allowable_order: the advice asks for no setting. */
 static bool allowed(const struct pf_mm *mm, const struct pf_vma *vma, bool khugepaged)
 {
+	uint32_t orders;
+
 	if (vma->area.flags & (PF_VM_PFNMAP | PF_VM_DONTEXPAND | PF_VM_NOHUGEPAGE))
 		return false;
 	/* Of files Linux collapses none, unless it is built for that and they are only read (CONFIG_READ_ONLY_THP_FOR_FS). */
@@ -65,10 +67,9 @@ static bool allowed(const struct pf_mm *mm, const struct pf_vma *vma, bool khuge
 		return false;
 	if (!khugepaged)
 		return true;
-	return (vma->mapping ? pf_shmem_orders(mm->sys, vma->area.flags)
-			     : pf_thp_orders(mm->sys, vma->area.flags)) >>
-		       table_order(mm) &
-	       1;
+	orders = vma->mapping ? pf_shmem_orders(mm->sys, vma->area.flags)
+			      : pf_thp_orders(mm->sys, vma->area.flags);
+	return orders >> table_order(mm) & 1;
 }
 
 /* The VMA that has the whole of the table's range, if it may be collapsed. */
