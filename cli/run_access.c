@@ -6,10 +6,12 @@
 #include "cli/run.h"
 
 /*
- * How often one access may fault. A CPU may use a stale read-only translation several times before it
- * walks again; one that faults as often as this never gets anywhere.
+ * How often one access may fault. A CPU may use a stale read-only translation several times before it walks again, and a
+ * walker that comes late misses what is not published once in two, at each of four levels: an access to a process whose tables
+ * are all new then ends with a chance of 1 in 16 a try, and nothing obliges a fault to publish. One that faults as often as this
+ * never gets anywhere.
  */
-#define RUN_TRIES 200
+#define RUN_TRIES 2000
 
 /* The first is 1 more. */
 #define STAMP UINT64_C(0x5374616d70000000)
