@@ -329,9 +329,9 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, const
 	}
 	const uint8_t there = f->there[(dst - f->dst) / o->cfg.page];
 
-	if (what == ORACLE_CONTINUE && !past && !(there & ORACLE_CACHED))
-		return -EFAULT;
 	if (past)
+		return what == ORACLE_CONTINUE ? -EINVAL : -EFAULT;
+	if (what == ORACLE_CONTINUE && !(there & ORACLE_CACHED))
 		return -EFAULT;
 	if ((there & 3) == ORACLE_TAKEN)
 		return -EEXIST;

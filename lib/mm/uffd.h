@@ -130,8 +130,8 @@ int pf_uffd_wake(struct pf_uffd *uffd, pf_va_t start, uint64_t len);
  * Fill [dst, dst + len), which lies in one VMA, page by page until one cannot be: with copies of src's pages in `from`; zeros;
  * or map the pages that the mapping has. Anonymous pages that fill an aligned range of a size that THP allows get a large
  * folio, and fold. 0: all of it. -PF_EAGAIN with *done positive: so many bytes from dst on. Else nothing was done:
- * -PF_ENOENT (no VMA that has a userfaultfd), -PF_EINVAL, -PF_EEXIST, -PF_EFAULT (src; or past the end of the file; or
- * nothing to continue with), -PF_ENOMEM, -PF_EAGAIN (src, which need not be at a page, would wait for a
+ * -PF_ENOENT (no VMA that has a userfaultfd), -PF_EINVAL, -PF_EEXIST, -PF_EFAULT (src; or past the end of the file, which for
+ * continue is -PF_EINVAL; or nothing to continue with), -PF_ENOMEM, -PF_EAGAIN (src, which need not be at a page, would wait for a
  * userfaultfd, which has been told; or another mapping has come meanwhile: to be called again).
  */
 int pf_uffd_copy(struct pf_uffd *uffd, struct pf_mm *from, pf_va_t dst, pf_va_t src, uint64_t len,

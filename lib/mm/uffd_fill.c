@@ -196,13 +196,13 @@ static int map_cached(const struct fill *f, const struct pf_vma *vma)
 	struct pf_mapping *mapping = vma->mapping;
 	const uint64_t index = pf_vma_index(vma, f->dst);
 	struct pf_folio *folio = NULL;
-	int n = 0;
+	int n = -PF_EINVAL;
 
 	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
-	if (index < pf_mapping_end(mapping))
+	if (index < pf_mapping_end(mapping)) {
 		n = pf_shmem_find(mapping, index, 1, &folio);
-	if (!n)
-		n = -PF_EFAULT;
+		n = n ? n : -PF_EFAULT;
+	}
 	if (folio) {
 		const uint64_t at = index - folio->head.index;
 		uint64_t nr = pf_min(pf_folio_nr(folio) - at, pf_mm_pages(mm, f->dst, f->end));
