@@ -81,6 +81,7 @@ static struct ov_object *clone_object(struct ov_object *obj)
 		obj->copy->refs = 0;
 		obj->copy->copy = NULL;
 		ov_copy(&obj->copy->pages, &obj->pages);
+		ov_copy(&obj->copy->lost, &obj->lost);
 	}
 	obj->copy->refs++;
 	return obj->copy;
@@ -162,8 +163,8 @@ int64_t oracle_fork(struct oracle *o, unsigned pid, unsigned child)
 			ov_discard(&p->pages, first, nr, false);
 		if (v.flags & OV_DONTFORK || v.flags & OV_WIPEONFORK)
 			ov_discard(&p->guards, first, nr, false);
-		/* Entries of shared memory are not copied for what a userfaultfd says. */
-		if (v.shared)
+		/* Entries of shared memory are not copied for what a userfaultfd says, nor a file's that nobody has written to. */
+		if (v.object && !v.anon)
 			ov_drop_marks(p, first, nr, OV_POISON);
 		if (v.flags & OV_DONTFORK)
 			continue;
@@ -594,7 +595,7 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 			break;
 		if (flags & F_NOFAULT)
 			return ORACLE_UNKNOWN; /* what is mapped, the model does not know */
-		if (ov_guarded(o, p, va, va + 1))
+		if (ov_guarded(o, p, va, va + 1) || ov_poisoned(o, p, va))
 			break;
 		if (flags & F_WRITE)
 			oracle_store_found_none(o, pid, va);

@@ -53,10 +53,14 @@ int64_t oracle_madvise(
 	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t advice);
 /* The page of va is lost: 0, or why it cannot be; if any is there, and who is at it, it is told. */
 int64_t oracle_fail(struct oracle *o, unsigned pid, uint64_t va, int64_t told);
-/* madvise(MADV_HWPOISON) and MADV_SOFT_OFFLINE; the same. The first loses what oracle_poison() is told afterwards. */
-int64_t oracle_inject(
-	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, bool soft, int64_t told);
-void oracle_poison(struct oracle *o, unsigned pid, uint64_t va);
+/*
+ * madvise(MADV_HWPOISON) and MADV_SOFT_OFFLINE; the same. The first loses what oracle_poison() is told afterwards:
+ * entries that say so, and what is kept elsewhere of the page if it is a file's.
+ */
+int64_t oracle_inject(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, int64_t told);
+void oracle_poison(struct oracle *o, unsigned pid, uint64_t va, uint64_t kept);
+/* A child's entry says so as its parent's does, which fork copies or not by what the model has not. */
+void oracle_poison_copied(struct oracle *o, unsigned pid, unsigned child, uint64_t va);
 /* Pages a and b become one: 0, or why not; whether pages are there and who keeps them, it is told. */
 int64_t oracle_ksm(struct oracle *o, unsigned pid, uint64_t a, uint64_t b, int64_t told);
 /* madvise(MADV_COLLAPSE), where a leaf table maps `pmd` bytes. Which tables there are and which pages somebody keeps, it is told. */
@@ -70,8 +74,7 @@ int64_t oracle_pkey_mprotect(
 	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t prot, int64_t pkey);
 /* Which pages are there is not in the model. */
 int64_t oracle_mincore(const struct oracle *o, unsigned pid, uint64_t addr, uint64_t len);
-int64_t oracle_msync(
-	const struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
+int64_t oracle_msync(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
 int64_t oracle_mseal(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags);
 uint64_t oracle_brk(struct oracle *o, unsigned pid, uint64_t brk);
 void oracle_set_brk_start(struct oracle *o, unsigned pid, uint64_t start);

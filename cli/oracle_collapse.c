@@ -57,6 +57,10 @@ static int64_t collapse_one(const struct oracle *o, struct ov_process *p, const 
 	if ((end & ~(pmd - 1)) < ((start + pmd - 1) & ~(pmd - 1)))
 		return -EINVAL;
 	for (uint64_t at = (start + pmd - 1) & ~(pmd - 1); at < end && end - at >= pmd; at += pmd) {
+		/* Lost pages are kept by who knows of them. */
+		if (v->object && ov_any_poisoned(o, p, at, at + pmd) &&
+			(told == -EAGAIN || told == -EBUSY))
+			return told;
 		if (ov_guarded(o, p, at, at + pmd))
 			return -EINVAL;
 		if (v->object && v->pgoff + (at - v->start) / o->cfg.page >= v->object->size)

@@ -50,6 +50,8 @@ struct ov_object {
 	bool file;     /* a file's; else nameless memory */
 	uint64_t size; /* pages; more can be mapped than that */
 	struct ov_table pages;
+	struct ov_table lost;   /* of 1: nameless memory that failed, whoever maps it */
+	bool unsaid;            /* what had not been written back is lost: the next msync says so */
 	struct ov_object *copy; /* while everything is copied */
 };
 
@@ -141,8 +143,12 @@ int ov_populate(
 /* oracle_madvise.c: is there a guard in the range? */
 bool ov_guarded(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end);
 
-/* oracle_poison.c: is the page lost? */
+/* oracle_poison.c: is the page lost? By the process's entry, or because its object has nothing else. */
 bool ov_poisoned(const struct oracle *o, struct ov_process *p, uint64_t va);
+/* Only by the object. */
+bool ov_lost(const struct oracle *o, struct ov_process *p, uint64_t va);
+/* Is one of the range? */
+bool ov_any_poisoned(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end);
 /* No such marks in the range any more. */
 void ov_drop_marks(struct ov_process *p, uint64_t first, uint64_t nr, uint64_t mark);
 

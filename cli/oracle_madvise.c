@@ -161,8 +161,9 @@ static int advise_one(struct oracle *o, struct ov_process *p, size_t i, uint64_t
 			return -EINVAL;
 		if (!v->shared)
 			return -EACCES;
-		ov_discard(
-			&v->object->pages, v->pgoff + (start - v->start) / o->cfg.page, nr, false);
+		first = v->pgoff + (start - v->start) / o->cfg.page;
+		ov_discard(&v->object->pages, first, nr, false);
+		ov_discard(&v->object->lost, first, nr, false);
 		return 0;
 	case A_COLD:
 	case A_PAGEOUT:

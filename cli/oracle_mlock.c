@@ -16,6 +16,7 @@ int ov_populate(
 		uint64_t stop = v->end < end ? v->end : end;
 		bool bad =
 			!v->prot || ov_guarded(o, p, from, stop) ||
+			ov_any_poisoned(o, p, from, stop) ||
 			(v->object && v->pgoff + (stop - v->start) / o->cfg.page > v->object->size);
 
 		if (v->flags & OV_LOCKONFAULT)

@@ -158,5 +158,6 @@ void ov_drop(struct ov_object *obj)
 	if (!obj || --obj->refs)
 		return;
 	free(obj->pages.cells);
+	free(obj->lost.cells);
 	free(obj);
 }

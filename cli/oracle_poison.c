@@ -7,11 +7,51 @@
 
 #include "cli/oracle_impl.h"
 
-bool ov_poisoned(const struct oracle *o, struct ov_process *p, uint64_t va)
+/* The mapping that has va, if one of an object's pages is there: *at. */
+static struct ov_vma *of_object(
+	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *at)
+{
+	const struct ov_cell *own = ov_get(&p->pages, va / o->cfg.page);
+	size_t i = ov_find(p, va);
+	struct ov_vma *v = i < p->nr ? &p->vmas[i] : NULL;
+
+	if (!v || v->start > va || !v->object || (!v->shared && own && own->own))
+		return NULL;
+	*at = v->pgoff + (va - v->start) / o->cfg.page;
+	return v;
+}
+
+static bool is_marked(const struct oracle *o, struct ov_process *p, uint64_t va)
 {
 	const struct ov_cell *c = ov_get(&p->guards, va / o->cfg.page);
 
 	return c && c->value == OV_POISON;
+}
+
+bool ov_lost(const struct oracle *o, struct ov_process *p, uint64_t va)
+{
+	const struct ov_cell *c = NULL;
+	uint64_t at;
+	struct ov_vma *v = of_object(o, p, va, &at);
+
+	if (v && v->object->lost.used)
+		c = ov_get(&v->object->lost, at);
+	return c && c->value;
+}
+
+bool ov_poisoned(const struct oracle *o, struct ov_process *p, uint64_t va)
+{
+	size_t i = ov_find(p, va);
+
+	/* Without an entry that says so, a userfaultfd that waits for what is in memory comes first. */
+	return is_marked(o, p, va) || (ov_lost(o, p, va) && !(p->vmas[i].flags & OV_UFFD_MINOR));
+}
+
+bool ov_any_poisoned(const struct oracle *o, struct ov_process *p, uint64_t start, uint64_t end)
+{
+	while (start < end && !ov_poisoned(o, p, start))
+		start += o->cfg.page;
+	return start < end;
 }
 
 void ov_drop_marks(struct ov_process *p, uint64_t first, uint64_t nr, uint64_t mark)
@@ -24,12 +64,30 @@ void ov_drop_marks(struct ov_process *p, uint64_t first, uint64_t nr, uint64_t m
 	}
 }
 
-void oracle_poison(struct oracle *o, unsigned pid, uint64_t va)
+void oracle_poison(struct oracle *o, unsigned pid, uint64_t va, uint64_t kept)
 {
 	struct ov_process *p = ov_process(o, pid);
+	uint64_t at;
+	struct ov_vma *v = of_object(o, p, va, &at);
 
+	/* Known already, whatever has become of the object's page since. */
+	if (is_marked(o, p, va))
+		return;
+	if (v && v->object->file) {
+		ov_put(&v->object->pages, at, kept, false);
+		v->object->unsaid = true;
+	} else if (v) {
+		ov_discard(&v->object->pages, at, 1, false);
+		ov_put(&v->object->lost, at, 1, false);
+	}
 	ov_discard(&p->pages, va / o->cfg.page, 1, false);
 	ov_put(&p->guards, va / o->cfg.page, OV_POISON, false);
+}
+
+void oracle_poison_copied(struct oracle *o, unsigned pid, unsigned child, uint64_t va)
+{
+	if (is_marked(o, ov_process(o, pid), va))
+		ov_put(&ov_process(o, child)->guards, va / o->cfg.page, OV_POISON, false);
 }
 
 static bool holds_something(const struct oracle *o, struct ov_process *p, uint64_t va)
@@ -44,19 +102,20 @@ int64_t oracle_fail(struct oracle *o, unsigned pid, uint64_t va, int64_t told)
 	struct ov_process *p = ov_process(o, pid);
 	size_t i = ov_find(p, va);
 
-	if (i == p->nr || p->vmas[i].start > va || ov_guarded(o, p, va, va + 1))
+	if (i == p->nr || p->vmas[i].start > va || ov_guarded(o, p, va, va + 1) ||
+		ov_poisoned(o, p, va))
 		return -EINVAL;
+	/* What is mapped of an object the model does not know. */
 	if (p->vmas[i].object)
-		return ORACLE_UNKNOWN;
+		return told == -EBUSY || told == -EINVAL ? told : 0;
 	/* Pages that were never written need not be there. Who else is at one, the model does not know. */
 	if (told == -EBUSY || (told == -EINVAL && !holds_something(o, p, va)))
 		return told;
-	oracle_poison(o, pid, va & ~(o->cfg.page - 1));
+	oracle_poison(o, pid, va & ~(o->cfg.page - 1), 0);
 	return 0;
 }
 
-int64_t oracle_inject(
-	struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, bool soft, int64_t told)
+int64_t oracle_inject(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, int64_t told)
 {
 	struct ov_process *p = ov_process(o, pid);
 	const uint64_t page = o->cfg.page, round = (len + page - 1) & ~(page - 1);
@@ -68,11 +127,8 @@ int64_t oracle_inject(
 		size_t i = ov_find(p, va);
 
 		if (i == p->nr || p->vmas[i].start > va || !(p->vmas[i].prot & 1) ||
-			ov_guarded(o, p, va, va + 1))
+			ov_guarded(o, p, va, va + 1) || ov_poisoned(o, p, va))
 			return -EFAULT;
-		/* A page that moves is the same to all. */
-		if (p->vmas[i].object && !soft)
-			return ORACLE_UNKNOWN;
 		if (told == -EBUSY)
 			return told;
 	}

@@ -47,8 +47,7 @@ int64_t oracle_mincore(const struct oracle *o, unsigned pid, uint64_t addr, uint
 	return has_hole(ov_process(o, pid), addr, addr + ov_page_align(o, len)) ? -ENOMEM : 0;
 }
 
-int64_t oracle_msync(
-	const struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags)
+int64_t oracle_msync(struct oracle *o, unsigned pid, uint64_t addr, uint64_t len, uint64_t flags)
 {
 	const struct ov_process *p = ov_process(o, pid);
 	uint64_t end = addr + ov_page_align(o, len);
@@ -73,6 +72,10 @@ int64_t oracle_msync(
 		}
 		if (flags & S_INVALIDATE && p->vmas[i].flags & OV_LOCKED)
 			return -EBUSY;
+		if (flags & S_SYNC && p->vmas[i].shared && p->vmas[i].object->unsaid) {
+			p->vmas[i].object->unsaid = false;
+			return -EIO;
+		}
 		addr = p->vmas[i].end;
 	}
 	return hole;

@@ -333,6 +333,8 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, const
 		return what == ORACLE_CONTINUE ? -EINVAL : -EFAULT;
 	if (what == ORACLE_CONTINUE && !(there & ORACLE_CACHED))
 		return -EFAULT;
+	if (what == ORACLE_CONTINUE && ov_lost(o, p, dst))
+		return -EIO;
 	if ((there & 3) == ORACLE_TAKEN)
 		return -EEXIST;
 	if ((there & 3) == ORACLE_MARKED &&

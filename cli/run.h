@@ -320,6 +320,8 @@ void run_swapoff(struct run_world *w, struct run_result *r);
 
 /* After a call that may have poisoned pages: the model is told which. */
 void run_note_poison(struct run_world *w);
+/* After a fork: which of its parent's the child has. */
+void run_note_copied_poison(struct run_world *w, const struct run_process *parent, unsigned child);
 /* The word of a page that is swapped. */
 uint64_t run_swap_word(struct run_world *w, pf_pte_t pte);
 

@@ -164,8 +164,7 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 		return oracle_mprotect(o, pid, c->a[0], c->a[1], c->a[2]);
 	case SC_MADVISE:
 		if (c->a[2] == PF_MADV_HWPOISON || c->a[2] == PF_MADV_SOFT_OFFLINE)
-			return oracle_inject(
-				o, pid, c->a[0], c->a[1], c->a[2] == PF_MADV_SOFT_OFFLINE, told);
+			return oracle_inject(o, pid, c->a[0], c->a[1], told);
 		if (c->a[2] == PF_MADV_COLLAPSE)
 			return oracle_collapse(o, pid, c->a[0], c->a[1], leaf_size(c), told);
 		return oracle_madvise(o, pid, c->a[0], c->a[1], c->a[2]);
@@ -375,6 +374,8 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 	run_uffd_told_model(c->w);
 	if (id == SC_POISON || (id == SC_MADVISE && c->a[2] == PF_MADV_HWPOISON))
 		RUN_UNCOUNTED(run_note_poison(c->w));
+	if (id == SC_FORK && ans->lib > 0)
+		RUN_UNCOUNTED(run_note_copied_poison(c->w, c->p, c->child));
 	return true;
 }
 

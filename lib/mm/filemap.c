@@ -35,6 +35,7 @@ struct pf_mapping *pf_mapping_create(
 	mapping->nr_pages = 0;
 	mapping->nr_swapped = 0;
 	mapping->committed = 0;
+	mapping->lost = false;
 	pf_port_rw_init(&mapping->pages_lock, PF_LOCK_PAGES);
 	pf_port_rw_init(&mapping->sync_lock, PF_LOCK_SYNC);
 	pf_port_rw_init(&mapping->i_mmap_lock, PF_LOCK_I_MMAP);
@@ -401,6 +402,12 @@ static int get_folio(
 
 /* ---- faults ---- */
 
+/* Shared memory's, of which this is all there was. pages_lock. */
+static bool is_lost(const struct pf_folio *folio)
+{
+	return pf_folio_test_flags(folio, PF_FOLIO_HWPOISON) && !PF_MUTANT("poison-maps-again");
+}
+
 struct around {
 	struct pf_vma *vma;
 	uint64_t first, last; /* page indexes that may be mapped */
@@ -482,7 +489,7 @@ static enum pf_fault_result map_around(
 		if (!other)
 			break;
 		at = other->head.index + pf_folio_nr(other);
-		if (other == folio)
+		if (other == folio || is_lost(other))
 			pf_folio_put(mm->sys->phys, other, 1);
 		else
 			add_run(a, other);
@@ -517,19 +524,25 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 	struct pf_file_run run[PF_FILE_RUNS];
 	struct around a = {.vma = vma, .run = run};
 	enum pf_fault_result result;
-	struct pf_folio *folio;
+	struct pf_folio *folio = NULL;
 	int err;
 
 	result = index < pf_mapping_end(mapping) ? uffd_asks(vma, index) : PF_FAULT_SIGBUS;
+	if (result == PF_FAULT_DONE) {
+		err = get_folio(mapping, index, vma->area.flags, &folio);
+		if (err)
+			return fault_of(err);
+		if (is_lost(folio)) {
+			pf_folio_put(mm->sys->phys, folio, 1);
+			result = PF_FAULT_HWPOISON;
+		}
+	}
 	if (result != PF_FAULT_DONE) {
 		/* Reads look around before they look at the page itself, as in Linux. */
 		if (!write && pf_mapping_end(mapping) && looks_around(vma))
 			map_around(&a, NULL, va, flags);
 		return result;
 	}
-	err = get_folio(mapping, index, vma->area.flags, &folio);
-	if (err)
-		return fault_of(err);
 	if (write && !(vma->area.flags & PF_VM_SHARED)) {
 		result = fmt->cow_file(&mm->space, &vma->area, va,
 			pf_folio_pfn(mm->sys->phys, folio) + (index - folio->head.index));

@@ -54,6 +54,8 @@ struct pf_mapping {
 	const struct pf_mapping_ops *ops;
 	void *ctx;
 	uint64_t size; /* bytes: under pages_lock; beyond its last page is SIGBUS */
+	/* Memory that failed had what was not written back: told once (Linux: AS_EIO). pages_lock; and to clear it, sync_lock. */
+	bool lost;
 	/*
 	 * For reading: pages may be brought in and mapped. For writing: nobody does (Linux's
 	 * invalidate_lock, and the folio lock where it stands for it).
@@ -100,7 +102,7 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len);
 /*
  * Write the dirty pages of [index, index + nr) back: each is made clean in every address space first,
  * flushed, so that a later write is noticed. 0, or what ops->write said; what it failed for stays
- * dirty. 0 without ops.
+ * dirty. -PF_EIO, once: some page, whichever, was lost before it was written back (mm/poison.h). 0 without ops.
  */
 int pf_mapping_sync(struct pf_mapping *mapping, uint64_t index, uint64_t nr);
 /* Is this page in memory? mincore's answer for what is not mapped. */

@@ -4,8 +4,13 @@
  *
  * The folio lock keeps migration, splitting and reclaim away, so the page's mappings are in present entries, which the
  * reverse map finds; forks copy them to VMAs that the walk visits later. Nobody maps the page anew: it is in no
- * cache, and an entry that says that it is poisoned leads nowhere. A mapping's page, which is found in its tree, does not fail; it
- * moves: whoever finds its index finds the other.
+ * cache, and an entry that says that it is poisoned leads nowhere.
+ *
+ * A mapping's page, which is found in its tree, fails under the pages lock for writing: nobody finds and maps it between the
+ * walk and the end. Then a file's page is in the tree no more, and is read again; what had been written to it since it was last
+ * written back is lost, which entries say, and the next pf_mapping_sync(). Shared memory has nothing to be read
+ * from: its page stays, and says that it is lost to whoever finds it there. A page that only moves needs none of it:
+ * whoever finds its index finds the other.
  */
 #include "mm/poison.h"
 
@@ -15,14 +20,14 @@
 
 /*
  * Takes over the reference on the folio of pfn. 0: *page is that page's own folio, locked, with a reference, and its
- * mappings can be found. files: a mapping's page will do.
+ * mappings can be found, or a mapping has it.
  */
-static int isolate(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, bool files,
-	struct pf_folio **page)
+static int isolate(
+	struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, struct pf_folio **page)
 {
 	int err = -PF_EBUSY;
 
-	if (pf_folio_order(folio) && (pf_folio_is_file(folio) ? files : pf_folio_mapcount(folio))) {
+	if (pf_folio_order(folio) && (pf_folio_is_file(folio) || pf_folio_mapcount(folio))) {
 		const int split = pf_split_folio(sys, folio);
 
 		if (split) {
@@ -40,9 +45,8 @@ static int isolate(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn, 
 		goto out;
 	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
 		err = -PF_EHWPOISON;
-	} else if (pf_folio_is_file(folio) && !files) {
-		err = -PF_EOPNOTSUPP;
-	} else if (!pf_folio_order(folio) && pf_folio_mapcount(folio) &&
+	} else if (!pf_folio_order(folio) &&
+		   (pf_folio_is_file(folio) || pf_folio_mapcount(folio)) &&
 		   !pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {
 		*page = folio;
 		return 0;
@@ -63,24 +67,88 @@ static void retire(struct pf_system *sys, struct pf_folio *page)
 static bool poison_visit(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
-	(void)ctx;
-	(void)vma;
-	mm->sys->fmt->poison_one(&mm->space, place);
+	const bool *again = ctx;
+
+	mm->sys->fmt->poison_one(&mm->space, &vma->area, place, *again);
 	return true;
+}
+
+static void unmap(struct pf_system *sys, struct pf_folio *page, bool again)
+{
+	pf_rmap_walk(sys, page, poison_visit, &again, 0);
+}
+
+/*
+ * pages_lock, for writing, and folio lock: nobody brings it in, maps it, sends it out, moves it or writes it back. False: it was
+ * cut off before.
+ */
+static bool fail_kept(struct pf_mapping *mapping, struct pf_folio *page)
+{
+	struct pf_system *sys = mapping->sys;
+
+	if (pf_load_relaxed(&page->head.mapping) != mapping->head.handle)
+		return false;
+	retire(sys, page);
+	unmap(sys, page, mapping->ops);
+	if (mapping->ops) {
+		if (pf_folio_test_flags(page, PF_FOLIO_DIRTY) && !PF_MUTANT("poison-sync-silent"))
+			mapping->lost = true;
+		pf_mapping_remove(mapping, page);
+	}
+	return true;
+}
+
+/* Takes over the references on both. */
+static int fail_file(struct pf_mapping *mapping, struct pf_folio *folio, pf_pfn_t pfn)
+{
+	struct pf_system *sys = mapping->sys;
+	struct pf_folio *page;
+	bool failed = false;
+	int err;
+
+	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
+	err = isolate(sys, folio, pfn, &page);
+	if (!err) {
+		failed = fail_kept(mapping, page);
+		pf_folio_unlock(page);
+	}
+	pf_port_rw_write_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
+	pf_mapping_put(mapping);
+	if (err || failed)
+		return err;
+	pf_folio_put(sys->phys, page, 1);
+	return -PF_EBUSY;
+}
+
+/* Takes over the reference. */
+static int fail_anon(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
+{
+	struct pf_folio *page;
+	int err = isolate(sys, folio, pfn, &page);
+
+	if (err)
+		return err;
+	retire(sys, page);
+	unmap(sys, page, false);
+	pf_folio_unlock(page);
+	return 0;
 }
 
 /* Takes over the reference. */
 static int fail(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 {
-	struct pf_folio *page;
-	int err = isolate(sys, folio, pfn, false, &page);
+	struct pf_mapping *mapping;
 
-	if (err)
-		return err;
-	retire(sys, page);
-	pf_rmap_walk(sys, page, poison_visit, NULL, 0);
-	pf_folio_unlock(page);
-	return 0;
+	if (!pf_folio_is_file(folio))
+		return fail_anon(sys, folio, pfn);
+	mapping = pf_mapping_of(sys, folio);
+	if (mapping)
+		return fail_file(mapping, folio, pfn);
+	/* Cut off; what has it lets go of it soon. */
+	const bool known = pf_folio_test_flags(folio, PF_FOLIO_HWPOISON);
+
+	pf_folio_put(sys->phys, folio, 1);
+	return known ? -PF_EHWPOISON : -PF_EBUSY;
 }
 
 /*
@@ -97,7 +165,7 @@ static bool is_kept(const struct pf_folio *page)
 static int offline(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 {
 	struct pf_folio *page, *to;
-	int err = isolate(sys, folio, pfn, true, &page);
+	int err = isolate(sys, folio, pfn, &page);
 
 	if (err)
 		return err;

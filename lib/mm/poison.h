@@ -3,12 +3,11 @@
  * Memory that fails: pages whose contents are lost, and pages that had better be somewhere else. Either frame is never used
  * again: it keeps a reference, and sys->poisoned counts it.
  *
- * Large folios that they lie in are split. Of files and shared memory pages move, and none fails. The caller speaks for the hardware: Linux asks for
+ * Large folios that they lie in are split. The caller speaks for the hardware: Linux asks for
  * CAP_SYS_ADMIN, and here are no capabilities. All errors leave everything as it was:
  *   -PF_ENXIO       no such frame
  *   -PF_EHWPOISON   it is known already
  *   -PF_EBUSY       no page of a process (free, a table, the page of zeros, KSM's, in swap too), or somebody is at it
- *   -PF_EOPNOTSUPP  a page of a file or of shared memory, to fail
  * No lock may be held.
  */
 #ifndef PF_MM_POISON_H
@@ -18,7 +17,9 @@
 
 /*
  * The frame's contents are lost (Linux: memory_failure). Every entry that maps it says so from now on, and an access there is
- * PF_FAULT_HWPOISON, until the memory is unmapped or discarded; pins keep what they have. 0 or an error. Each entry is flushed before its table's lock is released: on return no TLB
+ * PF_FAULT_HWPOISON, until the memory is unmapped or discarded; pins keep what they have. A file's page that has not been written to is just
+ * read again; one that has is, too, where no entry says that it is lost, and the next pf_mapping_sync() is -PF_EIO. Shared memory stays lost to all who map it,
+ * UFFDIO_CONTINUE is -PF_EIO there, until it is cut off or a hole is made. 0 or an error. Each entry is flushed before its table's lock is released: on return no TLB
  * leads to the frame.
  */
 int pf_memory_failure(struct pf_system *sys, pf_pfn_t pfn);

@@ -44,7 +44,9 @@ enum pf_home pf_file_home(void *ctx, struct pf_folio *folio)
 
 	if (!mapping)
 		return home;
-	if (!mapping->ops)
+	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON))
+		home = PF_HOME_NONE;
+	else if (!mapping->ops)
 		home = PF_HOME_SWAP;
 	else if (mapping->ops->write || !pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
 		home = PF_HOME_FILE;

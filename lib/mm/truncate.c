@@ -29,7 +29,8 @@ void pf_mapping_unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last,
 /* ---- truncation and holes ---- */
 
 /*
- * Bytes from `from` to `last` of what is in memory become zero: of folios that stay because only a part of them goes.
+ * Bytes from `from` to `last` of what is in memory become zero: of folios that stay because only a part of them goes. What is lost
+ * stays lost.
  */
 static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t last)
 {
@@ -44,8 +45,11 @@ static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t last)
 		from = pf_max(from, at);
 		/* Who moves it has copied it, or will. */
 		pf_folio_lock(folio);
-		memset((char *)pf_port_virt(pa) + (from - at), 0, pf_min(last, ends) - from + 1);
-		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+		if (!pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
+			memset((char *)pf_port_virt(pa) + (from - at), 0,
+				pf_min(last, ends) - from + 1);
+			pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+		}
 		pf_folio_unlock(folio);
 		pf_folio_put(mapping->sys->phys, folio, 1);
 		if (ends >= last)
@@ -172,6 +176,9 @@ int pf_mapping_sync(struct pf_mapping *mapping, uint64_t index, uint64_t nr)
 			result = err;
 		pf_folio_put(mapping->sys->phys, folio, 1);
 	}
+	if (mapping->lost && !result)
+		result = -PF_EIO;
+	mapping->lost = false;
 	pf_port_rw_read_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
 	pf_port_rw_write_unlock(&mapping->sync_lock, PF_LOCK_SYNC);
 	return result;

@@ -203,7 +203,10 @@ static int map_cached(const struct fill *f, const struct pf_vma *vma)
 		n = pf_shmem_find(mapping, index, 1, &folio);
 		n = n ? n : -PF_EFAULT;
 	}
-	if (folio) {
+	if (folio && pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
+		pf_folio_put(mm->sys->phys, folio, 1);
+		n = -PF_EIO;
+	} else if (folio) {
 		const uint64_t at = index - folio->head.index;
 		uint64_t nr = pf_min(pf_folio_nr(folio) - at, pf_mm_pages(mm, f->dst, f->end));
 

@@ -425,9 +425,11 @@ struct pf_format {
 		const struct pf_rmap_place *place, pf_pfn_t to);
 	/*
 	 * The place, of one page, is lost: the entry that maps it becomes one that says so, flushed, and the folio loses that
-	 * mapping. Folio lock and a reference held.
+	 * mapping. `again`: what a file holds of the page can be read again; if it is not dirty, also by this entry, the
+	 * entry is emptied. Folio lock and a reference held.
 	 */
-	void (*poison_one)(struct pf_space *space, const struct pf_rmap_place *place);
+	void (*poison_one)(struct pf_space *space, const struct pf_area *area,
+		const struct pf_rmap_place *place, bool again);
 	/*
 	 * The first folio mapped in the range, with a reference; NULL if none is. The range becomes what lies behind that
 	 * mapping. mmap lock, any way.

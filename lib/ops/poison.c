@@ -1,10 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A page whose contents are lost: the entry that maps it says so.
+ * A page whose contents are lost: the entry that maps it says so; or it is emptied, where the page can be had again.
  */
 #include "ops/internal.h"
 
-void pf_poison_one(struct pf_space *space, const struct pf_rmap_place *place)
+static void replace(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, bool again)
+{
+	pf_pte_t pte;
+
+	/* Before the lock is released: whoever finds the entry may rely on no TLB having the page. */
+	if (PF_MUTANT("poison-no-flush"))
+		pte = pf_ptep_get_and_clear(m, idx);
+	else
+		pte = pf_ptep_clear_flush(m, idx);
+	const pf_pfn_t pfn = pf_pte_pfn(pte);
+	struct pf_folio *folio = pf_page_folio(space->phys, pfn);
+	const bool file = pf_folio_is_file(folio);
+
+	/* Nobody stores to it by this entry any more; who has, left D here, or the flag before he got W. */
+	if (file && pf_pte_dirty(pte))
+		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+	if (!again ||
+		(pf_folio_test_flags(folio, PF_FOLIO_DIRTY) && !PF_MUTANT("poison-drops-dirty")))
+		pf_set_pte_at(m, idx, pf_pte_hwpoison(pfn), PF_NO_EXTENT);
+	else if (pf_pte_uffd_wp(area, pte))
+		pf_set_wp_markers(m, idx, 1);
+	pf_add_relaxed(pf_rss(space, area, file), -1);
+	/* The caller has a reference. */
+	pf_folio_drop_rmap_ptes(space->phys, folio, pfn, 1, space->mm_id);
+}
+
+void pf_poison_one(struct pf_space *space, const struct pf_area *area,
+	const struct pf_rmap_place *place, bool again)
 {
 	struct pf_pte_map m;
 	unsigned idx;
@@ -16,16 +44,7 @@ void pf_poison_one(struct pf_space *space, const struct pf_rmap_place *place)
 	pte = pf_ptep_get(&m, idx);
 	if (pf_pte_present(pte) && !pf_pte_special(pte) && pf_pte_pfn(pte) == place->pfn) {
 		space->pt.cause = PF_CAUSE_OTHER;
-		/* Before the lock is released: whoever finds the entry may rely on no TLB having the page. */
-		if (PF_MUTANT("poison-no-flush"))
-			pf_ptep_get_and_clear(&m, idx);
-		else
-			pf_ptep_clear_flush(&m, idx);
-		pf_set_pte_at(&m, idx, pf_pte_hwpoison(place->pfn), PF_NO_EXTENT);
-		pf_add_relaxed(&space->rss_anon, -1);
-		/* The caller has a reference. */
-		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, place->pfn),
-			place->pfn, 1, space->mm_id);
+		replace(space, area, &m, idx, again);
 	}
 	pf_pte_unmap_unlock(&m);
 }

@@ -142,7 +142,7 @@ static void lose_page(struct pf_space *s, const struct pf_area *a)
 	struct pf_rmap_place place = {.va = a->start, .nr = 1};
 	struct pf_folio *folio = take_folio(s, a, &place.pfn);
 
-	FORMAT.poison_one(s, &place);
+	FORMAT.poison_one(s, a, &place, false);
 	put_folio(folio);
 }
 
