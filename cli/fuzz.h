@@ -7,6 +7,7 @@
  *   fuzz_host.c    the host's side: real processes that do the calls
  *   fuzz_look.c    what such a process looks like
  *   fuzz_uffd.c    userfaultfd on either side
+ *   fuzz_aim.c     ioctls of userfaultfd, aimed at pages on which they do something
  *   fuzz_draw.c    programs that a host may be asked to do, weighted to what was seldom done
  *   fuzz_play.c    one program on both sides
  *   fuzz_compare.c what must be equal, and the exceptions (docs/LINUX.md)
@@ -29,6 +30,8 @@ struct json_object;
 #define FUZZ_HEAP_PAGES 32
 #define FUZZ_SHOWN      (FUZZ_PAGES + FUZZ_HEAP_PAGES)
 #define FUZZ_MAPS       160
+/* Where userfaultfd is aimed at pages as they were when the batch was drawn: a divisor of FUZZ_BATCH. */
+#define FUZZ_SHORT_BATCH 8
 
 /*
  * Addresses that programs may use on the host. Nothing of the host's own process lies in [low, high): the heap at
@@ -100,6 +103,13 @@ struct fuzz_answer {
 	uint64_t pagemap[FUZZ_SHOWN];
 };
 
+/* The address of page i of those that are shown. */
+static inline uint64_t fuzz_shown(const struct fuzz_area *area, unsigned i)
+{
+	return i < FUZZ_HEAP_PAGES ? area->heap + i * FUZZ_PAGE
+				   : area->base + (i - FUZZ_HEAP_PAGES) * FUZZ_PAGE;
+}
+
 struct fuzz_host;
 
 /* NULL with *why if this host cannot be asked. It is a process of its own from here on. */
@@ -112,8 +122,9 @@ bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool clo
 extern const uint32_t fuzz_host_flags;
 /* What is no system call of Linux's (a kernel's own, another's memory) the host is not asked. */
 bool fuzz_host_knows(enum sc_call_id id);
-/* At most FUZZ_BATCH calls. The answers, valid until the next call; NULL: the host's process died or hangs. */
-const struct fuzz_answer *fuzz_host_do(struct fuzz_host *h, const struct op *ops, unsigned nr);
+/* At most FUZZ_BATCH calls; closely: mappings' flags and numbers after the last. The answers, valid until the next call; NULL: the host's process died or hangs. */
+const struct fuzz_answer *fuzz_host_do(
+	struct fuzz_host *h, const struct op *ops, unsigned nr, bool closely);
 void fuzz_host_end(struct fuzz_host *h);
 /* What a store of the n-th stamp (from 1) leaves in a page; and back, 0 for anything else. */
 uint64_t fuzz_host_stamp(uint64_t n);
@@ -131,10 +142,16 @@ void fuzz_cover_free(struct fuzz_cover *c);
 /* What kind of memory a call is about: as it is before the call. An index below FUZZ_KINDS. */
 #define FUZZ_KINDS 24
 unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *op);
+/* What more can be told beforehand of what will come of it: of ioctls of userfaultfd; of others 0. */
+uint64_t fuzz_outlook(struct run_world *w, struct run_process *p, const struct op *op);
 /* One call was done. result: "0", "ENOMEM", "SIGSEGV". */
-void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result);
+void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, uint64_t outlook,
+	const char *result);
 /* How many cells that were hit too seldom the call is likely to hit, by what came of such calls so far. */
-double fuzz_cover_worth(const struct fuzz_cover *c, const struct op *op, unsigned kind);
+double fuzz_cover_worth(
+	const struct fuzz_cover *c, const struct op *op, unsigned kind, uint64_t outlook);
+/* How much it is wanted that such a call, whatever it is made on, succeeds once more. */
+double fuzz_cover_lacks(const struct fuzz_cover *c, enum sc_call_id id);
 /* All calls by flag; the cells that were hit less than 100 times, and those that were not, by name. */
 void fuzz_cover_print(const struct fuzz_cover *c);
 void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to);
@@ -176,6 +193,12 @@ enum fuzz_verdict {
 	FUZZ_BROKEN, /* the host could not be asked */
 };
 
+/* A page of a process's, as fuzz_aim() sees it: bits, and the number + 1 of the userfaultfd that is told of its faults. */
+struct fuzz_sight {
+	uint32_t is;
+	unsigned whose;
+};
+
 struct fuzz_play {
 	struct fuzz *f;
 	struct fuzz_area area;
@@ -187,6 +210,9 @@ struct fuzz_play {
 	uint64_t seen[FUZZ_SHOWN];
 	int64_t uffd_done; /* of the last ioctl of userfaultfd: the last field of its argument */
 	bool left_wp; /* the last call has left pages to nobody whose writes were to be noticed */
+
+	struct fuzz_sight sight[PROGRAM_MAX_PID + 1][FUZZ_SHOWN];
+	bool sighted[PROGRAM_MAX_PID + 1]; /* that is so since the last batch */
 
 	enum fuzz_verdict verdict;
 	unsigned done; /* calls, the last included */
@@ -211,6 +237,14 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 /* May the host be asked that? It must not touch what is its own. */
 bool fuzz_safe(const struct fuzz_area *area, const struct op *op);
 void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op);
+
+/* ---- fuzz_aim.c ---- */
+
+/*
+ * An ioctl of userfaultfd is moved to where it is likely to succeed; not always. True: there is no such place, and it has
+ * become a call that prepares one.
+ */
+bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op);
 
 /* ---- fuzz_compare.c ---- */
 

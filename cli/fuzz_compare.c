@@ -395,9 +395,7 @@ static bool compare_pages(struct fuzz_play *y, struct run_process *p, const stru
 	bool folios = has_folios(y->g);
 
 	for (unsigned i = 0; i < FUZZ_SHOWN; i++) {
-		uint64_t va = i < FUZZ_HEAP_PAGES
-				      ? y->area.heap + i * FUZZ_PAGE
-				      : y->area.base + (i - FUZZ_HEAP_PAGES) * FUZZ_PAGE;
+		uint64_t va = fuzz_shown(&y->area, i);
 		uint64_t theirs = a->pagemap[i] & mask, ours = 0;
 		char expect[64];
 

@@ -6,6 +6,8 @@
 
 #include "cli/fuzz_cover.h"
 
+const char fuzz_any[] = "any";
+
 struct fuzz_cover *fuzz_cover_new(void)
 {
 	struct fuzz_cover *c = calloc(1, sizeof(*c));
@@ -153,20 +155,29 @@ static void add_flag(void *ctx, const char *call, const char *flag)
 	hit(a->c, place, a->result);
 }
 
-void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, const char *result)
+void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, uint64_t outlook,
+	const char *result)
 {
 	struct adding a = {c, kind, result_number(c, result)};
 
 	each_flag(op, add_flag, &a);
-	learn(c, fuzz_situation(op, kind), a.result);
+	a.kind = FUZZ_ANY_KIND;
+	add_flag(&a, program_call(op->id)->name, fuzz_any);
+	learn(c, fuzz_situation(op, kind, outlook), a.result);
 }
 
 /* ---- what is wanted ---- */
 
-/* How much one more hit is wanted. */
-static double want(uint64_t hits)
+/*
+ * How much one more hit is wanted. Of what a call answers, whatever the flags and the memory, first of all: twice as
+ * often, so that no run of that length falls short of it.
+ */
+static double want(const struct fuzz_place *place, uint64_t hits)
 {
-	return hits < FUZZ_ENOUGH ? 1 - (double)hits / FUZZ_ENOUGH : 0;
+	const double enough = place->flag == fuzz_any ? 2 * FUZZ_ENOUGH : FUZZ_ENOUGH;
+	const double much = place->flag == fuzz_any ? 8 : 1;
+
+	return (double)hits < enough ? much * (1 - (double)hits / enough) : 0;
 }
 
 struct weighing {
@@ -192,22 +203,43 @@ static void weigh_flag(void *ctx, const char *call, const char *flag)
 	}
 	for (const struct fuzz_cell *x = next_cell(w->c, place->first); x;
 		x = next_cell(w->c, x->next))
-		any += (double)x->hits / (double)place->hits * want(x->hits);
+		any += (double)x->hits / (double)place->hits * want(place, x->hits);
 	if (!w->s) {
 		w->worth += any;
 		return;
 	}
 	for (unsigned i = 0; i < FUZZ_KNOWN && w->s->hits[i]; i++)
-		alike += w->s->hits[i] * want(fuzz_cover_hits(w->c, place, w->s->result[i]));
+		alike += w->s->hits[i] * want(place, fuzz_cover_hits(w->c, place, w->s->result[i]));
 	w->worth += (alike + any) / (w->s->calls + 1);
 }
 
-double fuzz_cover_worth(const struct fuzz_cover *c, const struct op *op, unsigned kind)
+double fuzz_cover_worth(
+	const struct fuzz_cover *c, const struct op *op, unsigned kind, uint64_t outlook)
 {
-	const uint64_t name = fuzz_situation(op, kind);
+	const uint64_t name = fuzz_situation(op, kind, outlook);
 	const struct fuzz_situation *s = slot_of(c, name);
 	struct weighing w = {c, s->name == name ? s : NULL, kind, 0};
 
 	each_flag(op, weigh_flag, &w);
+	w.kind = FUZZ_ANY_KIND;
+	weigh_flag(&w, program_call(op->id)->name, fuzz_any);
 	return w.worth;
+}
+
+double fuzz_cover_lacks(const struct fuzz_cover *c, enum sc_call_id id)
+{
+	static const char *const results[] = {"0", "some"};
+	const struct fuzz_place *place =
+		fuzz_cover_place(c, program_call(id)->name, fuzz_any, FUZZ_ANY_KIND);
+	double lacks = 0;
+
+	for (unsigned i = 0; i < PF_ARRAY_SIZE(results); i++) {
+		unsigned r = 0;
+
+		while (r < c->nresults && strcmp(c->results[r], results[i]))
+			r++;
+		lacks += place->call && r < c->nresults ? want(place, fuzz_cover_hits(c, place, r))
+							: 1;
+	}
+	return lacks / 2;
 }

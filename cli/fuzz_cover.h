@@ -51,6 +51,10 @@ struct fuzz_cover {
 	unsigned nplaces, ncells, nresults;
 };
 
+/* The place where a call is counted once, whatever its flags and the memory: of this flag and this kind. */
+extern const char fuzz_any[];
+#define FUZZ_ANY_KIND FUZZ_KINDS
+
 /* The place, or one that is free: it was never drawn. */
 const struct fuzz_place *fuzz_cover_place(
 	const struct fuzz_cover *c, const char *call, const char *flag, unsigned kind);
@@ -62,7 +66,7 @@ void fuzz_kind_name(unsigned kind, char *text, size_t size);
 bool fuzz_kind_can_be(const struct program_call *call, unsigned kind);
 /* Why that cannot come of such a call, or NULL: it may. */
 const char *fuzz_cannot(const struct program_call *call, unsigned kind, const char *result);
-/* The same of calls whose arguments are of the same classes, on the same kind of memory; never 0. */
-uint64_t fuzz_situation(const struct op *op, unsigned kind);
+/* The same of calls whose arguments are of the same classes, on the same kind of memory, with the same outlook; never 0. */
+uint64_t fuzz_situation(const struct op *op, unsigned kind, uint64_t outlook);
 
 #endif

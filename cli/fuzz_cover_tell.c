@@ -47,7 +47,7 @@ static unsigned flags_of(
 		const struct fuzz_place *p = &c->places[i];
 		unsigned at = 0;
 
-		if (p->call != call->name)
+		if (p->call != call->name || p->flag == fuzz_any)
 			continue;
 		while (at < n && strcmp(flags[at], p->flag) < 0)
 			at++;
@@ -144,6 +144,20 @@ static void never(const struct fuzz_cover *c, void (*tell)(void *ctx, const char
 	}
 }
 
+/* What each call answered, whatever its flags and the memory. */
+static void each_result(const struct fuzz_cover *c,
+	void (*tell)(void *ctx, const char *call, const char *result, uint64_t hits), void *ctx)
+{
+	for (const struct program_call *call = program_calls; call->name; call++) {
+		const struct fuzz_place *p =
+			fuzz_cover_place(c, call->name, fuzz_any, FUZZ_ANY_KIND);
+
+		for (unsigned r = 0; p->call && r < c->nresults; r++)
+			if (fuzz_cover_hits(c, p, r))
+				tell(ctx, call->name, c->results[r], fuzz_cover_hits(c, p, r));
+	}
+}
+
 /* ---- as text ---- */
 
 static void print_row(void *ctx, const struct fuzz_cover *c, const struct row *row)
@@ -227,12 +241,22 @@ static void print_never(void *ctx, const char *what)
 	printf("  never: %s\n", what);
 }
 
+static void print_rare_result(void *ctx, const char *call, const char *result, uint64_t hits)
+{
+	(void)ctx;
+	if (hits < FUZZ_ENOUGH)
+		printf("  %s %s:%" PRIu64 "\n", call, result, hits);
+}
+
 void fuzz_cover_print(const struct fuzz_cover *c)
 {
 	puts("calls by flag, with what they answered:");
 	each_row(c, print_row, NULL);
-	printf("%u cells (call, flag, memory, result) were hit, %zu of them less than %u times:\n",
-		c->ncells, print_sort(c, false, false), FUZZ_ENOUGH);
+	printf("what calls answered less than %u times, whatever their flags and the memory:\n",
+		FUZZ_ENOUGH);
+	each_result(c, print_rare_result, NULL);
+	printf("%zu cells (call, flag, memory, result) were hit less than %u times:\n",
+		print_sort(c, false, false), FUZZ_ENOUGH);
 	print_sort(c, false, true);
 	printf("%zu cells were not hit, of results that the flag had on other memory, and of "
 	       "memory on "
@@ -286,13 +310,27 @@ static void add_never(void *ctx, const char *what)
 	json_object_array_add(to->never, json_object_new_string(what));
 }
 
+static void add_result(void *ctx, const char *call, const char *result, uint64_t hits)
+{
+	struct json_object *x = json_object_new_object();
+
+	json_object_object_add(x, "call", json_object_new_string(call));
+	json_object_object_add(x, "result", json_object_new_string(result));
+	json_object_object_add(x, "hits", json_object_new_int64((int64_t)hits));
+	json_object_array_add(ctx, x);
+}
+
 void fuzz_cover_json(const struct fuzz_cover *c, struct json_object *to)
 {
 	struct lists l = {json_object_new_array(), json_object_new_array(), json_object_new_array(),
 		json_object_new_array()};
 
+	struct json_object *results = json_object_new_array();
+
 	each_row(c, add_cells, &l);
 	never(c, add_never, &l);
+	each_result(c, add_result, results);
+	json_object_object_add(to, "results", results);
 	json_object_object_add(to, "cells", l.cells);
 	json_object_object_add(to, "below_100", l.rare);
 	json_object_object_add(to, "never", l.never);

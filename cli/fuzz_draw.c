@@ -270,15 +270,22 @@ void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 			*d = before;
 			continue;
 		}
+		const enum sc_call_id id = one.id;
+		const bool prepares = fuzz_aim(y, d, &one);
+
 		if (most > 1)
 			bend_length(d, &one);
 		if (!fuzz_safe(&y->area, &one) || pages_shared_out(y->g, &one) ||
 			(only_executes(&one) && source_draw(&d->src, 64)))
 			continue;
 		struct run_process *p = run_process(&y->w, one.pid);
-		double worth = p && most > 1 && y->f->cover ? fuzz_cover_worth(y->f->cover, &one,
-								      fuzz_kind(&y->w, p, &one))
-							    : 0;
+		double worth = 0;
+
+		if (p && most > 1 && y->f->cover && prepares)
+			worth = fuzz_cover_lacks(y->f->cover, id);
+		else if (p && most > 1 && y->f->cover)
+			worth = fuzz_cover_worth(y->f->cover, &one, fuzz_kind(&y->w, p, &one),
+				fuzz_outlook(&y->w, p, &one));
 
 		if (worth > best) {
 			best = worth;

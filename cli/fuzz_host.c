@@ -46,7 +46,8 @@ struct arena {
 	bool end;         /* of the program: all exit */
 	bool stop;        /* of the server */
 	bool broken;
-	bool closely;       /* look so after every call, not after the last of a batch alone */
+	bool closely;       /* look so after every call, */
+	bool last_closely;  /* or after the last of this batch */
 	bool peers, others; /* what processes may do to each other */
 	bool has_uffd, collapses;
 	/* What each waits for a change of. */
@@ -249,7 +250,7 @@ static void do_one(struct arena *a, unsigned pid)
 	default:
 		fuzz_call(&a->area, op, real_of(a, op), ans);
 	}
-	fuzz_look(&a->area, ans, a->closely || a->at == a->nr - 1);
+	fuzz_look(&a->area, ans, a->closely || (a->last_closely && a->at == a->nr - 1));
 	a->at++;
 }
 
@@ -677,13 +678,15 @@ bool fuzz_host_begin(struct fuzz_host *h, const struct fuzz_area *area, bool clo
 	return host_answers(h);
 }
 
-const struct fuzz_answer *fuzz_host_do(struct fuzz_host *h, const struct op *ops, unsigned nr)
+const struct fuzz_answer *fuzz_host_do(
+	struct fuzz_host *h, const struct op *ops, unsigned nr, bool closely)
 {
 	struct arena *a = h->a;
 
 	memcpy(a->ops, ops, nr * sizeof(*ops));
 	a->nr = nr;
 	a->at = 0;
+	a->last_closely = closely;
 	wake(&a->turn[ops[0].pid]);
 	return host_answers(h) ? a->answers : NULL;
 }

@@ -194,10 +194,10 @@ static uint64_t class_of_argument(const struct op *op, const struct program_arg 
 	}
 }
 
-uint64_t fuzz_situation(const struct op *op, unsigned kind)
+uint64_t fuzz_situation(const struct op *op, unsigned kind, uint64_t outlook)
 {
 	const struct program_arg *const *args = program_call(op->id)->args;
-	uint64_t h = (uint64_t)op->id * FUZZ_KINDS + kind + 1;
+	uint64_t h = (uint64_t)op->id * FUZZ_KINDS + kind + 1 + (outlook << 12);
 
 	for (unsigned i = 0; i < PROGRAM_ARGS && args[i]; i++)
 		h = (h ^ class_of_argument(op, args[i], i)) * UINT64_C(0x9e3779b97f4a7c15) ^

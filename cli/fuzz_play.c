@@ -190,6 +190,8 @@ static void result_name(const struct op *op, const struct fuzz_answer *a, char *
 {
 	if (a->signal)
 		snprintf(text, size, "%s", a->signal == 11 ? "SIGSEGV" : "SIGBUS");
+	else if (program_is_uffdio(op->id) && a->result == -EAGAIN && a->done > 0)
+		snprintf(text, size, "some");
 	else if (op->id != SC_BRK && a->result < 0 && a->result > -4096)
 		snprintf(text, size, "%s", sc_errno_name((int)-a->result));
 	else if (op->id == SC_BRK)
@@ -226,6 +228,7 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 {
 	struct run_process *p = run_process(&y->w, op->pid);
 	struct run_result r = {0};
+	uint64_t outlook;
 	unsigned kind;
 
 	if (!p)
@@ -236,6 +239,7 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 	p->cpu = op->cpu;
 	keep_result(op, a);
 	kind = y->f->cover ? fuzz_kind(&y->w, p, op) : 0;
+	outlook = y->f->cover ? fuzz_outlook(&y->w, p, op) : 0;
 	if (op->id == SC_EXIT_GROUP) {
 		oracle_exit(y->w.oracle, op->pid);
 		run_exit(&y->w, p);
@@ -250,16 +254,18 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 		char name[16];
 
 		result_name(op, a, name, sizeof(name));
-		fuzz_cover_add(y->f->cover, op, kind, name);
+		fuzz_cover_add(y->f->cover, op, kind, outlook, name);
 	}
 	if (!(y->done % y->f->every ? run_check_machine(&y->w) : run_check(&y->w)))
 		return own_failure(y);
 	return true;
 }
 
-static bool play_batch(struct fuzz_play *y, unsigned from, unsigned nr)
+static bool play_batch(struct fuzz_play *y, unsigned from, unsigned nr, bool closely)
 {
-	const struct fuzz_answer *answers = fuzz_host_do(y->f->host, &y->g->ops[from], nr);
+	const struct fuzz_answer *answers = fuzz_host_do(y->f->host, &y->g->ops[from], nr, closely);
+
+	memset(y->sighted, 0, sizeof(y->sighted));
 
 	if (!answers) {
 		y->verdict = FUZZ_BROKEN;
@@ -296,25 +302,27 @@ static void draw_end(struct fuzz_play *y, const struct program_drawing *d)
 
 static bool play_all(struct fuzz_play *y, struct program_drawing *d, unsigned steps)
 {
+	const unsigned batch = y->g->uffd ? FUZZ_SHORT_BATCH : FUZZ_BATCH;
 	unsigned from = 0;
 
 	if (!steps) {
 		for (; from < y->g->nr; from += FUZZ_BATCH)
-			if (!play_batch(y, from, pf_min(y->g->nr - from, FUZZ_BATCH)))
+			if (!play_batch(y, from, pf_min(y->g->nr - from, FUZZ_BATCH), true))
 				return false;
 		return true;
 	}
 	while (from < steps) {
-		for (; y->g->nr - from < FUZZ_BATCH && y->g->nr < steps; y->g->nr++) {
+		for (; y->g->nr - from < batch && y->g->nr < steps; y->g->nr++) {
 			fuzz_draw(y, d, &y->g->ops[y->g->nr]);
 			program_uffd_drawn(d, &y->g->ops[y->g->nr]);
 		}
-		if (!play_batch(y, from, y->g->nr - from))
+		if (!play_batch(y, from, y->g->nr - from,
+			    !(y->g->nr % FUZZ_BATCH) || y->g->nr >= steps))
 			return false;
 		from = y->g->nr;
 	}
 	for (draw_end(y, d); from < y->g->nr; from += FUZZ_BATCH)
-		if (!play_batch(y, from, pf_min(y->g->nr - from, FUZZ_BATCH)))
+		if (!play_batch(y, from, pf_min(y->g->nr - from, FUZZ_BATCH), true))
 			return false;
 	return true;
 }

@@ -694,6 +694,7 @@ bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracl
 		.locked = v->flags & OV_LOCKED,
 		.anon = v->anon,
 		.uffd_wp = v->flags & OV_UFFD_WP,
+		.uffd = v->flags >> OV_UFFD_SHIFT,
 		.offset = v->object ? v->pgoff * o->cfg.page : 0};
 	return true;
 }

@@ -189,6 +189,7 @@ struct oracle_map {
 	bool anonymous;  /* and private */
 	bool file;       /* a file's, not nameless memory */
 	bool uffd_wp;    /* a userfaultfd is told of writes */
+	unsigned uffd;   /* which is told of its faults: its number + 1; 0: none */
 	uint64_t offset; /* bytes; 0 for private anonymous memory */
 };
 /* The first that ends above va; false if there is none. */

@@ -276,6 +276,10 @@ bool run_uffd_ioctl(
 bool run_uffd_close(struct run_world *w, struct run_process *p, uint64_t fd, struct run_result *r);
 /* Whose faults p's descriptor is about; NULL: nobody's any more, or there is none. */
 struct run_process *run_uffd_process(struct run_world *w, struct run_process *p, uint64_t fd);
+/* The number that the model knows it by; -1: there is none. */
+int run_uffd_number(const struct run_world *w, const struct run_process *p, uint64_t fd);
+/* Has UFFDIO_API been called? */
+bool run_uffd_ready(const struct run_world *w, const struct run_process *p, uint64_t fd);
 /* The child has its parent's descriptors; a process that has exited has none. */
 void run_uffd_fork(struct run_world *w, unsigned pid, unsigned child);
 void run_uffd_exit(struct run_world *w, unsigned pid);

@@ -191,6 +191,18 @@ struct run_process *run_uffd_process(struct run_world *w, struct run_process *p,
 	return id < 0 ? NULL : process_of(w, &w->uffds[id]->uffd);
 }
 
+int run_uffd_number(const struct run_world *w, const struct run_process *p, uint64_t fd)
+{
+	return find(w, p->pid, fd);
+}
+
+bool run_uffd_ready(const struct run_world *w, const struct run_process *p, uint64_t fd)
+{
+	const int id = find(w, p->pid, fd);
+
+	return id >= 0 && w->uffds[id]->uffd.features;
+}
+
 /* Is the page somebody else's, too? */
 static bool kept(struct run_world *w, const struct pf_page_info *info)
 {

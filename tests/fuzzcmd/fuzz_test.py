@@ -60,6 +60,15 @@ def linux(exe):
     print(f"{out['host']}: {out['calls']} calls in {out['programs']} programs")
     need(out["version"] == 1 and out["calls"] > 1000 and out["difference"] is None, "little was done", p)
     need(sum(c["hits"] for c in out["cells"]) >= out["calls"] * 0.9, "calls are missing from the cells", p)
+    hits = {}
+    for r in out["results"]:
+        hits.setdefault(r["call"], {})[r["result"]] = r["hits"]
+    counted = sum(n for by_result in hits.values() for n in by_result.values())
+    need(out["calls"] * 0.9 <= counted <= out["calls"], "calls are missing from the results", p)
+    # Where the host has userfaultfd, its ioctls succeed, too.
+    for name in ("COPY", "ZEROPAGE", "MOVE", "CONTINUE", "POISON", "WRITEPROTECT") if "UFFDIO_API" in hits and out["calls"] >= 20000 else ():
+        done = hits.get("UFFDIO_" + name, {})
+        need(done.get("0", 0) >= 5, f"UFFDIO_{name} hardly ever succeeds: {done}", p)
     need(len(out["below_100"]) == sum(c["hits"] < 100 for c in out["cells"]), "rare cells are not all named", p)
     need(not out["impossible"], f"cells that cannot be: {out['impossible']}", p)
 
