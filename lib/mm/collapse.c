@@ -89,8 +89,13 @@ static int look(struct collapse *c, struct pf_collapse_view *scan)
 	const struct pf_thp *thp = &c->mm->sys->thp;
 
 	c->vma = find(c);
-	if (!c->vma || !c->mm->sys->fmt->collapse_scan(&c->mm->space, c->va, scan))
+	if (!c->vma)
 		return -PF_EINVAL;
+	if (!c->mm->sys->fmt->collapse_scan(&c->mm->space, c->va, scan)) {
+		/* At an empty entry of the PMD Linux ends; where there is no such entry either it goes on. */
+		c->stop = !scan->no_entry;
+		return -PF_EINVAL;
+	}
 	if (scan->refused) {
 		c->stop = true;
 		return -PF_EINVAL;

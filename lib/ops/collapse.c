@@ -28,8 +28,10 @@ bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_vie
 	unsigned n;
 
 	*scan = (struct pf_collapse_view){0};
-	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m)) {
+		scan->no_entry = !pf_pt_has_table(&space->pt, va, 1);
 		return false;
+	}
 	for (unsigned i = 0; i < PF_TABLE_ENTRIES; i += n) {
 		pf_pte_t pte;
 

@@ -217,7 +217,8 @@ struct pf_collapse_view {
 	bool lazyfree; /* some of it is */
 	bool uffd_wp;  /* a write to some of it is to be noticed, page by page */
 	bool busy;     /* some of it is migrated now */
-	bool refused;  /* something in it cannot be copied: a marker, a page of a mapping */
+	bool no_entry; /* there is no leaf table, and not even the table that it would be linked in */
+	bool refused; /* something in it cannot be copied: a marker, a page of a mapping */
 };
 
 struct pf_format {

@@ -67,6 +67,9 @@ void pf_pte_unmap_unlock(struct pf_pte_map *m);
 /* Number of pages from va, at most max, that no leaf table covers; 0 if one covers va. No lock. */
 uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max);
 
+/* Is there a table of that level for va (0: a leaf table)? No lock: it may come, and without the mmap lock go, at once. */
+bool pf_pt_has_table(struct pf_pt *pt, pf_va_t va, unsigned level);
+
 /*
  * Unlink every table that lies wholly within [floor, floor + floor_nr) and meets [va, va + nr),
  * whose entries are all empty already. The caller has exclusive access to the range (mmap lock for

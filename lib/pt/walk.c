@@ -236,6 +236,17 @@ uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max)
 	return pf_min(pages, max);
 }
 
+bool pf_pt_has_table(struct pf_pt *pt, pf_va_t va, unsigned level)
+{
+	struct pf_leaves t;
+	bool found;
+
+	pf_port_rcu_read_lock();
+	found = pf_table_find(pt, va, level, &t);
+	pf_port_rcu_read_unlock();
+	return found;
+}
+
 /*
  * Unlink the empty table below t[idx]. Its own lock is taken inside the parent's (upper before
  * lower, docs/LOCKING.md), so that whoever holds it, or waits for it, finds it either linked or
