@@ -209,6 +209,7 @@ struct fuzz_play {
 	struct run_world w;
 	uint64_t seen[FUZZ_SHOWN];
 	int64_t uffd_done; /* of the last ioctl of userfaultfd: the last field of its argument */
+	bool splits; /* advice was given that Linux splits huge pages for, and gives up what of them is zero */
 	bool left_wp; /* the last call has left pages to nobody whose writes were to be noticed */
 
 	struct fuzz_sight sight[PROGRAM_MAX_PID + 1][FUZZ_SHOWN];

@@ -26,10 +26,13 @@ bool fuzz_differ(struct fuzz_play *y, const char *fmt, ...)
 	return false;
 }
 
-/* Folios of several pages, which bring pages that nobody has touched; or split another way than the host's. */
-static bool has_folios(const struct program *g)
+/*
+ * Folios of several pages, which bring pages that nobody has touched; or huge ones that are split another way than the host's: of
+ * shared memory Linux unmaps all of it, of private memory it gives up what is zero.
+ */
+static bool has_folios(const struct fuzz_play *y)
 {
-	return g->nthp || g->huge;
+	return y->g->nthp || (y->g->huge && (y->g->shares || y->splits));
 }
 
 /* ---- exceptions ---- */
@@ -143,7 +146,7 @@ static bool compare_resident(struct fuzz_play *y, struct run_process *p, const s
 		return true;
 	RUN_UNCOUNTED(pf_mincore(&p->mm, op->a[0], a->nloaded * FUZZ_PAGE, vec));
 	for (unsigned i = 0; i < a->nloaded; i++)
-		if (has_folios(y->g) ? a->loaded[i] && !vec[i] : a->loaded[i] != vec[i])
+		if (has_folios(y) ? a->loaded[i] && !vec[i] : a->loaded[i] != vec[i])
 			return fuzz_differ(y, "mincore: byte %u is %u in Linux, %u here", i,
 				(unsigned)a->loaded[i], vec[i]);
 	return true;
@@ -171,13 +174,19 @@ static void expect_scan(struct fuzz_play *y, const struct op *op, const struct f
 	y->expect = text;
 }
 
+/* A leaf of the PMD is PAGE_IS_HUGE, and no folio is here. */
+static bool asks_of_huge(const struct op *op)
+{
+	return (op->a[5] | op->a[6] | op->a[7] | op->a[8]) & PF_PAGE_IS_HUGE;
+}
+
 /* Larger folios bring pages that nobody has touched. */
 static bool compare_regions(struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
 {
 	const struct run_world *w = &y->w;
 	unsigned i = 0;
 
-	if (has_folios(y->g) || !a->nloaded)
+	if (has_folios(y) || !a->nloaded || (y->g->huge && asks_of_huge(op)))
 		return true;
 	while (i < a->nloaded && i < w->nloaded && a->loaded[i] == w->loaded[i])
 		i++;
@@ -310,12 +319,18 @@ static bool split_before_seal(
 
 /* ---- numbers of smaps ---- */
 
+/* Of a huge page Linux knows how often each of its pages is mapped, and here it is known of all of them together. */
+static bool of_mapcounts(unsigned k)
+{
+	return k == FUZZ_PSS || k == FUZZ_LOCKED || k == FUZZ_SHARED || k == FUZZ_PRIVATE;
+}
+
 /* What both define to the kilobyte. In larger folios there is more than what was touched. */
 static bool compare_numbers(struct fuzz_play *y, struct run_process *p, const struct fuzz_map *m)
 {
 	struct pf_smaps s;
 
-	if (has_folios(y->g) || !pf_smaps(&p->mm, m->start, &s))
+	if (has_folios(y) || !pf_smaps(&p->mm, m->start, &s))
 		return true;
 	const uint64_t ours[FUZZ_SMAPS] = {
 		[FUZZ_RSS] = s.rss,
@@ -329,7 +344,7 @@ static bool compare_numbers(struct fuzz_play *y, struct run_process *p, const st
 	};
 
 	for (unsigned k = 0; k < FUZZ_SMAPS; k++)
-		if (m->kb[k] != ours[k] >> 10)
+		if (m->kb[k] != ours[k] >> 10 && !(y->g->huge && of_mapcounts(k)))
 			return fuzz_differ(y,
 				"smaps of process %u at 0x%" PRIx64 ": %s %" PRIu64
 				" kB in Linux, %" PRIu64 " kB here",
@@ -392,7 +407,7 @@ static bool compare_pages(struct fuzz_play *y, struct run_process *p, const stru
 {
 	uint64_t mask = FUZZ_PM_PRESENT | FUZZ_PM_SWAP | FUZZ_PM_UFFD_WP | FUZZ_PM_EXCLUSIVE |
 			FUZZ_PM_GUARD | FUZZ_PM_FILE;
-	bool folios = has_folios(y->g);
+	bool folios = has_folios(y);
 
 	for (unsigned i = 0; i < FUZZ_SHOWN; i++) {
 		uint64_t va = fuzz_shown(&y->area, i);
@@ -403,6 +418,9 @@ static bool compare_pages(struct fuzz_play *y, struct run_process *p, const stru
 		ours &= mask;
 		if (y->f->planted == FUZZ_PLANT_PAGEMAP && p->pid > 1 && ours & FUZZ_PM_EXCLUSIVE)
 			ours &= ~FUZZ_PM_EXCLUSIVE;
+		/* Which pages of a huge one are mapped once is known in Linux alone; what is so here is so there. */
+		if (y->g->huge && theirs & ~ours & FUZZ_PM_EXCLUSIVE)
+			ours |= FUZZ_PM_EXCLUSIVE;
 		/*
 		 * A larger folio brings pages that nobody has touched; what was touched is there all the same. Not what a fault found
 		 * around it: where the folio has spared the fault, nobody looked around.

@@ -105,7 +105,6 @@ static void each_cell(const struct fuzz_cover *c, const struct row *row, tell_ce
 static const struct {
 	const char *call, *flag, *why;
 } not_drawn[] = {
-	{"process_madvise", "MADV_COLLAPSE", "the model does not follow it through a vector"},
 	{"process_madvise", "MADV_HWPOISON", "not for users, and memory of the host's is lost"},
 	{"process_madvise", "MADV_SOFT_OFFLINE", "not for users, and memory of the host's is lost"},
 	{"PAGEMAP_SCAN", "PAGE_IS_SOFT_DIRTY", "few hosts keep it"},

@@ -70,9 +70,8 @@ static bool may_reach(const struct fuzz_area *area, const struct op *op)
 
 	if (vm ? !area->peers : op->a[0] != op->pid && !area->others)
 		return false;
-	/* Of collapse in a vector the model knows nothing. */
-	if (!vm && (!may_say(area, op->a[3]) || op->a[3] == PF_MADV_COLLAPSE ||
-			   op->a[3] == PF_MADV_HWPOISON || op->a[3] == PF_MADV_SOFT_OFFLINE))
+	if (!vm && (!may_say(area, op->a[3]) || op->a[3] == PF_MADV_HWPOISON ||
+			   op->a[3] == PF_MADV_SOFT_OFFLINE))
 		return false;
 	for (unsigned k = 0; k < (vm ? 2 : 1); k++)
 		for (unsigned i = 0; i < op->a[k ? 4 : 2]; i++)

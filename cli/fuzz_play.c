@@ -222,6 +222,15 @@ static void keep_result(struct op *op, const struct fuzz_answer *a)
 			access ? 0 : (uint64_t)a->result);
 }
 
+/* Part of a huge page is cold, or may be given up: Linux makes small ones of it. */
+static bool splits_folios(const struct op *op)
+{
+	const uint64_t advice = op->a[op->id == SC_MADVISE ? 2 : 3];
+
+	return (op->id == SC_MADVISE || op->id == SC_PROCESS_MADVISE) &&
+	       (advice == PF_MADV_COLD || advice == PF_MADV_PAGEOUT || advice == PF_MADV_FREE);
+}
+
 /* ---- a call ---- */
 
 static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a)
@@ -238,6 +247,7 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 	y->left_wp = false;
 	p->cpu = op->cpu;
 	keep_result(op, a);
+	y->splits |= splits_folios(op);
 	kind = y->f->cover ? fuzz_kind(&y->w, p, op) : 0;
 	outlook = y->f->cover ? fuzz_outlook(&y->w, p, op) : 0;
 	if (op->id == SC_EXIT_GROUP) {

@@ -100,13 +100,13 @@ struct oracle_part {
 	uint64_t base, len;
 };
 /*
- * Calls on other processes; target 0: there is none of that number. `most`: the kernel ran out of memory when it had
+ * Calls on other processes; pmd and told are MADV_COLLAPSE's (oracle_collapse()); target 0: there is none of that number. `most`: the kernel ran out of memory when it had
  * dealt with so many bytes; UINT64_MAX: it did not. UNKNOWN: words would be copied that are not first words of pages,
  * or to where none is.
  */
 int64_t oracle_process_madvise(struct oracle *o, unsigned pid, unsigned target,
 	const struct oracle_part *parts, uint64_t nr, uint64_t advice, uint64_t flags,
-	uint64_t most);
+	uint64_t most, uint64_t pmd, int64_t told);
 struct oracle_transfer {
 	unsigned pid, target;
 	const struct oracle_part *local, *remote;

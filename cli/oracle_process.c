@@ -32,9 +32,29 @@ static int64_t import(const struct oracle *o, const struct oracle_part *v, uint6
 	return (int64_t)total;
 }
 
+/*
+ * A part that is collapsed. left: what the kernel told of it and the parts behind, an error only if it was the first that was
+ * refused; else it told how far it came, and why it went no further may be anything that is possible there.
+ */
+static int64_t collapse(
+	struct oracle *o, unsigned target, uint64_t addr, uint64_t len, uint64_t pmd, int64_t left)
+{
+	static const int why[] = {0, -EINVAL, -EAGAIN, -EBUSY};
+	int64_t r;
+
+	if (left < 0 || (uint64_t)left >= len)
+		return oracle_collapse(o, target, addr, len, pmd, left < 0 ? left : 0);
+	for (unsigned i = 0; i < sizeof(why) / sizeof(*why); i++) {
+		r = oracle_collapse(o, target, addr, len, pmd, why[i]);
+		if (r)
+			break;
+	}
+	return r;
+}
+
 int64_t oracle_process_madvise(struct oracle *o, unsigned pid, unsigned target,
 	const struct oracle_part *parts, uint64_t nr, uint64_t advice, uint64_t flags,
-	uint64_t most)
+	uint64_t most, uint64_t pmd, int64_t told)
 {
 	uint64_t done = 0, total;
 	int64_t r = flags ? -EINVAL : import(o, parts, nr);
@@ -55,7 +75,9 @@ int64_t oracle_process_madvise(struct oracle *o, unsigned pid, unsigned target,
 			continue;
 		if (done >= most)
 			break;
-		r = oracle_madvise(o, target, parts[i].base, len, advice);
+		r = advice == A_COLLAPSE ? collapse(o, target, parts[i].base, len, pmd,
+						   told < 0 ? told : told - (int64_t)done)
+					 : oracle_madvise(o, target, parts[i].base, len, advice);
 		if (r < 0)
 			return done && r != ORACLE_UNKNOWN ? (int64_t)done : r;
 		done += len;

@@ -366,7 +366,12 @@ static bool draw_process_madvise(struct program_drawing *d, struct op *op)
 	op->a[0] = a_process(d, op);
 	op->a[2] = draw_parts(d, op->part[0], 0);
 	op->a[3] = one.a[2];
-	if (op->a[0] != op->pid && draw(d, 4))
+	if (d->g->huge && one.a[2] == PF_MADV_COLLAPSE) {
+		op->a[2] = 1 + draw(d, 2);
+		op->part[0][0] = (struct oracle_part){one.a[0], one.a[1]};
+		draw_collapse(d, &one);
+		op->part[0][1] = (struct oracle_part){one.a[0], one.a[1]};
+	} else if (op->a[0] != op->pid && draw(d, 4))
 		op->a[3] = others[draw(d, PF_ARRAY_SIZE(others) - d->g->frees)];
 	op->a[4] = !draw(d, 60);
 	return op->a[0] == op->pid || d->g->others;

@@ -105,7 +105,7 @@ static bool read_call(struct process_call *c, const struct sc_stmt *s)
 
 /* ---- the call ---- */
 
-static int64_t ask_model(struct process_call *c, uint64_t most)
+static int64_t ask_model(struct process_call *c, uint64_t most, int64_t told)
 {
 	const struct oracle_transfer t = {
 		.pid = c->p->pid,
@@ -122,7 +122,7 @@ static int64_t ask_model(struct process_call *c, uint64_t most)
 	if (c->vm)
 		return oracle_process_vm(c->w->oracle, &t);
 	return oracle_process_madvise(c->w->oracle, c->p->pid, t.target, c->local.part, c->local.nr,
-		c->advice, c->flags, most);
+		c->advice, c->flags, most, c->w->env.page << c->w->cfg->fmt->pt->level_bits, told);
 }
 
 static void note_parts(struct run_world *w, struct run_process *p, const struct parts *v)
@@ -180,12 +180,12 @@ static bool call(struct process_call *c, struct run_result *r)
 	if (failing) {
 		/* Memory that runs out is told by ENOMEM, or by how far it was enough. */
 		w->oracle = copy;
-		model = ask_model(c, UINT64_MAX);
+		model = ask_model(c, UINT64_MAX, lib);
 		w->oracle = was;
 		oracle_free(copy);
 		failing = lib != model && (lib == -PF_ENOMEM || lib >= 0);
 	}
-	model = ask_model(c, failing ? (uint64_t)(lib < 0 ? 0 : lib) : UINT64_MAX);
+	model = ask_model(c, failing ? (uint64_t)(lib < 0 ? 0 : lib) : UINT64_MAX, lib);
 	if (failing) {
 		run_catch_up(w, c->p);
 		if (c->target && c->target != c->p) {

@@ -415,8 +415,8 @@ static void do_process_madvise(void)
 
 	r = r < 0 ? -errno : r;
 	close(pidfd);
-	compare_result(r, oracle_process_madvise(
-				  model, pid, other ? pid - 1 : pid, v, nr, a, flags, UINT64_MAX));
+	compare_result(r, oracle_process_madvise(model, pid, other ? pid - 1 : pid, v, nr, a, flags,
+				  UINT64_MAX, 2 << 20, r));
 }
 
 static void do_process_vm(void)
