@@ -17,8 +17,6 @@ static uint64_t entry_flags(const struct pf_page_run *run)
 		return 0;
 	case PF_PTE_PAGE:
 		e = PF_PM_PRESENT | (pf_pte_pfn(pte) & PF_PM_FRAME);
-		if (run->folio && run->file)
-			e |= PF_PM_FILE;
 		if (run->folio && !run->shared)
 			e |= PF_PM_MMAP_EXCLUSIVE;
 		break;
@@ -33,7 +31,8 @@ static uint64_t entry_flags(const struct pf_page_run *run)
 		e = PF_PM_SWAP;
 		break;
 	}
-	return e | (pte.v & PF_PTE_SOFT_DIRTY ? PF_PM_SOFT_DIRTY : 0) |
+	return e | (run->file ? PF_PM_FILE : 0) |
+	       (pte.v & PF_PTE_SOFT_DIRTY ? PF_PM_SOFT_DIRTY : 0) |
 	       (pte.v & PF_PTE_UFFD_WP ? PF_PM_UFFD_WP : 0);
 }
 

@@ -47,8 +47,6 @@ static uint64_t of_run(const struct scan *s, const struct pf_page_run *run)
 		return looked_at ? PF_PAGE_IS_WRITTEN : 0;
 	case PF_PTE_PAGE:
 		c = PF_PAGE_IS_PRESENT;
-		if (run->folio && run->file)
-			c |= PF_PAGE_IS_FILE;
 		if (pf_pte_pfn(pte) == s->mm->sys->zero_pfn)
 			c |= PF_PAGE_IS_PFNZERO;
 		break;
@@ -59,7 +57,8 @@ static uint64_t of_run(const struct scan *s, const struct pf_page_run *run)
 		c = PF_PAGE_IS_SWAPPED;
 		break;
 	}
-	return c | (pte.v & PF_PTE_UFFD_WP ? 0 : PF_PAGE_IS_WRITTEN) |
+	return c | (run->file ? PF_PAGE_IS_FILE : 0) |
+	       (pte.v & PF_PTE_UFFD_WP ? 0 : PF_PAGE_IS_WRITTEN) |
 	       (pte.v & PF_PTE_SOFT_DIRTY ? PF_PAGE_IS_SOFT_DIRTY : 0);
 }
 

@@ -190,8 +190,8 @@ struct pf_page_run {
 	uint64_t nr;
 	pf_pte_t pte;   /* of the first page; A and D gathered over blocks, and the same for all */
 	bool no_table;  /* empty, and not even a table is there */
+	bool file;      /* the page is a mapping's: a present one, or one on its way, or lost */
 	bool folio;     /* present, and of one folio; then: */
-	bool file;      /* the folio is a mapping's */
 	bool sole;      /* nobody has a reference to the folio but the one mapping of these pages */
 	bool shared;    /* Linux's folio_maybe_mapped_shared */
 	uint8_t order;  /* of the folio */

@@ -48,6 +48,9 @@ static unsigned look(const struct pf_space *space, const struct pf_pte_map *m, u
 	if (pf_pte_kind(run->pte) == PF_PTE_SWAP)
 		run->average = pf_swap_count(
 			pf_pte_swap_device(space, run->pte), pf_pte_swap_offset(run->pte));
+	/* While the entry names it the frame stays of one type, by who moves it or for ever. */
+	if (pf_pte_kind(run->pte) == PF_PTE_MIGRATION || pf_pte_kind(run->pte) == PF_PTE_HWPOISON)
+		run->file = pf_folio_is_file(pf_page_folio(space->phys, pf_pte_pfn(run->pte)));
 	if (!pf_pte_present(run->pte) || pf_pte_special(run->pte))
 		return 1;
 	folio = pf_page_folio(space->phys, pf_pte_pfn(run->pte));
