@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/run.h"
+#include "mm/ksm.h"
 
 #define DEFAULT_MEMORY (UINT64_C(256) << 20)
 /* Where heaps start, unless a scenario says otherwise. */
@@ -359,6 +360,10 @@ bool run_world_end(struct run_world *w)
 	if (!run_pins_end(w) || !run_swap_end(w))
 		return false;
 	run_backing_end(w);
+	pf_ksm_prune(&w->sys);
+	if (pf_handle_live(&w->sys.ksm.nodes))
+		return run_fail(w, "expected no page of KSM's at the end, found %u",
+			pf_handle_live(&w->sys.ksm.nodes));
 	if (pf_handle_live(&w->sys.anon_vmas))
 		return run_fail(w, "expected no anon_vma at the end, found %u",
 			pf_handle_live(&w->sys.anon_vmas));

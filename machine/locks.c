@@ -50,6 +50,7 @@ static const char *class_name(int cls)
 		[PF_LOCK_SYNC] = "sync",
 		[PF_LOCK_PAGES] = "pages",
 		[PF_LOCK_I_MMAP] = "i_mmap",
+		[PF_LOCK_KSM] = "ksm",
 		[PF_LOCK_ANON] = "anon",
 		[PF_LOCK_TABLE] = "table",
 		[PF_LOCK_TREE] = "tree",

@@ -343,7 +343,7 @@ const char *pf_anon_check(const struct pf_system *sys, const struct pf_vma *vma)
 	const struct pf_area *a = &vma->area;
 	const struct pf_anon_vma *anon = own(sys, vma);
 	const uint64_t nr = (a->end - a->start) >> sys->fmt->pt->page_shift;
-	bool has_own = false;
+	bool has_own = false, has_root = false;
 
 	if (!anon)
 		return vma->links ? "a VMA with links and no anon_vma" : NULL;
@@ -357,6 +357,9 @@ const char *pf_anon_check(const struct pf_system *sys, const struct pf_vma *vma)
 		if (!is_hooked(l, a->pgoff, a->pgoff + nr - 1))
 			return "a VMA is not found where its pages are";
 		has_own |= l->anon == anon;
+		has_root |= l->anon == anon->root;
 	}
+	if (!has_root)
+		return "a VMA is not linked to the root of its family";
 	return has_own ? NULL : "a VMA is not linked to its own anon_vma";
 }

@@ -21,7 +21,7 @@
  * which faults add under the lock for reading (pf_anon_prepare).
  *
  * Lives: an anon_vma has a count: one for having links, one more for each descendant if it is a root,
- * and one for each that keeps it by pf_anon_get. It may be looked up when it is gone (mm/handle.h).
+ * and one for each that keeps it by pf_anon_get or pf_anon_hold. It may be looked up when it is gone (mm/handle.h).
  */
 #ifndef PF_MM_ANON_VMA_H
 #define PF_MM_ANON_VMA_H
@@ -108,6 +108,11 @@ void pf_anon_links_free(struct pf_anon_link *links);
  */
 struct pf_anon_vma *pf_anon_get(struct pf_system *sys, const struct pf_folio *folio);
 void pf_anon_put(struct pf_system *sys, struct pf_anon_vma *anon);
+/* One reference more, of who has one, or has something that has. */
+PF_INLINE void pf_anon_hold(struct pf_anon_vma *anon)
+{
+	pf_add_relaxed(&anon->refs, 1);
+}
 
 /* For pf_mm_check: NULL, or what is wrong with a VMA's links. mmap lock. */
 const char *pf_anon_check(const struct pf_system *sys, const struct pf_vma *vma);

@@ -3,6 +3,7 @@
  * What must hold of an address space at rest.
  */
 #include "mm/internal.h"
+#include "mm/ksm_node.h"
 
 struct count {
 	uint64_t vmas, pages, locked, data, anon, file, shmem, swap;
@@ -95,10 +96,11 @@ static const char *check_found(const struct pf_mm *mm, const struct pf_vma *vma,
 
 	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON))
 		return "a poisoned page is mapped";
-	/* Not found by its folio. */
 	if (pf_folio_test_flags(folio, PF_FOLIO_KSM))
-		return folio->head.mapping == PF_MAPPING_KSM ? NULL
-							     : "a page is KSM's and has a mapping";
+		return pf_ksm_leads_to(mm->sys, folio, pf_anon_object(mm->sys, a->anon),
+			       pf_vma_index(vma, va))
+			       ? NULL
+			       : "R1: a page of KSM's does not lead to where it is mapped";
 	if (folio->head.index + pf_folio_idx(folio, pfn) !=
 		a->pgoff + pf_mm_pages(mm, a->start, va))
 		return "R1: a page's index does not lead to where it is mapped";

@@ -17,7 +17,7 @@
 enum pf_handle_type {
 	PF_HANDLE_ANON = 0, /* struct pf_anon_vma */
 	PF_HANDLE_FILE = 1,
-	PF_HANDLE_KSM = 2,
+	PF_HANDLE_KSM = 2, /* struct pf_ksm_node */
 	PF_HANDLE_DEVICE = 3,
 };
 

@@ -10,9 +10,11 @@
 #include "mm/ksm.h"
 
 #include "mm/internal.h"
+#include "mm/ksm_node.h"
 #include "mm/migrate.h"
 
-PF_STATIC_ASSERT(PF_HANDLE_KSM == PF_MAPPING_KSM, "lib/phys and lib/mm tell KSM's pages alike");
+/* Looked at by each merge, which makes one at most: those that are gone do not add up. */
+#define LOOK_NODES 2u
 
 /* One of the two places. */
 struct side {
@@ -84,10 +86,46 @@ static int protect(const struct side *s)
 }
 
 /*
+ * gone's entry maps keep's page, and the page is found there, too: one step for who walks, for he has the ksm lock. A page that
+ * becomes KSM's is found as before besides: whoever of its family maps it has it at the index that it had. mmap lock of
+ * gone's, by which the VMA keeps its family; keep's is kept by a reference.
+ */
+static int replace(const struct side *keep, const struct side *gone, struct pf_vma *vma,
+	struct pf_ksm_reserve *r)
+{
+	struct pf_system *sys = keep->mm->sys;
+	struct pf_ksm_node *node = pf_ksm_node(sys, keep->folio);
+	struct pf_anon_vma *was = node ? NULL : pf_anon_get(sys, keep->folio);
+	int err;
+
+	if (!node && !was)
+		return -PF_EAGAIN;
+	if (!node)
+		node = r->node;
+	pf_port_rw_write_lock(&sys->ksm.lock, PF_LOCK_KSM);
+	err = sys->fmt->ksm_replace(&gone->mm->space, &vma->area, gone->va, gone->folio,
+		keep->folio, node->head.handle);
+	if (!err) {
+		if (was)
+			pf_ksm_begin(sys, r, keep->folio);
+		if (was && !PF_MUTANT("ksm-forgets-first"))
+			pf_ksm_add_place(node, r, was, keep->folio->head.index);
+		if (!PF_MUTANT("ksm-forgets-place"))
+			pf_ksm_add_place(node, r, pf_anon_object(sys, vma->area.anon),
+				pf_vma_index(vma, gone->va));
+		pf_ksm_look(sys, LOOK_NODES);
+	}
+	pf_port_rw_write_unlock(&sys->ksm.lock, PF_LOCK_KSM);
+	if (was)
+		pf_anon_put(sys, was);
+	return err;
+}
+
+/*
  * Both are locked. Who brings a page in waits for the lock of its folio in the swap cache, with a mmap lock held; so neither is
  * there when we wait for a mmap lock, nor gets there: that takes the folio lock.
  */
-static int merge(const struct side *keep, const struct side *gone)
+static int merge(const struct side *keep, const struct side *gone, struct pf_ksm_reserve *r)
 {
 	const struct pf_system *sys = keep->mm->sys;
 	const unsigned shift = sys->fmt->pt->page_shift;
@@ -108,13 +146,13 @@ static int merge(const struct side *keep, const struct side *gone)
 	vma = find(gone);
 	err = -PF_EAGAIN;
 	if (vma)
-		err = sys->fmt->ksm_replace(
-			&gone->mm->space, &vma->area, gone->va, gone->folio, keep->folio);
+		err = replace(keep, gone, vma, r);
 	pf_mmap_read_unlock(gone->mm);
 	return err;
 }
 
-static int merge_unlocked(const struct side *keep, const struct side *gone)
+static int merge_unlocked(
+	const struct side *keep, const struct side *gone, struct pf_ksm_reserve *r)
 {
 	int err = -PF_EAGAIN;
 
@@ -122,7 +160,7 @@ static int merge_unlocked(const struct side *keep, const struct side *gone)
 		return 0;
 	if (pf_folio_trylock(keep->folio)) {
 		if (pf_folio_trylock(gone->folio)) {
-			err = merge(keep, gone);
+			err = merge(keep, gone, r);
 			pf_folio_unlock(gone->folio);
 		}
 		pf_folio_unlock(keep->folio);
@@ -133,19 +171,32 @@ static int merge_unlocked(const struct side *keep, const struct side *gone)
 int pf_ksm_merge(struct pf_mm *mm, pf_va_t va, struct pf_mm *other, pf_va_t other_va)
 {
 	struct side a = {.mm = mm, .va = va}, b = {.mm = other, .va = other_va};
-	int err = get(&a);
+	struct pf_ksm_reserve r;
+	int err = pf_ksm_reserve(mm->sys, &r);
 
+	if (err)
+		return err;
+	err = get(&a);
 	if (!err)
 		err = get(&b);
 	if (!err && pf_folio_test_flags(b.folio, PF_FOLIO_KSM))
-		err = merge_unlocked(&b, &a);
+		err = merge_unlocked(&b, &a, &r);
 	else if (!err)
-		err = merge_unlocked(&a, &b);
+		err = merge_unlocked(&a, &b, &r);
+	pf_ksm_unreserve(mm->sys, &r);
 	if (a.folio)
 		pf_folio_put(mm->sys->phys, a.folio, 1);
 	if (b.folio)
 		pf_folio_put(mm->sys->phys, b.folio, 1);
 	return err;
+}
+
+static bool is_moving(struct pf_mm *mm, pf_va_t va)
+{
+	struct pf_page_info info;
+
+	mm->sys->fmt->page_info(&mm->space, va, &info);
+	return pf_pte_kind(info.pte) == PF_PTE_MIGRATION;
 }
 
 int pf_ksm_unmerge(struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end)
@@ -159,8 +210,14 @@ int pf_ksm_unmerge(struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t 
 
 		nr = mm->sys->fmt->folio_run(
 			&mm->space, start, pf_mm_pages(mm, start, end), &folio, &pfn);
-		if (!folio)
+		if (!folio) {
+			/* What moves stays KSM's, and comes back without the mmap lock. */
+			if (is_moving(mm, start)) {
+				pf_port_relax();
+				nr = 0;
+			}
 			continue;
+		}
 		ksm = pf_folio_test_flags(folio, PF_FOLIO_KSM);
 		pf_folio_put(mm->sys->phys, folio, 1);
 		if (!ksm)

@@ -2,14 +2,16 @@
 /*
  * Migration.
  *
- * Locks: the folio's (tried), then the anon or i_mmap lock for reading, twice, with nothing held of it in between; the
- * anon_vma or mapping is kept by a reference, for the folio is not mapped then. Neither the mmap lock nor VMAs need to
+ * Locks: the folio's (tried), then the anon or i_mmap lock for reading (of KSM's page the ksm lock, and anon locks inside),
+ * twice, with nothing held of it in between; the anon_vma or mapping is kept by a reference, for the folio is not mapped
+ * then, KSM's node by those on the folios. Neither the mmap lock nor VMAs need to
  * stay as they are: an entry that is zapped meanwhile is just gone, one that is copied or moved is found where it went
  * (fork: its VMA comes after its parent's in the walk; mremap: it waits for the walk, or is over before).
  */
 #include "mm/migrate.h"
 
 #include "mm/internal.h"
+#include "mm/ksm_node.h"
 
 static bool unmap_visit(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
@@ -31,8 +33,7 @@ static bool remap_visit(
 
 int pf_folio_unmap(struct pf_system *sys, struct pf_folio *folio, struct pf_remap *r)
 {
-	if (pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE) ||
-		pf_folio_maybe_pinned(folio))
+	if (pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE) || pf_folio_maybe_pinned(folio))
 		return -PF_EBUSY;
 	if (!pf_rmap_get(sys, folio, &r->at))
 		return -PF_EAGAIN;
@@ -57,9 +58,11 @@ void pf_folio_remap(struct pf_system *sys, struct pf_remap *r)
 /* What a folio says of its pages, for the one that takes its place. */
 static uint32_t state(const struct pf_folio *folio)
 {
-	const uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_LAZYFREE |
-			      PF_FOLIO_REFERENCED | PF_FOLIO_YOUNG | PF_FOLIO_IDLE;
+	uint32_t keep = PF_FOLIO_DIRTY | PF_FOLIO_UPTODATE | PF_FOLIO_LAZYFREE |
+			PF_FOLIO_REFERENCED | PF_FOLIO_YOUNG | PF_FOLIO_IDLE | PF_FOLIO_KSM;
 
+	if (PF_MUTANT("ksm-migrates-plain"))
+		keep &= ~PF_FOLIO_KSM;
 	return pf_load_relaxed(&folio->head.flags) & keep;
 }
 
@@ -82,8 +85,12 @@ static bool move(
 		pf_folio_pfn(sys->phys, dst) << shift, at->pfn << shift, (size_t)at->nr << shift);
 	if (at->mapping)
 		return pf_mapping_replace(at->mapping, src, dst);
-	dst->head.index = src->head.index;
-	dst->head.mapping = src->head.mapping;
+	if (at->ksm) {
+		pf_ksm_moved(sys, src, dst);
+	} else {
+		dst->head.index = src->head.index;
+		dst->head.mapping = src->head.mapping;
+	}
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * What address spaces share, and an address space's beginning and end.
  */
 #include "mm/internal.h"
+#include "mm/ksm_node.h"
 
 /* Linux's vm.mmap_min_addr and vm.max_map_count, where they are left alone. */
 #define MMAP_MIN_ADDR UINT64_C(65536)
@@ -89,6 +90,7 @@ int pf_system_init(struct pf_system *sys, const struct pf_format *fmt, struct pf
 		return -PF_ENOMEM;
 	}
 	pf_handle_pool_init(&sys->anon_vmas, PF_HANDLE_ANON, sizeof(struct pf_anon_vma));
+	pf_ksm_init(sys);
 	pf_port_rw_init(&sys->mms_lock, PF_LOCK_SYSTEM);
 	sys->zero_pfn = pf_folio_pfn(phys, zero);
 	pf_port_clear_pages(sys->zero_pfn << pt->page_shift, PF_BIT(pt->page_shift));
@@ -102,6 +104,7 @@ void pf_system_exit(struct pf_system *sys)
 	sys->phys->reclaim = NULL;
 	/* Mapped special everywhere, it was never counted: ours is the only reference. */
 	pf_folio_put(sys->phys, pf_page_folio(sys->phys, sys->zero_pfn), 1);
+	pf_ksm_exit(sys);
 	pf_handle_pool_destroy(&sys->anon_vmas);
 	pf_port_meta_free(sys->mm_ids, MM_IDS_BYTES);
 	sys->mm_ids = NULL;

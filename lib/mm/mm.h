@@ -98,6 +98,13 @@ enum pf_overcommit {
 	PF_OVERCOMMIT_NEVER,  /* no more than commit_limit in all; MAP_NORESERVE means nothing */
 };
 
+/* KSM's pages (mm/ksm_node.h). */
+struct pf_ksm {
+	struct pf_rwlock lock;
+	struct pf_handle_pool nodes;
+	uint32_t hand; /* the node that was looked at last */
+};
+
 /* What the address spaces of one machine share. Filled by pf_system_init; thp, overcommit
  * and commit_limit may be changed any time. */
 struct pf_system {
@@ -126,7 +133,8 @@ struct pf_system {
 	uint64_t poisoned;   /* frames that are used no more (mm/poison.h); atomic */
 	uint64_t collapses;  /* folios that took the place of smaller ones; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
-	struct pf_swaps swaps;          /* devices; change under mms_lock, for writing */
+	struct pf_ksm ksm;
+	struct pf_swaps swaps; /* devices; change under mms_lock, for writing */
 	struct pf_rwlock mms_lock;
 	struct pf_mm *mms; /* all there are, under mms_lock: for swapoff */
 };

@@ -5,14 +5,19 @@
 #include "mm/rmap.h"
 
 #include "mm/internal.h"
+#include "mm/ksm_node.h"
 
 static struct pf_rwlock *lock_of(const struct pf_rmap *r)
 {
+	if (r->ksm)
+		return r->ksm->lock;
 	return r->anon ? &r->anon->root->lock : &r->mapping->i_mmap_lock;
 }
 
 static enum pf_lock_class class_of(const struct pf_rmap *r)
 {
+	if (r->ksm)
+		return PF_LOCK_KSM;
 	return r->anon ? PF_LOCK_ANON : PF_LOCK_I_MMAP;
 }
 
@@ -46,16 +51,14 @@ static struct pf_rmap_place place_of(
 	};
 }
 
-enum pf_rmap_result pf_rmap_walk_pages(
-	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags)
+/* One tree, locked. */
+static enum pf_rmap_result walk_vmas(const struct pf_rmap *r, pf_rmap_visit visit, void *ctx)
 {
 	const struct pf_itree *tree = r->anon ? &r->anon->links : &r->mapping->i_mmap;
 	const uint64_t last = r->index + (r->nr - 1);
 	enum pf_rmap_result result = PF_RMAP_DONE;
 	struct pf_inode *n;
 
-	if (!lock_read(r, flags))
-		return PF_RMAP_BUSY;
 	n = pf_itree_first(tree, r->index, last);
 	for (; n; n = pf_itree_next(n, r->index, last)) {
 		struct pf_vma *vma = vma_of(r, n);
@@ -66,6 +69,37 @@ enum pf_rmap_result pf_rmap_walk_pages(
 			break;
 		}
 	}
+	return result;
+}
+
+/* A tree for each place that the page came to. */
+static enum pf_rmap_result walk_places(
+	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags)
+{
+	struct pf_inode *n = pf_itree_first(&r->ksm->places, 0, UINT64_MAX);
+	enum pf_rmap_result result = PF_RMAP_DONE;
+
+	for (; n && result == PF_RMAP_DONE; n = pf_itree_next(n, 0, UINT64_MAX)) {
+		const struct pf_rmap at = {
+			.anon = PF_CONTAINER_OF(n, struct pf_ksm_place, node)->root,
+			.index = n->start,
+			.nr = 1,
+			.pfn = r->pfn,
+		};
+
+		result = pf_rmap_walk_pages(&at, visit, ctx, flags);
+	}
+	return result;
+}
+
+enum pf_rmap_result pf_rmap_walk_pages(
+	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags)
+{
+	enum pf_rmap_result result;
+
+	if (!lock_read(r, flags))
+		return PF_RMAP_BUSY;
+	result = r->ksm ? walk_places(r, visit, ctx, flags) : walk_vmas(r, visit, ctx);
 	pf_port_rw_read_unlock(lock_of(r), class_of(r));
 	return result;
 }
@@ -75,9 +109,11 @@ bool pf_rmap_get(struct pf_system *sys, struct pf_folio *folio, struct pf_rmap *
 	*r = (struct pf_rmap){0};
 	if (pf_folio_is_file(folio))
 		r->mapping = pf_mapping_of(sys, folio);
-	else
+	else if (!pf_folio_test_flags(folio, PF_FOLIO_KSM))
 		r->anon = pf_anon_get(sys, folio);
-	if (!r->mapping && !r->anon)
+	else if (pf_folio_mapcount(folio))
+		r->ksm = pf_ksm_node(sys, folio);
+	if (!r->mapping && !r->anon && !r->ksm)
 		return false;
 	r->index = folio->head.index;
 	r->nr = pf_folio_nr(folio);
@@ -89,7 +125,7 @@ void pf_rmap_put(struct pf_system *sys, struct pf_rmap *r)
 {
 	if (r->anon)
 		pf_anon_put(sys, r->anon);
-	else
+	else if (r->mapping)
 		pf_mapping_put(r->mapping);
 }
 
@@ -136,7 +172,6 @@ const char *pf_rmap_check(struct pf_system *sys)
 			continue;
 		/* Its tails lead to it, too. */
 		if (pf_folio_pfn(phys, folio) == pfn && folio->head.mapping &&
-			!pf_folio_test_flags(folio, PF_FOLIO_KSM) &&
 			pf_folio_count_mapped(sys, folio) != pf_folio_mapcount(folio))
 			bad = "R1: a walk does not find as many mappings as are counted";
 		pf_folio_put(phys, folio, 1);

@@ -19,15 +19,15 @@ typedef bool (*pf_rmap_visit)(
 enum pf_rmap_result {
 	PF_RMAP_DONE,
 	PF_RMAP_STOPPED, /* `visit` said so */
-	PF_RMAP_BUSY,    /* PF_RMAP_TRY: somebody is changing VMAs */
+	PF_RMAP_BUSY, /* PF_RMAP_TRY: somebody is changing VMAs; of KSM's page some places may have been visited */
 };
 
 #define PF_RMAP_TRY 1u /* rather give up than wait for the lock */
 
 /*
- * Visit every place that may map a page of the folio, each VMA once: of an anonymous one under the anon lock, of a
- * mapping's under the i_mmap lock. Those that came by fork are visited after those that they came of. The caller has a
- * reference on the folio, and no lock inside these; holding the folio lock keeps mapping and index what they are. Whether something is mapped at a place is for the visitor to
+ * Visit every place that may map a page of the folio, each VMA once (of a page of KSM's: each address once): of an anonymous
+ * one under the anon lock, of a mapping's under the i_mmap lock, of KSM's under the ksm lock and one anon lock after the
+ * other. Those that came by fork are visited after those that they came of. The caller has a reference on the folio, and no lock inside these; holding the folio lock keeps mapping and index what they are. Whether something is mapped at a place is for the visitor to
  * find, under table locks (struct pf_format's functions of one place). A page that is mapped throughout is found, if it does not move (UFFDIO_MOVE) while the folio is not locked; what is
  * mapped or unmapped meanwhile may be.
  */
@@ -39,18 +39,20 @@ enum pf_rmap_result pf_rmap_walk(struct pf_system *sys, struct pf_folio *folio, 
  */
 struct pf_rmap {
 	struct pf_anon_vma *anon;   /* either this, */
-	struct pf_mapping *mapping; /* or this */
+	struct pf_mapping *mapping; /* or this, */
+	struct pf_ksm_node *ksm;    /* or this: at several indexes, none of which is `index` */
 	uint64_t index, nr;
 	pf_pfn_t pfn;
 };
 
 /*
- * What the folio's pages are found by now, kept by a reference: they may be looked for when nothing maps them any more.
- * False: by nothing. A reference held; put may free, and sleeps then.
+ * What the folio's pages are found by now, kept by a reference: they may be looked for when nothing maps them any more. Of
+ * KSM's: kept by the caller's reference on the folio, or on the one that takes its place. False: by nothing. A reference
+ * held; put may free, and sleeps then.
  */
 bool pf_rmap_get(struct pf_system *sys, struct pf_folio *folio, struct pf_rmap *r);
 void pf_rmap_put(struct pf_system *sys, struct pf_rmap *r);
-/* pf_rmap_walk() for pages whose anon_vma or mapping the caller keeps. */
+/* pf_rmap_walk() for pages of which the caller keeps what they are found by. */
 enum pf_rmap_result pf_rmap_walk_pages(
 	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags);
 
@@ -58,7 +60,7 @@ enum pf_rmap_result pf_rmap_walk_pages(
 uint64_t pf_folio_count_mapped(struct pf_system *sys, struct pf_folio *folio);
 
 /*
- * Of every folio that is not KSM's, all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
+ * Of every folio all mappings are found, and no more. NULL, or what is wrong. For tests, while nobody changes
  * anything: slow.
  */
 const char *pf_rmap_check(struct pf_system *sys);

@@ -95,7 +95,7 @@ void pf_poison_one(struct pf_space *space, const struct pf_area *area,
 	const struct pf_rmap_place *place, bool again);
 int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio);
 int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t va,
-	struct pf_folio *folio, struct pf_folio *by);
+	struct pf_folio *folio, struct pf_folio *by, uint32_t handle);
 bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan);
 bool pf_collapse_install(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	struct pf_folio *folio, unsigned taken);

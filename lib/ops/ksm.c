@@ -49,7 +49,7 @@ int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 }
 
 int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t va,
-	struct pf_folio *folio, struct pf_folio *by)
+	struct pf_folio *folio, struct pf_folio *by, uint32_t handle)
 {
 	const pf_pfn_t pfn = pf_folio_pfn(space->phys, folio);
 	struct pf_pte_map m;
@@ -62,9 +62,9 @@ int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t v
 		return -PF_EAGAIN;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
-	/* Before it has a mapping that its anon_vma would not lead to. */
+	/* Before it has a mapping that its anon_vma would not lead to. Release: what the handle stands for. */
 	pf_folio_set_flags(by, PF_FOLIO_KSM);
-	pf_store_relaxed(&by->head.mapping, PF_MAPPING_KSM);
+	pf_store_release(&by->head.mapping, handle);
 	pf_folio_clear_flags(by, PF_FOLIO_LAZYFREE);
 	/* Not written since it was protected: a fault would have copied it, for the caller's reference keeps it from being reused. */
 	pte = pf_ptep_clear_flush(&m, idx);

@@ -464,11 +464,12 @@ struct pf_format {
 	 */
 	int (*ksm_protect)(struct pf_space *space, pf_va_t va, struct pf_folio *folio);
 	/*
-	 * Then: the entry maps `by`, of one page too, read-only; A, soft-dirty and uffd-wp stay. 0; -PF_EAGAIN: it does not map the
-	 * folio any more; -PF_EBUSY: `by` has too many mappings. Locks and references of both.
+	 * Then: the entry maps `by`, of one page too, read-only, which is found by `handle` from now on; A, soft-dirty and uffd-wp
+	 * stay. 0; -PF_EAGAIN: it does not map the folio any more; -PF_EBUSY: `by` has too many mappings; nothing has changed then.
+	 * Locks and references of both; the ksm lock, for writing.
 	 */
 	int (*ksm_replace)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
-		struct pf_folio *folio, struct pf_folio *by);
+		struct pf_folio *folio, struct pf_folio *by, uint32_t handle);
 
 	/* The entry of one page, without fault or effect. mmap lock, any way. */
 	void (*page_info)(struct pf_space *space, pf_va_t va, struct pf_page_info *info);

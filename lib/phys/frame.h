@@ -75,7 +75,6 @@ enum pf_frame_kind {
 /* What a folio belongs to, in the low bits of `mapping`: a file (or shared memory), or else. */
 #define PF_MAPPING_TYPE 3u
 #define PF_MAPPING_FILE 1u
-#define PF_MAPPING_KSM  2u /* all of it: KSM's pages have no object */
 
 union pf_count {
 	uint64_t word;

@@ -15,7 +15,10 @@
 #include <cmocka.h>
 
 #include "machine/machine.h"
+#include "mm/ksm.h"
+#include "mm/migrate.h"
 #include "mm/mm.h"
+#include "mm/rmap.h"
 #include "phys/phys.h"
 
 #define BASE   UINT64_C(0x2000000000)
@@ -309,6 +312,54 @@ static void op_fork(struct proc *p)
 	}
 }
 
+/* ---- what a kernel does by itself: pages stay what they are ---- */
+
+/* Some page that the process may write to, with that value. PAGES: none was found. */
+static unsigned write_some(struct proc *p, uint64_t value)
+{
+	const unsigned page = rnd(PAGES);
+	struct page *g = &p->page[page];
+
+	if (!g->mapped || !(g->prot & PF_PROT_WRITE))
+		return PAGES;
+	enter(p);
+	WANT(access_page(p, page, true, &value) == PF_FAULT_DONE);
+	g->value = value;
+	WANT(!pf_madvise(&p->mm, va_of(page), page_size, PF_MADV_MERGEABLE));
+	return page;
+}
+
+/* Several pages of several processes become one, and the one before that may be among them. */
+static void op_ksm(void)
+{
+	static uint64_t value;
+	struct proc *first = NULL;
+	unsigned at = PAGES;
+
+	if (rnd(2))
+		value = ++stamp;
+	for (unsigned i = 0; i < 6; i++) {
+		struct proc *p = &procs[rnd(PROCS)];
+		unsigned page;
+
+		say("ksm");
+		page = p->alive ? write_some(p, value) : PAGES;
+		if (page == PAGES)
+			continue;
+		say("ksm page %u with page %u of another", page, at);
+		if (first && (p != first || page != at) && first->page[at].value == value)
+			WANT(!pf_ksm_merge(&p->mm, va_of(page), &first->mm, va_of(at)));
+		first = p;
+		at = page;
+	}
+}
+
+static void op_migrate(struct proc *p, unsigned first, unsigned nr)
+{
+	say("migrate %u+%u", first, nr);
+	WANT(!pf_migrate(&p->mm, va_of(first), nr * page_size));
+}
+
 /* ---- after each call ---- */
 
 static void check_maps(struct proc *p)
@@ -331,6 +382,10 @@ static void check_maps(struct proc *p)
 
 static void check(bool thorough)
 {
+	const char *lost = thorough ? pf_rmap_check(&sys) : NULL;
+
+	if (lost)
+		fail_msg("%s: %s", last, lost);
 	if (machine_violation())
 		fail_msg("%s: rule %s: %s", last, machine_violation(), machine_violation_text());
 	for (unsigned i = 0; i < PROCS; i++) {
@@ -372,6 +427,12 @@ static void step(void)
 		op_mremap(p, first, nr);
 	else if (what < 66)
 		op_fork(p);
+	else if (what < 70)
+		op_ksm();
+	else if (what < 73)
+		op_migrate(p, first, nr);
+	else if (what < 74)
+		pf_ksm_prune(&sys);
 	else
 		op_access(p);
 }
@@ -409,6 +470,9 @@ static void run(const struct pf_format *fmt, enum pf_fold_policy policy, uint64_
 		if (procs[i].alive)
 			stop(&procs[i]);
 	say("end");
+	pf_ksm_prune(&sys);
+	WANT(!pf_handle_live(&sys.ksm.nodes));
+	WANT(!pf_handle_live(&sys.anon_vmas));
 	pf_system_exit(&sys);
 	machine_rcu_drain();
 	WANT(machine_check_end() == 0);
