@@ -47,7 +47,7 @@ static int isolate(
 		err = -PF_EHWPOISON;
 	} else if (!pf_folio_order(folio) &&
 		   (pf_folio_is_file(folio) || pf_folio_mapcount(folio)) &&
-		   !pf_folio_test_flags(folio, PF_FOLIO_KSM | PF_FOLIO_SWAPCACHE)) {
+		   !pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE)) {
 		*page = folio;
 		return 0;
 	}

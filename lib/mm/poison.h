@@ -7,7 +7,7 @@
  * CAP_SYS_ADMIN, and here are no capabilities. All errors leave everything as it was:
  *   -PF_ENXIO       no such frame
  *   -PF_EHWPOISON   it is known already
- *   -PF_EBUSY       no page of a process (free, a table, the page of zeros, KSM's, in swap too), or somebody is at it
+ *   -PF_EBUSY       no page of a process (free, a table, the page of zeros, in swap too), or somebody is at it
  * No lock may be held.
  */
 #ifndef PF_MM_POISON_H

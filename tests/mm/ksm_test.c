@@ -122,8 +122,6 @@ static void frames(void)
 	assert_int_equal(pf_folio_mapcount(page), 0);
 	assert_int_equal(pf_folio_extra_ref(page), 1);
 	assert_int_equal(pf_memory_failure(&sys, pfn), -PF_EHWPOISON);
-	assert_int_equal(pf_ksm_merge(&mm, A + P, &child, A + P), 0);
-	assert_int_equal(pf_memory_failure(&sys, frame(&mm, A + P)), -PF_EBUSY);
 	/* For the world, which wants all memory back. */
 	pf_folio_put(&phys, page, 1);
 }
@@ -232,7 +230,7 @@ static void forgotten(void)
 	}
 }
 
-/* A page that a walker has come by and keeps, and that nobody maps any more. */
+/* A page that a walker has come by and keeps, and that nobody maps any more; and a frame that never comes back. */
 static void kept(void)
 {
 	struct pf_folio *folio;
@@ -248,6 +246,15 @@ static void kept(void)
 	pf_folio_put(&phys, folio, 1);
 	pf_ksm_prune(&sys);
 	assert_int_equal(pf_handle_live(&sys.ksm.nodes), 0);
+	assert_int_equal(pf_ksm_merge(&mm, A + P, &child, A + P), 0);
+	folio = pf_page_folio(&phys, frame(&mm, A + P));
+	assert_int_equal(pf_memory_failure(&sys, frame(&mm, A + P)), 0);
+	assert_int_equal(pf_pte_kind(at(&mm, A + P).pte), PF_PTE_HWPOISON);
+	assert_int_equal(pf_pte_kind(at(&child, A + P).pte), PF_PTE_HWPOISON);
+	assert_int_equal(pf_folio_mapcount(folio), 0);
+	pf_ksm_prune(&sys);
+	assert_int_equal(pf_handle_live(&sys.ksm.nodes), 0);
+	pf_folio_put(&phys, folio, 1);
 }
 
 static void each_format(void (*test)(void))
