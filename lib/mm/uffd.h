@@ -149,7 +149,7 @@ int pf_uffd_poison(struct pf_uffd *uffd, pf_va_t dst, uint64_t len, unsigned mod
  * UFFDIO_MOVE, called by a process of `caller`, which is the userfaultfd's mm: pages of [src, src + len) go to [dst, dst + len) as they
  * are, and leave nothing behind. Private memory of zeros, writable, with the same rights, each range in one VMA; dst's is
  * registered with this userfaultfd, and empty. Large folios in the range move whole, and fold again; of which a part
- * moves, they are split. What is in swap is brought in. Soft-dirty is set, and uffd-wp gone. Flushed.
+ * moves, they are split. What is in swap is brought in. Soft-dirty is set, and uffd-wp gone. With ALLOW_SRC_HOLES src has tables from then on, too. Flushed.
  * 0: all of it. -PF_EAGAIN with *done positive: so many bytes. Else nothing was done: -PF_EINVAL, -PF_ENOENT (no VMA; nothing at
  * src, without ALLOW_SRC_HOLES), -PF_EEXIST (something at dst, a marker at least), -PF_EBUSY (the page is not the process's
  * alone, or may be pinned), -PF_EFAULT (it is lost, or cannot be read; a marker), -PF_ENOMEM, -PF_EAGAIN (somebody is

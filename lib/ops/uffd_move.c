@@ -164,25 +164,6 @@ static bool lock(struct move *m, pf_va_t from, pf_va_t to)
 	return false;
 }
 
-/* No table of the source's: how many of the target's slots are empty, too, so that nothing is to be done. */
-static enum pf_move skip(struct pf_space *space, pf_va_t to, uint64_t *nr)
-{
-	const uint64_t hole = pf_pte_hole(&space->pt, to, *nr);
-	struct pf_pte_map m;
-	pf_pte_t pte;
-
-	if (hole) {
-		*nr = hole;
-		return PF_MOVE_HOLE;
-	}
-	*nr = pf_pages_in_table(to, *nr);
-	if (!pf_pte_offset_map_lock(&space->pt, to, &m))
-		return PF_MOVE_HOLE;
-	*nr = pf_pte_batch(&m, pf_pte_idx(&m, to), (unsigned)*nr, 0, &pte);
-	pf_pte_unmap_unlock(&m);
-	return pf_pte_none(pte) ? PF_MOVE_HOLE : PF_MOVE_TAKEN;
-}
-
 enum pf_move pf_uffd_move_run(struct pf_space *space, const struct pf_area *area, pf_va_t from,
 	pf_va_t to, bool holes, uint64_t *nr, struct pf_folio **large)
 {
@@ -192,11 +173,12 @@ enum pf_move pf_uffd_move_run(struct pf_space *space, const struct pf_area *area
 
 	do {
 		hole = pf_pte_hole(&space->pt, from, *nr);
-		if (hole) {
+		if (hole && !holes) {
 			*nr = hole;
-			return holes ? skip(space, to, nr) : PF_MOVE_HOLE;
+			return PF_MOVE_HOLE;
 		}
-		if (pf_pte_alloc(&space->pt, to))
+		/* Where holes are moved Linux makes the source's table, too: what is refused later depends on it. */
+		if ((hole && pf_pte_alloc(&space->pt, from)) || pf_pte_alloc(&space->pt, to))
 			return PF_MOVE_OOM;
 	} while (!lock(&m, from, to));
 	space->pt.cause = PF_CAUSE_MOVE;
