@@ -208,35 +208,48 @@ static bool compare_regions(struct fuzz_play *y, const struct op *op, const stru
 		w->loaded[i + 1], w->loaded[i + 2]);
 }
 
-/* A scan that write-protects met a guard or a lost page, where the scan counts what was written. */
-static bool scan_marks_markers(
-	struct run_process *p, const struct op *op, const struct fuzz_answer *a)
+/*
+ * A scan that write-protects met a guard or a lost page, where the scan counts what was written: also one that is refused
+ * further on, at the first mapping whose writes do not go on.
+ */
+static bool scan_marks_markers(struct fuzz_play *y, struct run_process *p, const struct op *op,
+	const struct fuzz_answer *a)
 {
 	const uint64_t end = op->a[0] + op->a[1];
 	struct pf_page_info page;
-	struct pf_vma_info v;
+	struct oracle_map m;
 
-	if (op->id != SC_PAGEMAP_SCAN || !(op->a[2] & PF_PM_SCAN_WP_MATCHING) || a->result < 0)
+	if (op->id != SC_PAGEMAP_SCAN || !(op->a[2] & PF_PM_SCAN_WP_MATCHING) ||
+		(a->result < 0 && a->result != -EPERM))
 		return false;
 	for (uint64_t at = op->a[0];
-		at < end && pf_find_vma_info(&p->mm, at, &v) && v.area.start < end; at = v.area.end)
-		for (uint64_t va = pf_max(at, v.area.start);
-			v.area.flags & PF_VM_UFFD_WP && va < pf_min(v.area.end, end);
+		at < end && oracle_find(y->w.oracle, p->pid, at, &m) && m.start < end; at = m.end) {
+		if (a->result < 0 && !m.uffd_async)
+			return false;
+		for (uint64_t va = pf_max(at, m.start); m.uffd_wp && va < pf_min(m.end, end);
 			va += FUZZ_PAGE) {
 			RUN_UNCOUNTED(pf_page_info(&p->mm, va, &page));
 			if (pf_pte_kind(page.pte) == PF_PTE_MARKER &&
 				page.pte.v & (PF_MARKER_POISON | PF_MARKER_GUARD))
 				return true;
 		}
+	}
 	return false;
 }
 
-/* Linux found no huge page, or somebody else at work on a page: its batches, its other processes. */
+/*
+ * Linux found no huge page, or somebody else at work on a page: its batches, its other processes. Where there is a
+ * userfaultfd, EBUSY is what waits for it, and no matter of the moment.
+ */
 static bool collapse_busy(
 	const struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
 {
-	return y->g->huge && op->id == SC_MADVISE && op->a[2] == PF_MADV_COLLAPSE &&
-	       (a->result == -EAGAIN || a->result == -EBUSY || a->result == -ENOMEM);
+	const bool asked = (op->id == SC_MADVISE && op->a[2] == PF_MADV_COLLAPSE) ||
+			   (op->id == SC_PROCESS_MADVISE && op->a[3] == PF_MADV_COLLAPSE);
+
+	return y->g->huge && asked &&
+	       (a->result == -EAGAIN || (a->result == -EBUSY && !y->g->uffd) ||
+		       a->result == -ENOMEM);
 }
 
 /* Which ioctls there are is told where there is no error. */
@@ -264,7 +277,7 @@ bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struc
 		mine = 0;
 	if (loads_execute_only(p, op, a, r) || copies_execute_only(y, p, op, a, mine))
 		return swallow(y, EXECUTE_ONLY);
-	if (y->g->uffd && scan_marks_markers(p, op, a))
+	if (y->g->uffd && scan_marks_markers(y, p, op, a))
 		return swallow(y, SCAN_MARKS_MARKERS);
 	if (op->id == SC_PAGEMAP_SCAN && mine >= 0 && a->result >= 0)
 		return compare_regions(y, op, a);

@@ -146,7 +146,7 @@ static void begin_uffd(struct program_drawing *d, struct program *g)
 
 	/* The host's files are shared memory to userfaultfd, and here they are none; a larger folio's pages are not missing. */
 	g->nfiles = g->nthp = 0;
-	g->locks = g->frees = false;
+	g->locks = false;
 	op[0] = (struct op){.id = SC_USERFAULTFD, .pid = 1, .a = {PF_UFFD_USER_MODE_ONLY}};
 	op[1] = (struct op){.id = SC_UFFDIO_API, .pid = 1};
 	program_uffd_drawn(d, &op[0]);
@@ -165,6 +165,8 @@ static void begin_huge(struct program_drawing *d, struct program *g, const struc
 	g->memory = UINT64_C(64) << 20;
 	g->nfiles = g->nthp = 0;
 	g->locks = g->seals = false;
+	/* Where Linux splits a huge page of shared memory it unmaps it, and whoever waits for its pages waits again. */
+	g->shares = g->shares && !g->uffd;
 	a[1] = 2 * g->huge;
 	if (g->shares && source_draw(&d->src, 2))
 		a[3] ^= PF_MAP_PRIVATE ^ PF_MAP_SHARED;
@@ -206,10 +208,10 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 			PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED, UINT64_MAX}};
 	g->uffd = area->has_uffd && !source_draw(&d->src, 4) &&
 		  fmt->pt->pte_supported & PF_PTE_UFFD_WP;
+	if (area->collapses && same_tables(area) && !source_draw(&d->src, g->uffd ? 6 : 16))
+		begin_huge(d, g, area);
 	if (g->uffd)
 		begin_uffd(d, g);
-	else if (area->collapses && same_tables(area) && !source_draw(&d->src, 16))
-		begin_huge(d, g, area);
 	return true;
 }
 

@@ -222,13 +222,15 @@ static void keep_result(struct op *op, const struct fuzz_answer *a)
 			access ? 0 : (uint64_t)a->result);
 }
 
-/* Part of a huge page is cold, or may be given up: Linux makes small ones of it. */
+/* Part of a huge page is cold, may be given up, or goes elsewhere: Linux makes small ones of it. */
 static bool splits_folios(const struct op *op)
 {
 	const uint64_t advice = op->a[op->id == SC_MADVISE ? 2 : 3];
 
-	return (op->id == SC_MADVISE || op->id == SC_PROCESS_MADVISE) &&
-	       (advice == PF_MADV_COLD || advice == PF_MADV_PAGEOUT || advice == PF_MADV_FREE);
+	return op->id == SC_UFFDIO_MOVE ||
+	       ((op->id == SC_MADVISE || op->id == SC_PROCESS_MADVISE) &&
+		       (advice == PF_MADV_COLD || advice == PF_MADV_PAGEOUT ||
+			       advice == PF_MADV_FREE));
 }
 
 /* ---- a call ---- */

@@ -649,6 +649,16 @@ void oracle_store_found_none(struct oracle *o, unsigned pid, uint64_t va)
 		ov_make_anon(o, p, ov_find(p, va));
 }
 
+void ov_store_lazy(struct oracle *o, unsigned pid, uint64_t va)
+{
+	uint64_t page;
+	struct ov_table *t = table_of(o, ov_process(o, pid), va, &page);
+	struct ov_cell *c = ov_get(t, page);
+
+	if (c && c->value)
+		c->lazy = true;
+}
+
 unsigned oracle_load(
 	struct oracle *o, unsigned pid, uint64_t va, uint64_t allowed[ORACLE_MAX_ALLOWED])
 {
@@ -694,6 +704,7 @@ bool oracle_find(const struct oracle *o, unsigned pid, uint64_t va, struct oracl
 		.locked = v->flags & OV_LOCKED,
 		.anon = v->anon,
 		.uffd_wp = v->flags & OV_UFFD_WP,
+		.uffd_async = ov_wp_async(o, v),
 		.uffd = v->flags >> OV_UFFD_SHIFT,
 		.offset = v->object ? v->pgoff * o->cfg.page : 0};
 	return true;

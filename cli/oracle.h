@@ -189,6 +189,7 @@ struct oracle_map {
 	bool anonymous;  /* and private */
 	bool file;       /* a file's, not nameless memory */
 	bool uffd_wp;    /* a userfaultfd is told of writes */
+	bool uffd_async; /* and they go on */
 	unsigned uffd;   /* which is told of its faults: its number + 1; 0: none */
 	uint64_t offset; /* bytes; 0 for private anonymous memory */
 };

@@ -69,6 +69,11 @@ static int64_t collapse_one(const struct oracle *o, struct ov_process *p, const 
 			return told;
 		if (told == -EINVAL && may_be_empty(o, p, v, at, at + pmd))
 			result = told;
+		/* hpage_collapse_scan_pmd(): nothing comes that is waited for, and what is write-protected stays page by page. */
+		if (v->flags & (OV_UFFD_MISSING | OV_UFFD_WP) && told == -EBUSY)
+			return told;
+		if (v->flags & OV_UFFD_WP && told == -EINVAL)
+			result = told;
 		if (told == -EAGAIN)
 			result = told;
 		if (v->object && v->flags & OV_UFFD_WP)

@@ -124,7 +124,12 @@ int64_t ov_place(const struct oracle *o, const struct ov_process *p, uint64_t ad
 	uint64_t flags, int64_t told);
 int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t len, int64_t told);
 
-/* oracle_uffd.c: the mapping at va has been moved there by mremap, from where nr pages began. */
+/* oracle.c: what was stored there last was a copy of a page that MADV_FREE was asked for: it may as well have been zero. */
+void ov_store_lazy(struct oracle *o, unsigned pid, uint64_t va);
+
+/* oracle_uffd.c: writes to the mapping are noticed, and go on. */
+bool ov_wp_async(const struct oracle *o, const struct ov_vma *v);
+/* The mapping at va has been moved there by mremap, from where nr pages began. */
 void ov_uffd_moved(struct oracle *o, struct ov_process *p, uint64_t va, uint64_t from, uint64_t nr);
 /* The process is gone: its userfaultfds are nobody's, whoever gets the number. */
 void ov_uffd_exited(struct oracle *o, unsigned pid);

@@ -311,6 +311,7 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, const
 	struct ov_vma *v = &p->vmas[i];
 	bool past = v->object && v->pgoff + (dst - v->start) / o->cfg.page >= v->object->size;
 	uint64_t values[ORACLE_MAX_ALLOWED] = {0};
+	unsigned nvalues = 1;
 
 	if (what == ORACLE_COPY) {
 		for (uint64_t at = src - ov_in_page(o, src); at < src + o->cfg.page;
@@ -325,7 +326,7 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, const
 		}
 		/* A page has one word, where it begins. */
 		if (!ov_in_page(o, src))
-			oracle_load(o, from, src, values);
+			nvalues = oracle_load(o, from, src, values);
 	}
 	const uint8_t there = f->there[(dst - f->dst) / o->cfg.page];
 
@@ -351,6 +352,8 @@ static int64_t fill_page(struct oracle *o, struct ov_process *p, size_t i, const
 	ov_discard(&p->guards, dst / o->cfg.page, 1, false);
 	if (what == ORACLE_COPY || what == ORACLE_ZEROPAGE)
 		oracle_store(o, p->pid, dst, values[0]);
+	if (nvalues > 1)
+		ov_store_lazy(o, p->pid, dst);
 	ov_discard(&p->wp, dst / o->cfg.page, 1, false);
 	if (f->wp)
 		ov_put(&p->wp, dst / o->cfg.page, 1, false);
@@ -468,7 +471,7 @@ int64_t oracle_uffd_move(struct oracle *o, unsigned id, unsigned caller, uint64_
 	return err;
 }
 
-static bool is_wp_async(const struct oracle *o, const struct ov_vma *v)
+bool ov_wp_async(const struct oracle *o, const struct ov_vma *v)
 {
 	return v->flags & OV_UFFD_WP &&
 	       o->uffds[(v->flags >> OV_UFFD_SHIFT) - 1].features & FEATURE_WP_ASYNC;
@@ -483,9 +486,9 @@ void oracle_uffd_scanned(struct oracle *o, unsigned pid, uint64_t start, uint64_
 
 		if (i == p->nr || p->vmas[i].start > start)
 			continue;
-		if (is_wp_async(o, &p->vmas[i]) && !ov_guarded(o, p, start, start + 1))
+		if (ov_wp_async(o, &p->vmas[i]) && !ov_guarded(o, p, start, start + 1))
 			ov_put(&p->wp, start / o->cfg.page, 1, false);
-		else if (refused && !is_wp_async(o, &p->vmas[i]))
+		else if (refused && !ov_wp_async(o, &p->vmas[i]))
 			return;
 	}
 }
