@@ -56,6 +56,8 @@ const struct mutant mutants[] = {
 		"a folio is freed while it waits to be split"},
 	{"collapse-ignores-refs", "coremm-18", "mm/collapse.c take",
 		"pages are copied to a larger folio while somebody keeps one"},
+	{"collapse-past-hole", "", "mm/collapse.c look",
+		"MADV_COLLAPSE goes on behind a table that is not there"},
 	{"collapse-shared-mapped", "coremm-19", "mm/collapse_file.c replace",
 		"shared memory is copied to one folio while its entries are still in use"},
 	{"collapse-zero-no-flush", "", "ops/collapse.c pf_collapse_install",

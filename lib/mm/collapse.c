@@ -93,7 +93,7 @@ static int look(struct collapse *c, struct pf_collapse_view *scan)
 		return -PF_EINVAL;
 	if (!c->mm->sys->fmt->collapse_scan(&c->mm->space, c->va, scan)) {
 		/* At an empty entry of the PMD Linux ends; where there is no such entry either it goes on. */
-		c->stop = !scan->no_entry;
+		c->stop = !scan->no_entry && !PF_MUTANT("collapse-past-hole");
 		return -PF_EINVAL;
 	}
 	if (scan->refused) {
