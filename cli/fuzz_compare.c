@@ -37,7 +37,14 @@ static bool has_folios(const struct fuzz_play *y)
 
 /* ---- exceptions ---- */
 
-enum { EXECUTE_ONLY, SPLIT_BEFORE_SEAL, UFFD_WP_LEFT, COLLAPSE_BUSY, SCAN_MARKS_MARKERS };
+enum {
+	EXECUTE_ONLY,
+	SPLIT_BEFORE_SEAL,
+	UFFD_WP_LEFT,
+	COLLAPSE_BUSY,
+	SCAN_MARKS_MARKERS,
+	MOVE_HUGE_BUSY,
+};
 
 struct fuzz_exception fuzz_exceptions[] = {
 	[EXECUTE_ONLY] = {"execute-only", 0},
@@ -45,6 +52,7 @@ struct fuzz_exception fuzz_exceptions[] = {
 	[UFFD_WP_LEFT] = {"uffd-wp-left", 0},
 	[COLLAPSE_BUSY] = {"collapse-busy", 0},
 	[SCAN_MARKS_MARKERS] = {"scan-marks-markers", 0},
+	[MOVE_HUGE_BUSY] = {"move-huge-busy", 0},
 	{NULL, 0},
 };
 
@@ -252,6 +260,13 @@ static bool collapse_busy(
 		       a->result == -ENOMEM);
 }
 
+/* Both refuse: of a huge page Linux looks first whose it is, and then at what it would be moved to. */
+static bool move_huge_busy(
+	const struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a, int64_t mine)
+{
+	return y->g->huge && op->id == SC_UFFDIO_MOVE && a->result == -EBUSY && mine == -EEXIST;
+}
+
 /* Which ioctls there are is told where there is no error. */
 static bool compare_done(struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a)
 {
@@ -283,6 +298,8 @@ bool fuzz_compare_result(struct fuzz_play *y, struct run_process *p, const struc
 		return compare_regions(y, op, a);
 	if (collapse_busy(y, op, a) && mine != a->result)
 		return swallow(y, COLLAPSE_BUSY);
+	if (move_huge_busy(y, op, a, mine))
+		return swallow(y, MOVE_HUGE_BUSY);
 	if (y->left_wp && !mine && !a->result)
 		return swallow(y, UFFD_WP_LEFT);
 	if (mine == a->result && !compare_done(y, op, a))
