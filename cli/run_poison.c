@@ -16,12 +16,6 @@ static uint64_t kept(const struct run_world *w, const struct pf_vma_info *v, pf_
 	return word;
 }
 
-static bool is_lost(pf_pte_t pte)
-{
-	return pf_pte_kind(pte) == PF_PTE_HWPOISON ||
-	       (pf_pte_kind(pte) == PF_PTE_MARKER && pte.v & PF_MARKER_POISON);
-}
-
 /* The process's next entry from *va on that says that its page is lost: which VMA's. */
 static bool next(struct run_world *w, struct run_process *p, pf_va_t *va, struct pf_vma_info *v,
 	pf_pte_t *pte)
@@ -31,7 +25,7 @@ static bool next(struct run_world *w, struct run_process *p, pf_va_t *va, struct
 			*va < v->area.end && w->cfg->fmt->next_softleaf(&p->mm.space, va,
 						     (v->area.end - *va) / w->env.page, pte);
 			*va += w->env.page)
-			if (is_lost(*pte))
+			if (pf_pte_lost(*pte))
 				return true;
 	return false;
 }

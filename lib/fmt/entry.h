@@ -213,4 +213,11 @@ PF_INLINE bool pf_pte_guard(pf_pte_t pte)
 	return pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_GUARD);
 }
 
+/* The page is lost, for everybody or because a userfaultfd says so. */
+PF_INLINE bool pf_pte_lost(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_HWPOISON ||
+	       (pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_POISON));
+}
+
 #endif

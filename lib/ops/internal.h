@@ -139,13 +139,6 @@ PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *
 	pf_store_relaxed(&folio->head.mapping, pf_load_relaxed(&area->anon));
 }
 
-/* The page is lost, for everybody or because a userfaultfd says so. */
-PF_INLINE bool pf_pte_lost(pf_pte_t pte)
-{
-	return pf_pte_kind(pte) == PF_PTE_HWPOISON ||
-	       (pf_pte_kind(pte) == PF_PTE_MARKER && (pte.v & PF_MARKER_POISON));
-}
-
 PF_INLINE bool pf_pte_marked_wp(pf_pte_t pte)
 {
 	return pf_pte_same(pte, pf_pte_marker(PF_MARKER_UFFD_WP));
