@@ -595,7 +595,7 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 			break;
 		if (flags & F_NOFAULT)
 			return ORACLE_UNKNOWN; /* what is mapped, the model does not know */
-		if (ov_guarded(o, p, va, va + 1) || ov_poisoned(o, p, va))
+		if (ov_barred(o, p, va))
 			break;
 		if (flags & F_WRITE)
 			oracle_store_found_none(o, pid, va);
@@ -611,20 +611,27 @@ int64_t oracle_gup(struct oracle *o, unsigned pid, uint64_t va, uint64_t nr, uns
 	return n || !nr ? (int64_t)n : err;
 }
 
+struct ov_object *ov_object_page(
+	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *at)
+{
+	const struct ov_vma *v = mapping_of(p, va);
+	const struct ov_cell *own = ov_get(&p->pages, va / o->cfg.page);
+
+	if (!v || !v->object || (!v->shared && own && own->own))
+		return NULL;
+	*at = v->pgoff + (va - v->start) / o->cfg.page;
+	return v->object;
+}
+
 static struct ov_table *table_of(
 	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *page)
 {
-	struct ov_vma *v = mapping_of(p, va);
-	struct ov_cell *c;
+	struct ov_object *obj = ov_object_page(o, p, va, page);
 
+	if (obj)
+		return &obj->pages;
 	*page = va / o->cfg.page;
-	if (!v || !v->object)
-		return &p->pages;
-	c = v->shared ? NULL : ov_get(&p->pages, *page);
-	if (c && c->own)
-		return &p->pages;
-	*page = v->pgoff + (va - v->start) / o->cfg.page;
-	return &v->object->pages;
+	return &p->pages;
 }
 
 void oracle_store(struct oracle *o, unsigned pid, uint64_t va, uint64_t stamp)

@@ -127,6 +127,10 @@ int64_t ov_chosen(const struct oracle *o, const struct ov_process *p, uint64_t l
 /* oracle.c: what was stored there last was a copy of a page that MADV_FREE was asked for: it may as well have been zero. */
 void ov_store_lazy(struct oracle *o, unsigned pid, uint64_t va);
 
+/* oracle.c: whose page stands at va, if it is an object's, and its index there; NULL: none's, or the process's own. */
+struct ov_object *ov_object_page(
+	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *at);
+
 /* oracle_uffd.c: writes to the mapping are noticed, and go on. */
 bool ov_wp_async(const struct oracle *o, const struct ov_vma *v);
 /* The mapping at va has been moved there by mremap, from where nr pages began. */
@@ -150,6 +154,11 @@ bool ov_guarded(const struct oracle *o, struct ov_process *p, uint64_t start, ui
 
 /* oracle_poison.c: is the page lost? By the process's entry, or because its object has nothing else. */
 bool ov_poisoned(const struct oracle *o, struct ov_process *p, uint64_t va);
+/* Is it, or does a guard stand there: can nobody have a page of it? */
+static inline bool ov_barred(const struct oracle *o, struct ov_process *p, uint64_t va)
+{
+	return ov_guarded(o, p, va, va + 1) || ov_poisoned(o, p, va);
+}
 /* Only by the object. */
 bool ov_lost(const struct oracle *o, struct ov_process *p, uint64_t va);
 /* Is one of the range? */

@@ -7,20 +7,6 @@
 
 #include "cli/oracle_impl.h"
 
-/* The mapping that has va, if one of an object's pages is there: *at. */
-static struct ov_vma *of_object(
-	const struct oracle *o, struct ov_process *p, uint64_t va, uint64_t *at)
-{
-	const struct ov_cell *own = ov_get(&p->pages, va / o->cfg.page);
-	size_t i = ov_find(p, va);
-	struct ov_vma *v = i < p->nr ? &p->vmas[i] : NULL;
-
-	if (!v || v->start > va || !v->object || (!v->shared && own && own->own))
-		return NULL;
-	*at = v->pgoff + (va - v->start) / o->cfg.page;
-	return v;
-}
-
 static bool is_marked(const struct oracle *o, struct ov_process *p, uint64_t va)
 {
 	const struct ov_cell *c = ov_get(&p->guards, va / o->cfg.page);
@@ -32,10 +18,10 @@ bool ov_lost(const struct oracle *o, struct ov_process *p, uint64_t va)
 {
 	const struct ov_cell *c = NULL;
 	uint64_t at;
-	struct ov_vma *v = of_object(o, p, va, &at);
+	struct ov_object *obj = ov_object_page(o, p, va, &at);
 
-	if (v && v->object->lost.used)
-		c = ov_get(&v->object->lost, at);
+	if (obj && obj->lost.used)
+		c = ov_get(&obj->lost, at);
 	return c && c->value;
 }
 
@@ -68,17 +54,17 @@ void oracle_poison(struct oracle *o, unsigned pid, uint64_t va, uint64_t kept)
 {
 	struct ov_process *p = ov_process(o, pid);
 	uint64_t at;
-	struct ov_vma *v = of_object(o, p, va, &at);
+	struct ov_object *obj = ov_object_page(o, p, va, &at);
 
 	/* Known already, whatever has become of the object's page since. */
 	if (is_marked(o, p, va))
 		return;
-	if (v && v->object->file) {
-		ov_put(&v->object->pages, at, kept, false);
-		v->object->unsaid = true;
-	} else if (v) {
-		ov_discard(&v->object->pages, at, 1, false);
-		ov_put(&v->object->lost, at, 1, false);
+	if (obj && obj->file) {
+		ov_put(&obj->pages, at, kept, false);
+		obj->unsaid = true;
+	} else if (obj) {
+		ov_discard(&obj->pages, at, 1, false);
+		ov_put(&obj->lost, at, 1, false);
 	}
 	ov_discard(&p->pages, va / o->cfg.page, 1, false);
 	ov_put(&p->guards, va / o->cfg.page, OV_POISON, false);
@@ -102,8 +88,7 @@ int64_t oracle_fail(struct oracle *o, unsigned pid, uint64_t va, int64_t told)
 	struct ov_process *p = ov_process(o, pid);
 	size_t i = ov_find(p, va);
 
-	if (i == p->nr || p->vmas[i].start > va || ov_guarded(o, p, va, va + 1) ||
-		ov_poisoned(o, p, va))
+	if (i == p->nr || p->vmas[i].start > va || ov_barred(o, p, va))
 		return -EINVAL;
 	/* What is mapped of an object the model does not know. */
 	if (p->vmas[i].object)
@@ -127,7 +112,7 @@ int64_t oracle_inject(struct oracle *o, unsigned pid, uint64_t addr, uint64_t le
 		size_t i = ov_find(p, va);
 
 		if (i == p->nr || p->vmas[i].start > va || !(p->vmas[i].prot & 1) ||
-			ov_guarded(o, p, va, va + 1) || ov_poisoned(o, p, va))
+			ov_barred(o, p, va))
 			return -EFAULT;
 		if (told == -EBUSY)
 			return told;
