@@ -79,15 +79,15 @@ static void unmap(struct pf_system *sys, struct pf_folio *page, bool again)
 }
 
 /*
- * pages_lock, for writing, and folio lock: nobody brings it in, maps it, sends it out, moves it or writes it back. False: it was
- * cut off before.
+ * pages_lock, for writing, and folio lock: nobody brings it in, maps it, sends it out, moves it or writes it back. -PF_EBUSY: it
+ * was cut off before.
  */
-static bool fail_kept(struct pf_mapping *mapping, struct pf_folio *page)
+static int fail_kept(struct pf_mapping *mapping, struct pf_folio *page)
 {
 	struct pf_system *sys = mapping->sys;
 
 	if (pf_load_relaxed(&page->head.mapping) != mapping->head.handle)
-		return false;
+		return -PF_EBUSY;
 	retire(sys, page);
 	unmap(sys, page, mapping->ops);
 	if (mapping->ops) {
@@ -95,7 +95,7 @@ static bool fail_kept(struct pf_mapping *mapping, struct pf_folio *page)
 			mapping->lost = true;
 		pf_mapping_remove(mapping, page);
 	}
-	return true;
+	return 0;
 }
 
 /* Takes over the references on both. */
@@ -103,21 +103,19 @@ static int fail_file(struct pf_mapping *mapping, struct pf_folio *folio, pf_pfn_
 {
 	struct pf_system *sys = mapping->sys;
 	struct pf_folio *page;
-	bool failed = false;
 	int err;
 
 	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
 	err = isolate(sys, folio, pfn, &page);
 	if (!err) {
-		failed = fail_kept(mapping, page);
+		err = fail_kept(mapping, page);
 		pf_folio_unlock(page);
+		if (err)
+			pf_folio_put(sys->phys, page, 1);
 	}
 	pf_port_rw_write_unlock(&mapping->pages_lock, PF_LOCK_PAGES);
 	pf_mapping_put(mapping);
-	if (err || failed)
-		return err;
-	pf_folio_put(sys->phys, page, 1);
-	return -PF_EBUSY;
+	return err;
 }
 
 /* Takes over the reference. */
@@ -138,15 +136,15 @@ static int fail_anon(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn
 static int fail(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 {
 	struct pf_mapping *mapping;
+	bool known;
 
 	if (!pf_folio_is_file(folio))
 		return fail_anon(sys, folio, pfn);
 	mapping = pf_mapping_of(sys, folio);
 	if (mapping)
 		return fail_file(mapping, folio, pfn);
-	/* Cut off; what has it lets go of it soon. */
-	const bool known = pf_folio_test_flags(folio, PF_FOLIO_HWPOISON);
-
+	/* Cut off: what has it lets go of it soon. Or failed, and no file's any more. */
+	known = pf_folio_test_flags(folio, PF_FOLIO_HWPOISON);
 	pf_folio_put(sys->phys, folio, 1);
 	return known ? -PF_EHWPOISON : -PF_EBUSY;
 }

@@ -7,13 +7,9 @@
 static void replace(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
 	unsigned idx, bool again)
 {
-	pf_pte_t pte;
-
 	/* Before the lock is released: whoever finds the entry may rely on no TLB having the page. */
-	if (PF_MUTANT("poison-no-flush"))
-		pte = pf_ptep_get_and_clear(m, idx);
-	else
-		pte = pf_ptep_clear_flush(m, idx);
+	const pf_pte_t pte = PF_MUTANT("poison-no-flush") ? pf_ptep_get_and_clear(m, idx)
+							  : pf_ptep_clear_flush(m, idx);
 	const pf_pfn_t pfn = pf_pte_pfn(pte);
 	struct pf_folio *folio = pf_page_folio(space->phys, pfn);
 	const bool file = pf_folio_is_file(folio);
