@@ -90,6 +90,8 @@ const struct mutant mutants[] = {
 		"the page"},
 	{"ksm-migrates-plain", "", "mm/migrate.c state",
 		"a page of KSM's that moves is KSM's no more"},
+	{"cold-skips-part", "", "ops/cold.c cold_run",
+		"advice on a part of a large folio is forgotten, instead of the folio being split"},
 	{"ksm-to-swap", "", "reclaim/folio.c anon_out", "a page of KSM's is swapped out"},
 	{"offline-keeps-place", "", "mm/poison.c is_kept",
 		"a frame is given up that a mapping's tree still has, for nobody maps it any more"},

@@ -413,6 +413,12 @@ int pf_shmem_unswap(struct pf_system *sys, unsigned dev);
 /* What must hold of the places that its tree has; NULL, or what is wrong. */
 const char *pf_shmem_check(struct pf_mapping *mapping);
 
+/* MADV_COLD, or with `free` MADV_FREE, of a part of an area. mmap lock. */
+void pf_advise_cold(struct pf_gather *g, struct pf_mm *mm, const struct pf_area *area, pf_va_t va,
+	pf_va_t end, bool free);
+/* MADV_PAGEOUT of a part of an area. mmap lock. */
+void pf_advise_pageout(struct pf_mm *mm, const struct pf_area *area, pf_va_t start, pf_va_t end);
+
 /* For struct pf_reclaim_ops; ctx is the pf_system. */
 enum pf_home pf_file_home(void *ctx, struct pf_folio *folio);
 bool pf_file_evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot);

@@ -3,7 +3,6 @@
  * madvise.
  */
 #include "mm/internal.h"
-#include "reclaim/reclaim.h"
 
 static bool advice_known(int advice)
 {
@@ -157,65 +156,6 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return err;
 }
 
-/* Of pages that are found by address, in one VMA. */
-struct pageout {
-	struct pf_system *sys;
-	struct pf_mm *mm;
-	const struct pf_area *area;
-	pf_va_t va;
-	uint64_t nr;
-	pf_pfn_t pfn;
-};
-
-static bool unmap_here(void *ctx, struct pf_folio *folio)
-{
-	const struct pageout *p = ctx;
-
-	return p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->nr, folio, p->pfn);
-}
-
-static enum pf_home home(void *ctx, struct pf_folio *folio)
-{
-	return pf_file_home(((const struct pageout *)ctx)->sys, folio);
-}
-
-static bool evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot)
-{
-	return pf_file_evict(((const struct pageout *)ctx)->sys, folio, dev, slot);
-}
-
-static const struct pf_reclaim_ops pageout_ops = {
-	.unmap = unmap_here, .home = home, .evict = evict};
-
-/*
- * MADV_PAGEOUT: folios that are mapped wholly here, and nowhere else, are reclaimed, used or not. Of a folio that lies
- * partly in the range Linux takes the part, by splitting it; here it stays.
- */
-static void page_out(struct pf_mm *mm, const struct pf_area *area, pf_va_t start, pf_va_t end)
-{
-	struct pageout p = {.sys = mm->sys, .mm = mm, .area = area, .va = start};
-	const struct pf_reclaimer r = {
-		.phys = mm->sys->phys, .swaps = &mm->sys->swaps, .ops = &pageout_ops, .ctx = &p};
-
-	/* Nobody takes a device away meanwhile; who is about to brings everything in anyway. */
-	if (!pf_port_rw_read_trylock(&mm->sys->mms_lock, PF_LOCK_SYSTEM))
-		return;
-
-	for (; p.va < end; p.va += p.nr << pf_mm_shift(mm)) {
-		struct pf_folio *folio;
-
-		p.nr = mm->sys->fmt->folio_run(
-			&mm->space, p.va, pf_mm_pages(mm, p.va, end), &folio, &p.pfn);
-		if (!folio)
-			continue;
-		if (p.nr == pf_folio_nr(folio) && pf_folio_mapcount(folio) == p.nr)
-			pf_reclaim_folio(&r, folio);
-		else
-			pf_folio_put(mm->sys->phys, folio, 1);
-	}
-	pf_port_rw_read_unlock(&mm->sys->mms_lock, PF_LOCK_SYSTEM);
-}
-
 /* One VMA's part of the range. */
 static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g,
 	struct pf_vma *vma, pf_va_t start, pf_va_t end, int advice)
@@ -260,16 +200,16 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 	case PF_MADV_FREE:
 		if ((flags & (PF_VM_LOCKED | PF_VM_PFNMAP)) || vma->area.backing != PF_BACKED_ANON)
 			return -PF_EINVAL;
-		mm->sys->fmt->free_lazily(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		pf_advise_cold(g, mm, &vma->area, start, end, true);
 		return 0;
 	case PF_MADV_COLD:
 	case PF_MADV_PAGEOUT:
 		if (flags & (PF_VM_LOCKED | PF_VM_PFNMAP))
 			return -PF_EINVAL;
 		if (advice == PF_MADV_COLD)
-			mm->sys->fmt->make_old(g, &vma->area, start, pf_mm_pages(mm, start, end));
+			pf_advise_cold(g, mm, &vma->area, start, end, false);
 		else
-			page_out(mm, &vma->area, start, end);
+			pf_advise_pageout(mm, &vma->area, start, end);
 		return 0;
 	case PF_MADV_WILLNEED:
 		pf_swap_ahead(mm, vma, start, end);

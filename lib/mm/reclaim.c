@@ -31,10 +31,10 @@ static int used(void *ctx, struct pf_folio *folio)
 	return pf_folio_referenced(ctx, folio, NULL);
 }
 
-/* For a mapping's the tree may need memory, which is what there is none of. */
+/* Of a very large one of a mapping the tree needs nodes: metadata, of which there may be some. */
 static bool split(void *ctx, struct pf_folio *folio)
 {
-	return !pf_folio_is_file(folio) && !pf_split_folio(ctx, folio);
+	return !pf_split_folio(ctx, folio);
 }
 
 enum pf_home pf_file_home(void *ctx, struct pf_folio *folio)

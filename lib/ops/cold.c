@@ -2,9 +2,6 @@
 /*
  * Advice that a process gives about pages it will not need soon: MADV_FREE and MADV_COLD; and finding the folios
  * of a range, for MADV_PAGEOUT.
- *
- * Linux splits a large folio that lies only partly in the range. Here it is left as it is: nothing is lost but the
- * advice.
  */
 #include "ops/softleaf.h"
 
@@ -53,65 +50,80 @@ static void age_folio(
 	pf_tlb_remove_tlb_entries(c->g, pf_pte_va(&c->m, idx), nr);
 }
 
-/* Present entries with consecutive frames: those of folios that are all here and mapped nowhere else. */
-static void cold_run(struct cold *c, unsigned idx, pf_pte_t pte, unsigned nr)
+/*
+ * Present entries with consecutive frames: of folios that are all here and mapped nowhere else. How many were looked at:
+ * those before a folio that is not all here, and might be if it were smaller.
+ */
+static unsigned cold_run(struct cold *c, unsigned idx, pf_pte_t pte, unsigned nr)
 {
 	const struct pf_phys *phys = c->g->space->phys;
 
-	while (nr) {
+	for (unsigned i = 0, n; i < nr; i += n, pte = pf_pte_advance(pte, n)) {
 		struct pf_folio *folio = pf_page_folio(phys, pf_pte_pfn(pte));
-		unsigned in_folio = pf_folio_nr(folio) - pf_folio_idx(folio, pf_pte_pfn(pte));
-		unsigned n = (unsigned)pf_min(nr, in_folio);
+		const unsigned in_folio = pf_folio_nr(folio) - pf_folio_idx(folio, pf_pte_pfn(pte));
 
-		if (n == pf_folio_nr(folio) && pf_folio_mapcount(folio) == n)
-			c->act(c, folio, idx, n, pte);
-		idx += n;
-		nr -= n;
-		pte = pf_pte_advance(pte, n);
+		n = (unsigned)pf_min(nr - i, in_folio);
+		if (n < pf_folio_nr(folio)) {
+			if (!pf_folio_maybe_mapped_shared(folio) && !PF_MUTANT("cold-skips-part"))
+				return i;
+		} else if (pf_folio_mapcount(folio) == n) {
+			c->act(c, folio, idx + i, n, pte);
+		}
 	}
+	return nr;
 }
 
-static void cold_table(struct cold *c, unsigned idx, unsigned max)
+/* As cold_run. */
+static unsigned cold_table(struct cold *c, unsigned idx, unsigned max)
 {
-	for (unsigned i = 0; i < max;) {
+	for (unsigned i = 0, n; i < max; i += n) {
 		pf_pte_t pte;
-		unsigned n = pf_pte_batch(&c->m, idx + i, max - i, PF_FPB_MERGE_YOUNG_DIRTY, &pte);
 
-		if (pf_pte_present(pte) && !pf_pte_special(pte))
-			cold_run(c, idx + i, pte, n);
-		else if (c->discard_swapped &&
-			 (pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_lost(pte)))
+		n = pf_pte_batch(&c->m, idx + i, max - i, PF_FPB_MERGE_YOUNG_DIRTY, &pte);
+		if (pf_pte_present(pte) && !pf_pte_special(pte)) {
+			const unsigned done = cold_run(c, idx + i, pte, n);
+
+			if (done < n)
+				return i + done;
+		} else if (c->discard_swapped &&
+			   (pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_lost(pte))) {
 			n = pf_softleaf_zap(c->g->space, c->area, &c->m, idx + i, pte, max - i);
-		i += n;
+		}
 	}
+	return max;
 }
 
-static void cold_range(struct cold *c, pf_va_t va, uint64_t nr)
+static uint64_t cold_range(struct cold *c, pf_va_t va, uint64_t nr)
 {
+	const uint64_t all = nr;
+
 	c->g->space->pt.cause = PF_CAUSE_ACCESS;
 	pf_tlb_start_vma(c->g);
 	while (pf_next_table(c->g->space, &va, &nr, &c->m)) {
-		unsigned n = pf_pages_in_table(va, nr);
+		const unsigned n = pf_pages_in_table(va, nr);
+		const unsigned done = cold_table(c, pf_pte_idx(&c->m, va), n);
 
-		cold_table(c, pf_pte_idx(&c->m, va), n);
 		pf_pte_unmap_unlock(&c->m);
-		va += (pf_va_t)n << PF_PAGE_SHIFT;
-		nr -= n;
+		va += (pf_va_t)done << PF_PAGE_SHIFT;
+		nr -= done;
+		if (done < n)
+			return all - nr;
 	}
+	return all;
 }
 
-void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
+uint64_t pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
 {
 	struct cold c = {.g = g, .area = area, .act = free_folio, .discard_swapped = true};
 
-	cold_range(&c, va, nr);
+	return cold_range(&c, va, nr);
 }
 
-void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
+uint64_t pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr)
 {
 	struct cold c = {.g = g, .area = area, .act = age_folio};
 
-	cold_range(&c, va, nr);
+	return cold_range(&c, va, nr);
 }
 
 uint64_t pf_folio_run(

@@ -89,8 +89,8 @@ bool pf_unmap(struct pf_space *space, const struct pf_area *area, pf_va_t va, ui
 	struct pf_folio *folio, pf_pfn_t pfn);
 uint64_t pf_folio_run(
 	struct pf_space *space, pf_va_t va, uint64_t max, struct pf_folio **folio, pf_pfn_t *pfn);
-void pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
-void pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+uint64_t pf_free_lazily(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+uint64_t pf_make_old(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_poison_one(struct pf_space *space, const struct pf_area *area,
 	const struct pf_rmap_place *place, bool again);
 int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio);

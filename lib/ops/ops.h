@@ -319,14 +319,16 @@ struct pf_format {
 
 	/*
 	 * MADV_FREE of pages of an anonymous area: those that the process alone has, folio by folio, become
-	 * clean, old and lazyfree; swapped ones go. A large folio that is not wholly mapped in the range is
-	 * left as it is. Downgrades are gathered. mmap lock, any way.
+	 * clean, old and lazyfree; swapped ones go. Downgrades are gathered. mmap lock, any way. How many were dealt
+	 * with; fewer than nr: the next one is of a large folio which is not wholly here, and which nobody else maps. If
+	 * it were smaller more could be done.
 	 */
-	void (*free_lazily)(
+	uint64_t (*free_lazily)(
 		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
 	/* MADV_COLD: pages of folios wholly in the range, and nobody else's, become old. As above. */
-	void (*make_old)(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+	uint64_t (*make_old)(
+		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
 	/*
 	 * fork: share src's pages with dst, batch by batch; in COW areas both sides become

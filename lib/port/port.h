@@ -127,7 +127,7 @@ void pf_rcu_done(struct pf_rcu_head *head);
  *
  * void *pf_port_meta_alloc(size_t bytes), void pf_port_meta_free(void *p, size_t bytes)
  *	Small metadata (VMAs, gather batches). NULL when there is none. Never called with a spinlock
- *held.
+ *held. Reclaim asks, too: a port that reclaims to have an answer does not do so a second time inside.
  *
  * void pf_port_clear_pages(pf_pa_t pa, size_t bytes), void pf_port_copy_pages(dst, src, bytes)
  *	Data pages, or a part of one that is not mapped yet. Made visible before any later store by this CPU
