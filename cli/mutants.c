@@ -92,6 +92,8 @@ const struct mutant mutants[] = {
 		"a page of KSM's that moves is KSM's no more"},
 	{"cold-skips-part", "", "ops/cold.c cold_run",
 		"advice on a part of a large folio is forgotten, instead of the folio being split"},
+	{"cut-keeps-folio", "", "mm/truncate.c split_around",
+		"pages that are cut off stay in memory when they are part of a large folio"},
 	{"ksm-to-swap", "", "reclaim/folio.c anon_out", "a page of KSM's is swapped out"},
 	{"offline-keeps-place", "", "mm/poison.c is_kept",
 		"a frame is given up that a mapping's tree still has, for nobody maps it any more"},

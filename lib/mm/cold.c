@@ -29,8 +29,7 @@ static struct run run_at(struct pf_mm *mm, pf_va_t va, pf_va_t end)
 /* Takes over the reference. */
 static bool split(struct pf_mm *mm, const struct run *run)
 {
-	const bool ok = pf_folio_order(run->folio) &&
-			!pf_folio_maybe_mapped_shared(run->folio) &&
+	const bool ok = pf_folio_order(run->folio) && !pf_folio_maybe_mapped_shared(run->folio) &&
 			!pf_split_folio(mm->sys, run->folio);
 
 	pf_folio_put(mm->sys->phys, run->folio, 1);
@@ -70,8 +69,7 @@ static bool unmap_here(void *ctx, struct pf_folio *folio)
 {
 	const struct pageout *p = ctx;
 
-	return p->mm->sys->fmt->unmap(
-		&p->mm->space, p->area, p->va, p->run.nr, folio, p->run.pfn);
+	return p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->run.nr, folio, p->run.pfn);
 }
 
 static enum pf_home home(void *ctx, struct pf_folio *folio)

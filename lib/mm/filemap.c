@@ -232,9 +232,9 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 	return ok;
 }
 
-/* Who found it has a reference before, and it is counted here, or finds a single page: while he has one it stays what it is. */
-bool pf_mapping_split(
-	struct pf_mapping *mapping, struct pf_folio *folio, struct pf_page_node **spares)
+/* Who found it has a reference before, and it is counted here, or finds a smaller one: while he has one it stays what it is. */
+bool pf_mapping_split(struct pf_mapping *mapping, struct pf_folio *folio, uint32_t at,
+	struct pf_page_node **spares)
 {
 	const unsigned order = pf_folio_order(folio);
 	const uint64_t index = folio->head.index;
@@ -244,11 +244,11 @@ bool pf_mapping_split(
 	pf_tree_lock(mapping);
 	ok = is_in_tree(mapping, folio) && pf_cas(&folio->head.count.word, &c, c - 2);
 	if (ok) {
-		pf_folio_split_frozen(mapping->sys->phys, folio, 0);
+		pf_folio_split_frozen(mapping->sys->phys, folio, at);
 		/* The tree's references, beside the caller's. */
-		for (uint64_t i = 0; i < PF_BIT(order); i++)
+		for (unsigned i = 0; i < 1u << order; i += 1u << pf_split_order(at, i))
 			pf_folio_get((struct pf_folio *)(&folio->head + i), 1);
-		pf_page_tree_split_folio(&mapping->tree, index, order, folio, spares);
+		pf_page_tree_split_folio(&mapping->tree, index, order, at, folio, spares);
 	}
 	pf_tree_unlock(mapping);
 	return ok;

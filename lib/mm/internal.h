@@ -368,11 +368,12 @@ int pf_mapping_write_folio(struct pf_mapping *mapping, struct pf_folio *folio);
 bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct pf_folio *dst);
 
 /*
- * A large folio, locked, becomes single pages, each locked and with a reference of the caller's beside the mapping's: only if nobody
- * maps it, and nobody but the mapping and the caller, once, has a reference. *spares has pf_page_tree_split_need().
+ * A large folio, locked, becomes smaller ones (`at`: phys/phys.h), each locked and with a reference of the caller's beside the
+ * mapping's: only if nobody maps it, and nobody but the mapping and the caller, once, has a reference. *spares has
+ * pf_page_tree_split_need().
  */
-bool pf_mapping_split(
-	struct pf_mapping *mapping, struct pf_folio *folio, struct pf_page_node **spares);
+bool pf_mapping_split(struct pf_mapping *mapping, struct pf_folio *folio, uint32_t at,
+	struct pf_page_node **spares);
 
 /*
  * Take out and freeze a folio, locked, that nobody maps and nobody but the mapping and the caller, once, has a reference to:

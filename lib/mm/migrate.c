@@ -123,7 +123,8 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 /* ---- splitting ---- */
 
 /* Locked. */
-static int split_locked(struct pf_system *sys, struct pf_folio *folio, struct pf_page_node **spares)
+static int split_locked(
+	struct pf_system *sys, struct pf_folio *folio, uint32_t at, struct pf_page_node **spares)
 {
 	const unsigned nr = pf_folio_nr(folio);
 	struct pf_remap r;
@@ -133,45 +134,56 @@ static int split_locked(struct pf_system *sys, struct pf_folio *folio, struct pf
 	if (err)
 		return err;
 	if (r.at.mapping) {
-		ok = pf_mapping_split(r.at.mapping, folio, spares);
+		ok = pf_mapping_split(r.at.mapping, folio, at, spares);
 	} else {
 		ok = pf_folio_freeze(folio);
 		if (ok)
-			pf_folio_split_frozen(sys->phys, folio, 0);
+			pf_folio_split_frozen(sys->phys, folio, at);
 	}
 	pf_folio_remap(sys, &r);
 	if (!ok)
 		return -PF_EAGAIN;
 	/* The caller's reference is on the first; anonymous pages that nobody maps are free with ours. */
-	for (unsigned i = 1; i < nr; i++) {
-		struct pf_folio *page = (struct pf_folio *)(&folio->head + i);
+	for (unsigned i = 1u << pf_split_order(at, 0); i < nr; i += 1u << pf_split_order(at, i)) {
+		struct pf_folio *piece = (struct pf_folio *)(&folio->head + i);
 
-		pf_folio_unlock(page);
-		pf_folio_put(sys->phys, page, 1);
+		pf_folio_unlock(piece);
+		pf_folio_put(sys->phys, piece, 1);
 	}
 	pf_add_relaxed(&sys->splits, 1);
 	return 0;
 }
 
-int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
+static int split_folio(struct pf_system *sys, struct pf_folio *folio, uint32_t at)
 {
 	struct pf_page_node *spares = NULL;
 	unsigned need = 0;
 	int err = -PF_EAGAIN;
 
+	/* While we have a reference it cannot become smaller ones. */
 	if (!pf_folio_order(folio))
 		return 0;
 	/* A mapping's tree needs nodes where it had slots of many pages. */
 	if (pf_folio_is_file(folio))
-		need = pf_page_tree_split_need(pf_folio_order(folio));
+		need = pf_page_tree_split_need(pf_folio_order(folio), at);
 	if (!pf_page_nodes_alloc(&spares, need)) {
 		err = -PF_ENOMEM;
 	} else if (pf_folio_trylock(folio)) {
-		err = split_locked(sys, folio, &spares);
+		err = split_locked(sys, folio, at, &spares);
 		pf_folio_unlock(folio);
 	}
 	pf_page_nodes_free(spares);
 	return err;
+}
+
+int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
+{
+	return split_folio(sys, folio, PF_SPLIT_PAGES);
+}
+
+int pf_split_folio_around(struct pf_system *sys, struct pf_folio *folio, unsigned at)
+{
+	return split_folio(sys, folio, at);
 }
 
 int pf_split(struct pf_mm *mm, pf_va_t va)

@@ -6,7 +6,7 @@
 
 #include "base/bits.h"
 #include "base/mem.h"
-#include "phys/frame.h"
+#include "phys/phys.h"
 #include "port/port.h"
 
 #define SHIFT PF_PAGE_TREE_SHIFT
@@ -314,30 +314,38 @@ void pf_page_tree_erase(
 	shrink(t, n, nr, spares);
 }
 
-unsigned pf_page_tree_split_need(unsigned order)
+unsigned pf_page_tree_split_need(unsigned order, uint32_t at)
 {
-	return order < SHIFT ? 0 : 1u << (order - SHIFT);
+	if (order < SHIFT)
+		return 0;
+	/* A slot of 64 pages each; but where only one page is by itself, no other than its own has anything smaller. */
+	return at == PF_SPLIT_PAGES ? 1u << (order - SHIFT) : 1;
 }
 
-void pf_page_tree_split_folio(struct pf_page_tree *t, uint64_t index, unsigned order,
+/* A slot that a large folio fills becomes a node of smaller ones, which are filled after that. */
+static void refine(struct pf_page_node *n, uint64_t index, struct pf_page_node **spares)
+{
+	struct pf_page_node *low = take(spares, n->shift - SHIFT);
+
+	low->parent = n;
+	low->offset = (uint8_t)slot_of(n, index);
+	low->count = SLOTS;
+	n->slot[low->offset] = low;
+}
+
+void pf_page_tree_split_folio(struct pf_page_tree *t, uint64_t index, unsigned order, uint32_t at,
 	struct pf_folio *first, struct pf_page_node **spares)
 {
 	struct pf_frame *page = &first->head;
 
-	for (uint64_t i = 0; i < PF_BIT(order); i++) {
+	for (unsigned i = 0, piece; i < 1u << order; i += 1u << piece) {
 		struct pf_page_node *n = leaf_of(t, index + i);
+		unsigned unused;
 
-		/* A slot of 64 pages: as long as it stands there it is the leaf of all of them. */
-		if (n->shift) {
-			struct pf_page_node *low = take(spares, 0);
-
-			low->parent = n;
-			low->offset = (uint8_t)slot_of(n, index + i);
-			low->count = SLOTS;
-			n->slot[low->offset] = low;
-			n = low;
-		}
-		n->slot[slot_of(n, index + i)] = of_folio((struct pf_folio *)(page + i));
+		piece = pf_split_order(at, i);
+		if (n->shift > shift_of(piece))
+			refine(n, index + i, spares);
+		fill(t, index + i, piece, of_folio((struct pf_folio *)(page + i)), &unused);
 	}
 }
 

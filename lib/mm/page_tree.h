@@ -85,9 +85,12 @@ void pf_page_tree_erase(
 	struct pf_page_tree *t, uint64_t index, unsigned order, struct pf_page_node **spares);
 
 /* How many nodes pf_page_tree_split_folio() takes. */
-unsigned pf_page_tree_split_need(unsigned order);
-/* Each page of the folio at index is a folio of its own now: their heads lie one behind the other. Nodes are taken from *spares. */
-void pf_page_tree_split_folio(struct pf_page_tree *t, uint64_t index, unsigned order,
+unsigned pf_page_tree_split_need(unsigned order, uint32_t at);
+/*
+ * The folio at index has become smaller ones, pf_split_order(at, i) says which (phys/phys.h), the first where it was. Nodes are
+ * taken from *spares.
+ */
+void pf_page_tree_split_folio(struct pf_page_tree *t, uint64_t index, unsigned order, uint32_t at,
 	struct pf_folio *first, struct pf_page_node **spares);
 
 /* The folio at index is in swap now, from `place` on. */

@@ -5,6 +5,7 @@
 #include "mm/internal.h"
 
 #include "base/mem.h"
+#include "mm/migrate.h"
 #include "mm/rmap.h"
 
 static bool zap(void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
@@ -27,6 +28,24 @@ void pf_mapping_unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last,
 }
 
 /* ---- truncation and holes ---- */
+
+/*
+ * Pages go on one side of `border`. A folio that lies on both is split around page `at`, the one that is at the border, so that
+ * what need not go stays as large as it can be. One that cannot be split now (pinned, locked, no memory) stays as a whole.
+ * pages_lock for writing: nobody else finds it meanwhile who would keep it.
+ */
+static void split_around(struct pf_mapping *mapping, uint64_t at, uint64_t border)
+{
+	struct pf_folio *folio = pf_mapping_find(mapping, at, at);
+	uint64_t first;
+
+	if (!folio)
+		return;
+	first = folio->head.index;
+	if (first < border && border < first + pf_folio_nr(folio) && !PF_MUTANT("cut-keeps-folio"))
+		pf_split_folio_around(mapping->sys, folio, (unsigned)(at - first));
+	pf_folio_put(mapping->sys->phys, folio, 1);
+}
 
 /*
  * Bytes from `from` to `last` of what is in memory become zero: of folios that stay because only a part of them goes. What is lost
@@ -71,6 +90,7 @@ int pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size)
 
 		mapping->size = size;
 		end = pf_mapping_end(mapping);
+		split_around(mapping, size >> mapping->sys->fmt->pt->page_shift, end);
 		if (end <= last) {
 			pf_mapping_unmap(mapping, end, last, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
 			pf_mapping_drop(mapping, end, last);
@@ -102,6 +122,8 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 	pf_port_rw_write_lock(&mapping->pages_lock, PF_LOCK_PAGES);
 	err = pf_shmem_prepare_cut(mapping, offset, last);
 	if (!err && first < end) {
+		split_around(mapping, offset >> shift, first);
+		split_around(mapping, end, end);
 		if (mapping->ops)
 			err = mapping->ops->punch(mapping, first, end - first);
 		if (!err) {

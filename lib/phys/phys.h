@@ -86,11 +86,20 @@ void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsign
 
 /*
  * Splitting (split.c). A folio that the caller has locked, with one reference, its own, and no mapping: freeze makes nobody able to
- * get another (false: somebody has one); then it becomes folios of a lower order, each with one reference of the caller's,
+ * get another (false: somebody has one); then it becomes smaller ones, each with one reference of the caller's,
  * locked, with the pages' index and mapping, and no page exclusive.
+ *
+ * Which ones: all single pages (PF_SPLIT_PAGES); or page `at` by itself, and around it folios as large as they can be, as a
+ * buddy allocator comes apart that gives out that page. pf_split_order is the order of the one that has page i.
  */
+#define PF_SPLIT_PAGES UINT32_MAX
+PF_INLINE unsigned pf_split_order(uint32_t at, unsigned i)
+{
+	return at == PF_SPLIT_PAGES || i == at ? 0 : pf_log2(i ^ at);
+}
+
 bool pf_folio_freeze(struct pf_folio *folio);
-void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigned order);
+void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, uint32_t at);
 
 /*
  * Large anonymous folios of which only a part is mapped wait to be split, so that the rest is free again. queue: a

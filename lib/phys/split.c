@@ -27,7 +27,22 @@ bool pf_folio_freeze(struct pf_folio *folio)
 	return pf_cas(&folio->head.count.word, &c, pf_count_make(PF_FRAME_FOLIO, order, 0, 0));
 }
 
-void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigned order)
+/* One of the folios: n pages from f on, not yet known to anybody. */
+static void make_piece(
+	struct pf_frame *f, unsigned order, uint64_t index, uint32_t mapping, uint32_t flags)
+{
+	for (unsigned i = 0; i < 1u << order; i++) {
+		__builtin_memset(f + i, 0, offsetof(struct pf_frame, count));
+		if (i)
+			pf_store_relaxed(
+				&f[i].count.word, pf_count_make(PF_FRAME_TAIL, order, 0, 0));
+	}
+	f->index = index;
+	f->mapping = mapping;
+	f->flags = order ? flags : flags & ~(uint32_t)PF_FOLIO_HAS_HWPOISON;
+}
+
+void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, uint32_t at)
 {
 	const unsigned nr = pf_folio_nr(folio);
 	const uint64_t index = folio->head.index;
@@ -38,32 +53,27 @@ void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, unsigne
 	struct pf_frame *f = &folio->head;
 
 	pf_folio_unqueue_split(phys, folio);
-	for (unsigned i = 0; i < nr; i++) {
-		const bool head = !(i & ((1u << order) - 1));
+	for (unsigned i = 0, n; i < nr; i += n) {
+		const unsigned order = pf_split_order(at, i);
 
-		__builtin_memset(f + i, 0, offsetof(struct pf_frame, count));
-		if (head) {
-			f[i].index = index + i;
-			f[i].mapping = mapping;
-			f[i].flags = order ? flags : flags & ~(uint32_t)PF_FOLIO_HAS_HWPOISON;
-			/* Each is taken out of the extent that there was; the last is what is left. */
-			if (i + (1u << order) < nr)
-				pf_port_note_alloc((enum pf_mem_use)use,
-					pf_folio_pfn(phys, (struct pf_folio *)(f + i))
-						<< phys->page_shift,
-					PF_BIT(order) << phys->page_shift);
-		} else {
-			pf_store_relaxed(
-				&f[i].count.word, pf_count_make(PF_FRAME_TAIL, order, 0, 0));
-		}
+		n = 1u << order;
+		make_piece(f + i, order, index + i, mapping, flags);
+		/* Each is taken out of the extent that there was; the last is what is left. */
+		if (i + n < nr)
+			pf_port_note_alloc((enum pf_mem_use)use,
+				pf_folio_pfn(phys, (struct pf_folio *)(f + i)) << phys->page_shift,
+				PF_BIT(order) << phys->page_shift);
 	}
 	/*
 	 * From the last on: until the first one's count says otherwise, who was led to it by a stale tail finds nobody there.
 	 * Release: who gets a reference sees the rest.
 	 */
-	for (unsigned i = nr; i; i -= 1u << order)
-		pf_store_release(&f[i - (1u << order)].count.word,
-			pf_count_make(PF_FRAME_FOLIO, order, 0, 1));
+	for (unsigned end = nr; end;) {
+		const unsigned order = pf_split_order(at, end - 1);
+
+		end -= 1u << order;
+		pf_store_release(&f[end].count.word, pf_count_make(PF_FRAME_FOLIO, order, 0, 1));
+	}
 }
 
 /* ---- folios that should be split ---- */

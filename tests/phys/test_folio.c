@@ -335,6 +335,62 @@ static void poisoned_tail_is_no_folio(void **state)
 	check_all_free(&phys);
 }
 
+/* A folio comes apart around each of its pages, or into pages: every page is of one folio then, none exclusive, nothing is lost. */
+static void split(void **state)
+{
+	(void)state;
+	for (unsigned order = 1; order <= 7; order++) {
+		for (unsigned k = 0; k <= 1u << order; k++) {
+			const uint32_t at = k < 1u << order ? k : PF_SPLIT_PAGES;
+			struct pf_folio *f = take(order);
+			const pf_pfn_t pfn = pf_folio_pfn(&phys, f);
+			unsigned pieces = 0, page = 0, nr = 0;
+
+			f->head.index = 4096;
+			f->head.mapping = 17;
+			pf_folio_set_flags(f, PF_FOLIO_DIRTY);
+			assert_true(pf_folio_trylock(f));
+			pf_folio_get(f, 1);
+			assert_false(pf_folio_freeze(f));
+			pf_folio_put(&phys, f, 1);
+			assert_true(pf_folio_freeze(f));
+			pf_folio_split_frozen(&phys, f, at);
+			check_all(&phys);
+			while (page < 1u << order) {
+				struct pf_folio *piece = (struct pf_folio *)(&f->head + page);
+
+				nr = pf_folio_nr(piece);
+				assert_int_equal(pf_folio_ref(piece), 1);
+				assert_int_equal(piece->head.index, 4096 + page);
+				assert_int_equal(piece->head.mapping, 17);
+				assert_true(pf_folio_test_flags(piece, PF_FOLIO_DIRTY));
+				assert_true(pf_folio_test_flags(piece, PF_FOLIO_LOCKED));
+				/* The largest that has not page `at`, or that one alone. */
+				assert_int_equal(page % nr, 0);
+				assert_true(nr == 1 || at / nr != page / nr);
+				if (at != PF_SPLIT_PAGES && page != at)
+					assert_int_equal(at / (2 * nr), page / (2 * nr));
+				for (unsigned i = 0; i < nr; i++)
+					assert_ptr_equal(
+						pf_page_folio(&phys, pfn + page + i), piece);
+				pieces++;
+				page += nr;
+			}
+			assert_int_equal(pieces, at == PF_SPLIT_PAGES ? 1u << order : order + 1);
+			for (page = 0; page < 1u << order;) {
+				struct pf_folio *piece = (struct pf_folio *)(&f->head + page);
+
+				page += pf_folio_nr(piece);
+				pf_folio_unlock(piece);
+				pf_folio_put(&phys, piece, 1);
+			}
+			/* All but the last were noted inside the extent that there was; this port adds. */
+			test_port.live[PF_USE_ANON] -= (int64_t)(((1u << order) - nr) * PAGE);
+			check_all_free(&phys);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +404,7 @@ int main(void)
 		cmocka_unit_test_setup(page_to_folio, begin),
 		cmocka_unit_test_setup(poisoned_tail_is_no_folio, begin),
 		cmocka_unit_test_setup(stale_frame_numbers, begin),
+		cmocka_unit_test_setup(split, begin),
 	};
 
 	return cmocka_run_group_tests_name("phys folio", tests, NULL, NULL);
