@@ -137,7 +137,10 @@ bool ov_wp_async(const struct oracle *o, const struct ov_vma *v);
 void ov_uffd_moved(struct oracle *o, struct ov_process *p, uint64_t va, uint64_t from, uint64_t nr);
 /* The process is gone: its userfaultfds are nobody's, whoever gets the number. */
 void ov_uffd_exited(struct oracle *o, unsigned pid);
-/* A call faults the page in: 0, or what it answers: it would wait (-EAGAIN), or may not (-EFAULT). */
+/*
+ * A call faults the page in: 0, and what was told says so from then on; or what it answers: it would wait (-EAGAIN), or may
+ * not (-EFAULT).
+ */
 int ov_uffd_stops(struct oracle *o, struct ov_process *p, uint64_t va, bool write);
 
 /* oracle_mlock.c */

@@ -250,14 +250,36 @@ static uint8_t *told_of(struct oracle *o, const struct ov_process *p, uint64_t v
 	return NULL;
 }
 
+/* The page is there from now on; of an object, it is in memory wherever it is mapped. */
+static void has_come(struct oracle *o, struct ov_process *p, uint64_t va)
+{
+	uint8_t *there = told_of(o, p, va);
+	uint64_t at, other;
+	const struct ov_object *obj = ov_object_page(o, p, va, &at);
+
+	if (there)
+		*there = (*there & ~3) | ORACLE_TAKEN;
+	for (unsigned i = 0; obj && i < o->ntold; i++) {
+		struct ov_process *q = ov_process(o, o->there[i].pid);
+
+		for (uint64_t n = 0; n < o->there[i].nr; n++)
+			if (ov_object_page(o, q, o->there[i].start + n * o->cfg.page, &other) ==
+					obj &&
+				other == at)
+				o->there[i].pages[n] |= ORACLE_CACHED;
+	}
+}
+
 int ov_uffd_stops(struct oracle *o, struct ov_process *p, uint64_t va, bool write)
 {
 	const uint8_t *there = told_of(o, p, va);
 	unsigned what = there ? oracle_uffd_access(o, p->pid, va, write, *there) : 0;
 	size_t i = ov_find(p, va);
 
-	if (!what)
+	if (!what) {
+		has_come(o, p, va);
 		return 0;
+	}
 	/* Who is told of what a process does itself only may not make a call wait. */
 	if (what & ORACLE_UFFD_BUS ||
 		o->uffds[(p->vmas[i].flags >> OV_UFFD_SHIFT) - 1].flags & USER_MODE_ONLY)
