@@ -239,6 +239,9 @@ const struct mutant mutants[] = {
 		"entries say uffd-wp where mremap has moved them, and nobody is told"},
 	{"poison-over-markers", "", "ops/uffd.c pf_uffd_poison_run",
 		"a page is lost that a marker of uffd-wp or a guard stands for"},
+	{"copy-leaves-no-table", "", "mm/uffd_fill.c leave_table",
+		"UFFDIO_COPY of what cannot be read leaves no table, and UFFDIO_MOVE takes the "
+		"hole for another"},
 	{"move-ignores-pins", "coremm-36", "ops/uffd_move.c take_folio",
 		"a pinned page goes to another address"},
 	{"move-ignores-exclusive", "coremm-36", "ops/uffd_move.c take_folio",

@@ -293,6 +293,24 @@ static int map(const struct fill *f, const struct piece *p, struct pf_folio *fol
 	return n;
 }
 
+/*
+ * Linux makes the table before it looks for contents, and pf_uffd_move() tells a hole in a table from one without. Here the
+ * table comes with the page, and where there is none, afterwards. err, or -PF_ENOMEM.
+ */
+static int leave_table(const struct fill *f, int err)
+{
+	struct pf_mm *mm = f->uffd->mm;
+	int gone;
+
+	if (PF_MUTANT("copy-leaves-no-table"))
+		return err;
+	pf_mmap_read_lock(mm);
+	if (find_dst(f, &gone) && mm->sys->fmt->alloc_tables(&mm->space, f->dst, 1))
+		err = -PF_ENOMEM;
+	pf_mmap_read_unlock(mm);
+	return err;
+}
+
 /* Pages done, or an error. */
 static int64_t fill_piece(const struct fill *f)
 {
@@ -311,7 +329,7 @@ static int64_t fill_piece(const struct fill *f)
 		nr = contents(f, folio);
 		if (nr < 0) {
 			pf_folio_put(phys, folio, 1);
-			return nr;
+			return leave_table(f, (int)nr);
 		}
 	}
 	n = map(f, &p, folio, (unsigned)nr);
