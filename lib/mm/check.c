@@ -92,26 +92,11 @@ static const char *check_block(struct pf_mm *mm, pf_va_t va, const struct pf_pag
 static const char *check_found(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
 	pf_pfn_t pfn, const struct pf_folio *folio)
 {
-	const struct pf_area *a = &vma->area;
-
 	if (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON))
 		return "a poisoned page is mapped";
-	if (pf_folio_test_flags(folio, PF_FOLIO_KSM))
-		return pf_ksm_leads_to(mm->sys, folio, pf_anon_object(mm->sys, a->anon),
-			       pf_vma_index(vma, va))
-			       ? NULL
-			       : "R1: a page of KSM's does not lead to where it is mapped";
-	if (folio->head.index + pf_folio_idx(folio, pfn) !=
-		a->pgoff + pf_mm_pages(mm, a->start, va))
-		return "R1: a page's index does not lead to where it is mapped";
-	if (pf_folio_is_file(folio))
-		return vma->mapping && folio->head.mapping == vma->mapping->head.handle
-			       ? NULL
-			       : "R1: a page of another mapping than its VMA's";
-	for (const struct pf_anon_link *l = vma->links; l; l = l->next)
-		if (l->anon->head.handle == folio->head.mapping)
-			return NULL;
-	return "R1: a page's anon_vma does not lead to the VMA that maps it";
+	return pf_rmap_leads_to(mm, vma, va, pfn, folio)
+		       ? NULL
+		       : "R1: a page does not lead to where it is mapped";
 }
 
 static void count_page(const struct pf_vma *vma, const struct pf_folio *folio, struct count *c)

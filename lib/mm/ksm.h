@@ -4,7 +4,7 @@
  *
  * A page that KSM has made one of several is mapped read-only and is nobody's alone: a write, and a pin for reading, get a copy.
  * It stays KSM's until its last mapping is gone. What maps it is found by its folio as any page's mappings are, by places that
- * are kept for that (ksm_node.h): it is aged, moves, and may fail; it is not sent to swap. Which pages to try is for the
+ * are kept for that (ksm_node.h): it is aged, moves, may fail, and goes to swap. What comes back is a page like others (mm/swap.c). Which pages to try is for the
  * embedder to know; there is no tree of them.
  */
 #ifndef PF_MM_KSM_H

@@ -194,11 +194,15 @@ void pf_ksm_prune(struct pf_system *sys)
 
 /* ---- checking ---- */
 
-bool pf_ksm_leads_to(const struct pf_system *sys, const struct pf_folio *folio,
+bool pf_ksm_leads_to(struct pf_system *sys, const struct pf_folio *folio,
 	const struct pf_anon_vma *anon, uint64_t index)
 {
 	const struct pf_ksm_node *node = pf_ksm_node(sys, folio);
+	bool leads;
 
-	return node && node->used && node->pfn == pf_folio_pfn(sys->phys, folio) &&
-	       find_place(node, anon->root, index);
+	pf_port_rw_read_lock(&sys->ksm.lock, PF_LOCK_KSM);
+	leads = node && node->used && node->pfn == pf_folio_pfn(sys->phys, folio) &&
+		find_place(node, anon->root, index);
+	pf_port_rw_read_unlock(&sys->ksm.lock, PF_LOCK_KSM);
+	return leads;
 }

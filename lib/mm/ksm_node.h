@@ -78,8 +78,8 @@ void pf_ksm_moved(struct pf_system *sys, struct pf_folio *src, struct pf_folio *
  */
 void pf_ksm_look(struct pf_system *sys, uint32_t nr);
 
-/* For pf_mm_check: would a walk come by anon's family at that index? */
-bool pf_ksm_leads_to(const struct pf_system *sys, const struct pf_folio *folio,
+/* Would a walk come by anon's family at that index? Folio lock, or nobody else is running. Takes the lock for reading. */
+bool pf_ksm_leads_to(struct pf_system *sys, const struct pf_folio *folio,
 	const struct pf_anon_vma *anon, uint64_t index);
 
 #endif

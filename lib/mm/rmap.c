@@ -92,6 +92,25 @@ static enum pf_rmap_result walk_places(
 	return result;
 }
 
+bool pf_rmap_leads_to(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, pf_pfn_t pfn,
+	const struct pf_folio *folio)
+{
+	const uint32_t handle = pf_load_relaxed(&folio->head.mapping);
+	const uint64_t index = pf_vma_index(vma, va);
+
+	if (pf_folio_test_flags(folio, PF_FOLIO_KSM))
+		return pf_ksm_leads_to(
+			mm->sys, folio, pf_anon_object(mm->sys, vma->area.anon), index);
+	if (folio->head.index + pf_folio_idx(folio, pfn) != index)
+		return false;
+	if (pf_folio_is_file(folio))
+		return vma->mapping && vma->mapping->head.handle == handle;
+	for (const struct pf_anon_link *l = vma->links; l; l = l->next)
+		if (l->anon->head.handle == handle)
+			return true;
+	return false;
+}
+
 enum pf_rmap_result pf_rmap_walk_pages(
 	const struct pf_rmap *r, pf_rmap_visit visit, void *ctx, unsigned flags)
 {

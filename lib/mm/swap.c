@@ -5,6 +5,7 @@
  */
 #include "mm/anon_vma.h"
 #include "mm/internal.h"
+#include "mm/rmap.h"
 
 /* ---- one page ---- */
 
@@ -98,6 +99,47 @@ static int get_folio(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
 	return read_folio(mm, look, *folio);
 }
 
+/*
+ * A page that KSM had merged comes back by the mapping and index of whoever wants it first; where it would not be found, in
+ * VMAs of other families or at other indexes, it is copied. (Linux: ksm_might_need_to_copy.) The folio is locked. The copy
+ * has no slot; NULL: no memory.
+ */
+static struct pf_folio *copy_page(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
+	const struct pf_swap_look *look, const struct pf_folio *folio)
+{
+	const unsigned shift = pf_mm_shift(mm);
+	const uint64_t at = pf_pte_swap_offset(look->pte) - pf_folio_swap_slot(folio);
+	struct pf_folio *copy = pf_folio_alloc(mm->sys->phys, 0, PF_USE_ANON);
+
+	if (!copy)
+		return NULL;
+	pf_port_copy_pages(pf_folio_pfn(mm->sys->phys, copy) << shift,
+		(pf_folio_pfn(mm->sys->phys, folio) + at) << shift, PF_BIT(shift));
+	copy->head.index = pf_vma_index(vma, va);
+	copy->head.mapping = pf_load_relaxed(&vma->area.anon);
+	pf_folio_set_flags(copy, PF_FOLIO_DIRTY);
+	return copy;
+}
+
+/* Locked, in the cache: the page of the entry at va, or a copy of it, becomes the entry's. 0, -PF_ENOMEM. */
+static int map_folio(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags,
+	const struct pf_swap_look *look, struct pf_folio *folio)
+{
+	const pf_pfn_t pfn = pf_folio_pfn(mm->sys->phys, folio) +
+			     (pf_pte_swap_offset(look->pte) - pf_folio_swap_slot(folio));
+	struct pf_folio *copy = NULL;
+
+	if (!pf_rmap_leads_to(mm, vma, va, pfn, folio) && !PF_MUTANT("swap-in-not-found")) {
+		copy = copy_page(mm, vma, va, look, folio);
+		if (!copy)
+			return -PF_ENOMEM;
+	}
+	mm->sys->fmt->swap_in(&mm->space, &vma->area, va, flags, look, copy ? copy : folio);
+	if (copy)
+		pf_folio_put(mm->sys->phys, copy, 1);
+	return 0;
+}
+
 static void done_with(struct pf_mm *mm, const struct pf_swap_look *look, struct pf_folio *folio)
 {
 	if (folio) {
@@ -110,17 +152,18 @@ static void done_with(struct pf_mm *mm, const struct pf_swap_look *look, struct 
 enum pf_fault_result pf_swap_fault(
 	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags, uint32_t orders)
 {
-	const struct pf_format *fmt = mm->sys->fmt;
 	struct pf_swap_look look;
 	struct pf_folio *folio;
 	int err;
 
-	if (!fmt->swap_look(&mm->space, &vma->area, va, orders, &look))
+	if (!mm->sys->fmt->swap_look(&mm->space, &vma->area, va, orders, &look))
 		return PF_FAULT_DONE;
 	err = get_folio(mm, vma, va, &look, orders, &folio);
-	if (!err && folio)
-		fmt->swap_in(&mm->space, &vma->area, va, flags, &look, folio);
-	done_with(mm, &look, err ? NULL : folio);
+	if (err)
+		folio = NULL;
+	if (folio)
+		err = map_folio(mm, vma, va, flags, &look, folio);
+	done_with(mm, &look, folio);
 	if (err)
 		return err == -PF_ENOMEM ? PF_FAULT_OOM : PF_FAULT_SIGBUS;
 	return PF_FAULT_DONE;

@@ -112,10 +112,16 @@ void pf_swap_in(struct pf_space *space, const struct pf_area *area, pf_va_t va, 
 		pf_pte_unmap_unlock(&m);
 		return;
 	}
-	nr = widen(&m, area, folio, &va, &swap);
+	pfn = pf_folio_pfn(space->phys, folio);
+	nr = 1;
+	if (pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE)) {
+		nr = widen(&m, area, folio, &va, &swap);
+		pfn += pf_pte_swap_offset(swap) - pf_folio_swap_slot(folio);
+	} else {
+		/* A copy, of one page: nobody else knows it. */
+		swap = pf_pte_set(swap, PF_PTE_EXCLUSIVE);
+	}
 	idx = pf_pte_idx(&m, va);
-	pfn = pf_folio_pfn(space->phys, folio) + pf_pte_swap_offset(swap) -
-	      pf_folio_swap_slot(folio);
 	space->pt.cause = PF_CAUSE_OTHER;
 	pf_folio_add_anon_rmap_ptes(folio, pfn, nr, space->mm_id, swap.v & PF_PTE_EXCLUSIVE);
 	pf_add_relaxed(&space->rss_anon, nr);

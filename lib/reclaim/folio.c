@@ -112,9 +112,6 @@ static bool anon_out(struct out *o)
 	bool cached = pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE);
 	bool lazy = !cached && pf_folio_test_flags(folio, PF_FOLIO_LAZYFREE);
 
-	/* KSM's: a slot has one place to come back to, and the page has many. */
-	if (pf_folio_test_flags(folio, PF_FOLIO_KSM) && !PF_MUTANT("ksm-to-swap"))
-		return false;
 	/* Neither mapped nor in the cache: on its way in or out elsewhere. */
 	if (!cached && !pf_folio_mapcount(folio))
 		return false;

@@ -16,8 +16,7 @@ static bool any_room(const struct pf_swaps *swaps)
 /* Could it go at all? What says no here has not had its A taken. */
 static bool may_go(const struct pf_reclaimer *r, struct pf_folio *folio)
 {
-	if (pf_folio_maybe_pinned(folio) ||
-		pf_folio_test_flags(folio, PF_FOLIO_LOCKED | PF_FOLIO_KSM))
+	if (pf_folio_maybe_pinned(folio) || pf_folio_test_flags(folio, PF_FOLIO_LOCKED))
 		return false;
 	if (pf_folio_is_file(folio)) {
 		const enum pf_home home = r->ops->home(r->ctx, folio);
