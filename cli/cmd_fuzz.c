@@ -230,6 +230,7 @@ static void report_json(const struct fuzzing *z)
 	json_object_object_add(all, "host", json_object_new_string(fuzz_host_name(z->f.host)));
 	json_object_object_add(
 		all, "soft_dirty", json_object_new_boolean(fuzz_host_soft_dirty(z->f.host)));
+	json_object_object_add(all, "disk", json_object_new_boolean(fuzz_host_disk(z->f.host)));
 	json_object_object_add(all, "seed", json_object_new_uint64(z->o->seed));
 	json_object_object_add(all, "calls", json_object_new_int64((int64_t)z->f.calls));
 	json_object_object_add(all, "programs", json_object_new_int64((int64_t)z->f.programs));
@@ -264,6 +265,9 @@ static void report(const struct fuzzing *z)
 	fuzz_cover_print(z->f.cover);
 	for (const struct fuzz_exception *e = fuzz_exceptions; e->name; e++)
 		printf("exception %s: %" PRIu64 " calls\n", e->name, e->swallowed);
+	if (!fuzz_host_disk(z->f.host))
+		puts("no directory ($TMPDIR, /var/tmp, .) is a disk's: programs with a userfaultfd "
+		     "had no files");
 	if (z->f.not_built)
 		printf("%" PRIu64 " programs ended at what is not built, the first at: %s\n",
 			z->f.not_built, z->f.not_built_what);

@@ -5,6 +5,7 @@
  *
  *   cmd_fuzz.c     options; programs until the end; what comes of them
  *   fuzz_host.c    the host's side: real processes that do the calls
+ *   fuzz_has.c     what that host has
  *   fuzz_look.c    what such a process looks like
  *   fuzz_uffd.c    userfaultfd on either side
  *   fuzz_aim.c     ioctls of userfaultfd, aimed at pages on which they do something
@@ -54,7 +55,9 @@ struct fuzz_area {
 	uint64_t leaf;  /* what a leaf table of the format maps */
 	bool collapses; /* MADV_COLLAPSE does what it is asked for, */
 	bool huge;      /* and the program asks for it; nobody else brings huge pages */
-	bool has_uffd;  /* there is userfaultfd for users */
+	bool has_uffd;  /* there is userfaultfd for users, */
+	bool has_disk;  /* and a disk for the files of programs that use it */
+	bool hints;     /* MADV_HUGEPAGE brings nothing where there is no room for a huge page */
 	bool uffd;      /* the program has some, */
 	bool shares;    /* and maps memory shared */
 };
@@ -132,6 +135,8 @@ uint64_t fuzz_host_stamp_number(uint64_t value);
 /* "Linux 6.18.44", and what the host does not show. */
 const char *fuzz_host_name(const struct fuzz_host *h);
 bool fuzz_host_soft_dirty(const struct fuzz_host *h);
+/* Programs with userfaultfds have files, too. */
+bool fuzz_host_disk(const struct fuzz_host *h);
 
 /* ---- coverage ---- */
 
@@ -263,6 +268,11 @@ extern struct fuzz_exception fuzz_exceptions[]; /* ends with a name of NULL */
 bool fuzz_is_uffd(enum sc_call_id id);
 /* May the host be asked that, by a program with userfaultfds? No fault may wait, and nothing hang. */
 bool fuzz_uffd_safe(const struct fuzz_area *area, const struct op *op);
+/* Does it take pages of a disk's file out of memory? They are read again at once, on both sides. */
+bool fuzz_empties_files(const struct fuzz_area *area, const struct op *op);
+/* The statements with which a process reads all of them: how many, FUZZ_FILLS a file. */
+#define FUZZ_FILLS 3
+unsigned fuzz_fills(const struct fuzz_area *area, unsigned pid, unsigned cpu, struct op *ops);
 /* The library does it; what it would write into the argument's last field is y->uffd_done. */
 bool fuzz_uffd_do(
 	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r);

@@ -18,9 +18,10 @@ enum {
 	MISSING = 1 << 9,
 	WP = 1 << 10,
 	MINOR = 1 << 11,
+	FILES = 1 << 12,
 };
 /* Pages may be moved between mappings that are alike in these. */
-#define LIKE (MAPPED | PRIVATE | WRITE | LOCKED)
+#define LIKE (MAPPED | PRIVATE | WRITE | LOCKED | FILES)
 
 static struct fuzz_sight look(struct run_world *w, struct run_process *p, uint64_t va)
 {
@@ -36,8 +37,10 @@ static struct fuzz_sight look(struct run_world *w, struct run_process *p, uint64
 	       (f & PF_VM_WRITE ? WRITE : 0) | (f & PF_VM_LOCKED ? LOCKED : 0) |
 	       (f & PF_VM_UFFD_MISSING ? MISSING : 0) | (f & PF_VM_UFFD_WP ? WP : 0) |
 	       (f & PF_VM_UFFD_MINOR ? MINOR : 0);
-	if (oracle_find(w->oracle, p->pid, va, &m))
+	if (oracle_find(w->oracle, p->pid, va, &m)) {
 		s.whose = m.uffd;
+		s.is |= m.file ? FILES : 0;
+	}
 	return s;
 }
 
@@ -62,8 +65,8 @@ uint64_t fuzz_outlook(struct run_world *w, struct run_process *p, const struct o
 		return 1;
 	s = look(w, of, op->a[0]);
 	end = look(w, of, last);
-	is = s.is | 1u << 12 | (of != p) << 13 | !s.whose << 14 |
-	     ((int)s.whose - 1 == run_uffd_number(w, p, fd)) << 15 | (end.is == s.is) << 16;
+	is = s.is | 1u << 13 | (of != p) << 14 | !s.whose << 15 |
+	     ((int)s.whose - 1 == run_uffd_number(w, p, fd)) << 16 | (end.is == s.is) << 17;
 	return moves(op) ? is << 20 | look(w, of, op->a[4]).is : is;
 }
 
@@ -79,11 +82,12 @@ static struct want wanted(enum sc_call_id id)
 	switch (id) {
 	case SC_UFFDIO_COPY:
 	case SC_UFFDIO_ZEROPAGE:
-		return (struct want){MAPPED | STATE | ORACLE_CACHED, MAPPED};
+		return (struct want){MAPPED | STATE | FILES | ORACLE_CACHED, MAPPED};
 	case SC_UFFDIO_POISON:
-		return (struct want){MAPPED | STATE, MAPPED};
+		return (struct want){MAPPED | STATE | FILES, MAPPED};
 	case SC_UFFDIO_CONTINUE:
-		return (struct want){MAPPED | STATE | ORACLE_CACHED, MAPPED | ORACLE_CACHED};
+		return (struct want){
+			MAPPED | STATE | FILES | ORACLE_CACHED, MAPPED | ORACLE_CACHED};
 	case SC_UFFDIO_WRITEPROTECT:
 		return (struct want){MAPPED | STATE | WP, MAPPED | ORACLE_TAKEN | WP};
 	case SC_UFFDIO_MOVE:
@@ -142,6 +146,8 @@ static void fit_mode(struct program_drawing *d, struct op *op, uint32_t is)
 		return;
 	if (is & PRIVATE)
 		op->a[2] &= ~(uint64_t)PF_UFFDIO_REGISTER_MODE_MINOR;
+	else if (is & FILES)
+		op->a[2] = PF_UFFDIO_REGISTER_MODE_WP;
 	else if (source_draw(&d->src, 2))
 		op->a[2] = PF_UFFDIO_REGISTER_MODE_MINOR |
 			   (source_draw(&d->src, 2) ? PF_UFFDIO_REGISTER_MODE_WP : 0);
@@ -215,7 +221,8 @@ static bool prepare(struct fuzz_play *y, struct program_drawing *d, struct op *o
 	const uint32_t mode = minor ? MINOR
 			      : wp  ? WP
 				    : 0,
-		       kind = moves(op) ? PRIVATE | WRITE : 0, shared = minor ? PRIVATE : 0;
+		       kind = moves(op) ? PRIVATE | WRITE : 0,
+		       not = (minor ? PRIVATE : 0) | (wp ? 0 : FILES);
 	unsigned n = 4 + (unsigned)source_draw(&d->src, 12), at;
 
 	if (!run_uffd_ready(&y->w, run_process(&y->w, op->pid), PROGRAM_UFFD_FD + op->a[3])) {
@@ -241,7 +248,7 @@ static bool prepare(struct fuzz_play *y, struct program_drawing *d, struct op *o
 		return true;
 	}
 	n = 4 + (unsigned)source_draw(&d->src, 12);
-	at = find(d, s, (struct want){MAPPED | kind | shared, MAPPED | kind}, 0, &n);
+	at = find(d, s, (struct want){MAPPED | kind | not, MAPPED | kind}, 0, &n);
 	if (at == FUZZ_SHOWN)
 		return minor && map_shared(y, d, op);
 	set_range(y, op, SC_UFFDIO_REGISTER, at, n);
@@ -305,6 +312,22 @@ static unsigned aim_length(struct program_drawing *d, const struct fuzz_sight *s
 	return at;
 }
 
+/* What was written since, of pages that are registered for it; and from then on. */
+static void aim_scan(struct fuzz_play *y, struct program_drawing *d, struct op *op)
+{
+	struct run_process *p = run_process(&y->w, op->pid);
+	const uint32_t file = y->g->nfiles && source_draw(&d->src, 2) ? FILES : 0;
+	unsigned n = 1 + (unsigned)source_draw(&d->src, 20), at;
+
+	if (!p || !y->g->uffd || source_draw(&d->src, 3))
+		return;
+	at = find(d, sights(y, p), (struct want){MAPPED | WP | file, MAPPED | WP | file}, 0, &n);
+	if (at == FUZZ_SHOWN)
+		return;
+	set_range(y, op, op->id, at, n);
+	op->a[2] |= PF_PM_SCAN_WP_MATCHING;
+}
+
 bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 {
 	struct run_process *p = run_process(&y->w, op->pid), *of;
@@ -312,6 +335,8 @@ bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 	struct want want = wanted(op->id);
 	unsigned n, at, whose;
 
+	if (op->id == SC_PAGEMAP_SCAN)
+		aim_scan(y, d, op);
 	if (!p || !program_is_uffdio(op->id) || op->id == SC_UFFDIO_API || !source_draw(&d->src, 8))
 		return false;
 	aim_descriptor(y, d, op);
@@ -325,6 +350,12 @@ bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 	if (op->id == SC_UFFDIO_REGISTER && !source_draw(&d->src, 4)) {
 		aim_busy(y, d, op, s, whose);
 		return false;
+	}
+	/* Of files less can be asked, and there are fewer. */
+	if ((op->id == SC_UFFDIO_REGISTER || op->id == SC_UFFDIO_WRITEPROTECT) && y->g->nfiles &&
+		source_draw(&d->src, 2)) {
+		want.mask |= FILES;
+		want.is |= FILES;
 	}
 	n = 1 + (unsigned)source_draw(&d->src, 20);
 	at = op->id == SC_UFFDIO_REGISTER ? find(d, s, want, 0, &n)

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "cli/fuzz_has.h"
 #include "cli/fuzz_look.h"
 
 /* By name: what comes into the table of calls is known here. */
@@ -81,13 +82,17 @@ static int64_t do_mincore(const struct op *op, struct fuzz_answer *ans)
 	return r ? -errno : 0;
 }
 
-/* Where the program's files are open: as memory of their own, which no disk reads ahead and nothing writes back. */
+/*
+ * Where the program's files are open: as memory of their own, which no disk reads ahead and nothing writes back. To
+ * userfaultfd that is shared memory, so that there they are files of a disk, all of which is in memory.
+ */
 #define FIRST_FILE 100
 
 bool fuzz_call_open_files(const struct fuzz_area *area)
 {
 	for (unsigned i = 0; i < area->nfiles; i++) {
-		int fd = (int)syscall(SYS_memfd_create, "f", 0);
+		int fd = area->uffd ? fuzz_disk_file(area->file_size)
+				    : (int)syscall(SYS_memfd_create, "f", 0);
 
 		if (fd < 0 || ftruncate(fd, (off_t)area->file_size) ||
 			dup2(fd, FIRST_FILE + (int)i) < 0)
@@ -95,6 +100,13 @@ bool fuzz_call_open_files(const struct fuzz_area *area)
 		close(fd);
 	}
 	return true;
+}
+
+/* Where MADV_REMOVE has made a hole: what else would read it again would read ahead. */
+static void fill_files(const struct fuzz_area *area, const struct op *op)
+{
+	for (unsigned i = 0; fuzz_empties_files(area, op) && i < area->nfiles; i++)
+		fuzz_disk_read(FIRST_FILE + (int)i, area->file_size);
 }
 
 static int64_t do_syscall(const struct fuzz_area *area, const struct op *op)
@@ -191,6 +203,7 @@ void fuzz_call(
 	case SC_PROCESS_VM_WRITEV:
 	case SC_PROCESS_MADVISE:
 		ans->result = do_process_call(op, real);
+		fill_files(area, op);
 		break;
 	case SC_PAGEMAP_SCAN:
 		ans->result = do_scan(op, ans);
@@ -205,5 +218,6 @@ void fuzz_call(
 		}
 		ans->result = do_syscall(area, op);
 		take_away(area, op, ans);
+		fill_files(area, op);
 	}
 }

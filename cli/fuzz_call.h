@@ -17,6 +17,8 @@ void fuzz_call(
 	const struct fuzz_area *area, const struct op *op, pid_t real, struct fuzz_answer *ans);
 /* userfaultfd and its ioctls (fuzz_uffd.c); and whether this process may use it at all. */
 bool fuzz_uffd_is_there(void);
+/* Is it told of missing pages there, as it is of shared memory's? Not of files. */
+bool fuzz_uffd_takes(void *at, uint64_t len);
 void fuzz_uffd_host(const struct op *op, struct fuzz_answer *ans);
 
 #endif

@@ -42,14 +42,22 @@ static bool may_say(const struct fuzz_area *area, uint64_t advice)
 		return !area->swap;
 	case PF_MADV_COLLAPSE:
 		return same_tables(area);
-	case PF_MADV_HUGEPAGE: /* faults would bring what else only MADV_COLLAPSE brings */
-		return !area->huge;
 	case PF_MADV_MERGEABLE:
 	case PF_MADV_UNMERGEABLE:
 		return area->ksm;
 	default:
 		return true;
 	}
+}
+
+/*
+ * Where only MADV_COLLAPSE shall bring huge pages, none may fit into what MADV_HUGEPAGE is asked for: what begins in the
+ * heap, in the window or as near to the second piece, and is no longer than the window, never comes to be as large.
+ */
+static bool may_hint(const struct fuzz_area *area, uint64_t advice, uint64_t len)
+{
+	return advice != PF_MADV_HUGEPAGE || !area->huge ||
+	       (area->hints && len <= FUZZ_PAGES * FUZZ_PAGE);
 }
 
 static bool may_advise(const struct fuzz_area *area, const struct op *op)
@@ -60,7 +68,7 @@ static bool may_advise(const struct fuzz_area *area, const struct op *op)
 	if ((a[2] == PF_MADV_HWPOISON || a[2] == PF_MADV_SOFT_OFFLINE) && !(a[0] & (FUZZ_PAGE - 1)))
 		return false;
 	/* It goes on behind holes. */
-	return may_say(area, a[2]) && may_change(area, a[0], a[1]) &&
+	return may_say(area, a[2]) && may_hint(area, a[2], a[1]) && may_change(area, a[0], a[1]) &&
 	       (a[1] < HUGE_FROM || a[0] + a[1] < a[0] || a[0] >= HUGE_FROM);
 }
 
@@ -75,7 +83,8 @@ static bool may_reach(const struct fuzz_area *area, const struct op *op)
 		return false;
 	for (unsigned k = 0; k < (vm ? 2 : 1); k++)
 		for (unsigned i = 0; i < op->a[k ? 4 : 2]; i++)
-			if (!may_change(area, op->part[k][i].base, op->part[k][i].len))
+			if (!may_change(area, op->part[k][i].base, op->part[k][i].len) ||
+				(!vm && !may_hint(area, op->a[3], op->part[k][i].len)))
 				return false;
 	return true;
 }
@@ -139,21 +148,38 @@ bool fuzz_safe(const struct fuzz_area *area, const struct op *op)
 	}
 }
 
+/* One of them is mapped behind the memory that is there at the start; all that can be asked of it is WP_ASYNC. */
+static void begin_files(struct program_drawing *d, struct program *g)
+{
+	if (source_draw(&d->src, 4))
+		g->ops[g->nr - 1].a[1] |= PF_UFFD_FEATURE_WP_ASYNC;
+	g->ops[g->nr++] = (struct op){.id = SC_MMAP,
+		.pid = 1,
+		.a = {g->base + (g->pages / 2) * d->page, FILE_PAGES * d->page,
+			PF_PROT_READ | PF_PROT_WRITE,
+			PF_MAP_FIXED | (source_draw(&d->src, 2) ? PF_MAP_SHARED : PF_MAP_PRIVATE),
+			RUN_FIRST_FD}};
+}
+
 /* A descriptor to begin with. What locked memory waits for, and which of two contents is copied, the model cannot know. */
-static void begin_uffd(struct program_drawing *d, struct program *g)
+static void begin_uffd(struct program_drawing *d, struct program *g, const struct fuzz_area *area)
 {
 	struct op *op = &g->ops[g->nr];
 
-	/* The host's files are shared memory to userfaultfd, and here they are none; a larger folio's pages are not missing. */
-	g->nfiles = g->nthp = 0;
+	/* A larger folio's pages are not missing. In half of the programs all that is shared can be filled. */
+	g->nthp = 0;
+	if (!area->has_disk || source_draw(&d->src, 2))
+		g->nfiles = 0;
 	g->locks = false;
 	op[0] = (struct op){.id = SC_USERFAULTFD, .pid = 1, .a = {PF_UFFD_USER_MODE_ONLY}};
 	op[1] = (struct op){.id = SC_UFFDIO_API, .pid = 1};
 	program_uffd_drawn(d, &op[0]);
 	program_draw_uffd_api(d, &op[1]);
+	g->nr += 2;
+	if (g->nfiles)
+		begin_files(d, g);
 	op[1].a[1] &= PF_UFFD_FEATURE_MOVE - 1;
 	op[1].a[2] = PF_UFFD_API;
-	g->nr += 2;
 }
 
 /* Memory that may become huge pages, private or shared. The window is where it begins. */
@@ -199,7 +225,8 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 	g->nthp = source_draw(&d->src, 3) ? 0 : nthp;
 	g->frees = source_draw(&d->src, 2);
 	g->shares = source_draw(&d->src, 3);
-	g->nfiles = g->shares ? (unsigned)pf_min(source_draw(&d->src, 5), UINT64_C(2)) : 0;
+	g->nfiles =
+		g->shares ? (unsigned)pf_min(source_draw(&d->src, 5), (uint64_t)PROGRAM_FILES) : 0;
 	/* Its last page is not whole. */
 	g->file_size = FILE_PAGES * d->page - 100;
 	g->ops[g->nr++] = (struct op){.id = SC_MMAP,
@@ -211,7 +238,7 @@ bool fuzz_begin(struct program_drawing *d, struct program *g, const struct pf_fo
 	if (area->collapses && same_tables(area) && !source_draw(&d->src, g->uffd ? 6 : 16))
 		begin_huge(d, g, area);
 	if (g->uffd)
-		begin_uffd(d, g);
+		begin_uffd(d, g, area);
 	return true;
 }
 

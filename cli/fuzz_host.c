@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "cli/fuzz_call.h"
+#include "cli/fuzz_has.h"
 #include "cli/fuzz_look.h"
 
 #define PID_END (PROGRAM_MAX_PID + 1)
@@ -49,7 +50,7 @@ struct arena {
 	bool closely;       /* look so after every call, */
 	bool last_closely;  /* or after the last of this batch */
 	bool peers, others; /* what processes may do to each other */
-	bool has_uffd, collapses;
+	bool has_uffd, has_disk, collapses, hints;
 	/* What each waits for a change of. */
 	uint32_t turn[PID_END], server, judge;
 };
@@ -433,7 +434,9 @@ static void serve(struct arena *a, pid_t judge)
 	a->server_pid = getpid();
 	try_peers(a);
 	a->has_uffd = fuzz_uffd_is_there();
+	a->has_disk = a->has_uffd && fuzz_has_disk();
 	a->collapses = try_collapse();
+	a->hints = fuzz_has_hints();
 	wake(&a->judge);
 	for (;;) {
 		wait_for(&a->server, &seen, 0);
@@ -568,6 +571,11 @@ void fuzz_host_stop(struct fuzz_host *h)
 	free(h);
 }
 
+bool fuzz_host_disk(const struct fuzz_host *h)
+{
+	return h->a->has_disk || !h->a->has_uffd;
+}
+
 const char *fuzz_host_name(const struct fuzz_host *h)
 {
 	return h->name;
@@ -578,51 +586,11 @@ bool fuzz_host_soft_dirty(const struct fuzz_host *h)
 	return h->soft_dirty;
 }
 
-/* The lowest address that may be mapped. */
-static uint64_t min_addr(void)
-{
-	FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "r");
-	uint64_t min = 65536;
-
-	if (f && fscanf(f, "%" SCNu64, &min) != 1)
-		min = 65536;
-	if (f)
-		fclose(f);
-	return min;
-}
-
-/* Is there anything to swap to? The first line of /proc/swaps is its heading. */
-static bool has_swap(void)
-{
-	FILE *f = fopen("/proc/swaps", "r");
-	char line[256];
-	unsigned lines = 0;
-
-	while (f && fgets(line, sizeof(line), f))
-		lines++;
-	if (f)
-		fclose(f);
-	return lines > 1;
-}
-
-/* Is there KSM, and does it nothing by itself? */
-static bool ksm_rests(void)
-{
-	FILE *f = fopen("/sys/kernel/mm/ksm/run", "r");
-	unsigned run = 1;
-
-	if (f && fscanf(f, "%u", &run) != 1)
-		run = 1;
-	if (f)
-		fclose(f);
-	return !run;
-}
-
 bool fuzz_host_area(const struct fuzz_host *h, const struct pf_format *fmt, struct fuzz_area *area)
 {
 	/* The second where a sanitizer's shadow has the first. */
 	static const uint64_t places[] = {UINT64_C(1) << 38, UINT64_C(3) << 43};
-	const uint64_t size = UINT64_C(4) << 30, min = min_addr(),
+	const uint64_t size = UINT64_C(4) << 30, min = fuzz_has_min_addr(),
 		       user_end = (UINT64_C(1) << 47) - FUZZ_PAGE;
 	const struct pf_pt_format *pt = fmt->pt;
 	uint64_t last = 0;
@@ -646,11 +614,13 @@ bool fuzz_host_area(const struct fuzz_host *h, const struct pf_format *fmt, stru
 			.base = low + (UINT64_C(1) << 30),
 			.away = low + (UINT64_C(3) << 30),
 			.min = min,
-			.swap = has_swap(),
+			.swap = fuzz_has_swap(),
 			.peers = h->a->peers,
 			.others = h->a->others,
-			.ksm = ksm_rests(),
+			.ksm = fuzz_has_ksm_at_rest(),
 			.has_uffd = h->a->has_uffd,
+			.has_disk = h->a->has_disk,
+			.hints = h->a->hints,
 			.collapses = h->a->collapses,
 			.leaf = FUZZ_PAGE << pt->level_bits,
 			.top = pt->va_bits >= 48 && last < user_end - (UINT64_C(1) << 20) ? user_end

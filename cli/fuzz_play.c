@@ -88,6 +88,20 @@ static bool do_syscall(struct fuzz_play *y, struct run_process *p, const struct 
 	return run_syscall(&y->w, p, SC_MUNMAP, where, 2, -1, 0, &gone);
 }
 
+/* The files of a disk are all in memory: what Linux reads ahead of a fault is a matter of its own. */
+static bool fill_files(struct fuzz_play *y, struct run_process *p, unsigned cpu)
+{
+	struct op ops[PROGRAM_FILES * FUZZ_FILLS];
+	const unsigned nr = fuzz_fills(&y->area, p->pid, cpu, ops);
+	struct run_result r;
+
+	for (unsigned i = 0; i < nr; i++)
+		if (!run_syscall(&y->w, p, ops[i].id, ops[i].a, PROGRAM_ARGS,
+			    ops[i].id == SC_MMAP ? (int64_t)y->area.away : -1, 0, &r))
+			return false;
+	return true;
+}
+
 static bool do_process_call(
 	struct fuzz_play *y, struct run_process *p, const struct op *op, struct run_result *r)
 {
@@ -258,6 +272,8 @@ static bool step(struct fuzz_play *y, struct op *op, const struct fuzz_answer *a
 	} else {
 		if (!do_op(y, p, op, a, &r))
 			return y->verdict != FUZZ_EXCEPTION && own_failure(y);
+		if (fuzz_empties_files(&y->area, op) && !fill_files(y, p, op->cpu))
+			return own_failure(y);
 		plant(y, op, &r);
 		if (!fuzz_compare_result(y, p, op, &r, a) || !fuzz_compare_state(y, p, op, a))
 			return false;
@@ -339,6 +355,11 @@ static bool play_all(struct fuzz_play *y, struct program_drawing *d, unsigned st
 	return true;
 }
 
+static bool begin_files(struct fuzz_play *y)
+{
+	return !y->area.uffd || fill_files(y, run_process(&y->w, 1), 0) || own_failure(y);
+}
+
 void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t seed,
 	unsigned steps, const struct pf_format *fmt)
 {
@@ -360,7 +381,7 @@ void fuzz_play(struct fuzz_play *y, struct fuzz *f, struct program *g, uint64_t 
 		y->verdict = FUZZ_BROKEN;
 		return;
 	}
-	if (start_world(y) && play_all(y, &d, steps)) {
+	if (start_world(y) && begin_files(y) && play_all(y, &d, steps)) {
 		if (!run_check(&y->w) || !run_world_end(&y->w))
 			own_failure(y);
 	}

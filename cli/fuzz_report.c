@@ -20,13 +20,15 @@ char *fuzz_scenario(const struct fuzz_play *y, const struct fuzz *f)
 	snprintf(why, sizeof(why), "%s", y->why);
 	*strchrnul(why, '\n') = 0;
 
-	/* The heap's place comes first; what the host placed elsewhere goes at once. */
-	g.ops = calloc(2 * (size_t)nr + 2, sizeof(*g.ops));
+	/* The heap's place comes first; what the host placed elsewhere goes at once; files of a disk are in memory. */
+	g.ops = calloc((2 + PROGRAM_FILES * FUZZ_FILLS) * ((size_t)nr + 1), sizeof(*g.ops));
 	if (!g.ops)
 		abort();
 	g.ops[n] = (struct op){.id = SC_BRK, .pid = 1};
 	snprintf(g.ops[n++].result, sizeof(g.ops[0].result), "0x%llx",
 		(unsigned long long)y->area.heap);
+	if (y->area.uffd)
+		n += fuzz_fills(&y->area, 1, 0, &g.ops[n]);
 	for (unsigned i = 0; i < nr; i++) {
 		const struct op *op = &y->g->ops[i];
 		char away[32];
@@ -39,6 +41,8 @@ char *fuzz_scenario(const struct fuzz_play *y, const struct fuzz *f)
 				.cpu = op->cpu,
 				.a = {y->area.away, op->id == SC_MMAP ? op->a[1] : op->a[2]},
 				.result = "0"};
+		if (fuzz_empties_files(&y->area, op))
+			n += fuzz_fills(&y->area, op->pid, op->cpu, &g.ops[n]);
 	}
 	g.nr = n;
 	body = program_text(&g, &first);

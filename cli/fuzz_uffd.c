@@ -5,6 +5,7 @@
  * (UFFD_FEATURE_SIGBUS).
  */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,6 +58,21 @@ bool fuzz_uffd_is_there(void)
 	int fd = (int)syscall(SYS_userfaultfd, PF_UFFD_USER_MODE_ONLY);
 
 	return fd >= 0 && !close(fd);
+}
+
+bool fuzz_uffd_takes(void *at, uint64_t len)
+{
+	int fd = (int)syscall(SYS_userfaultfd, PF_UFFD_USER_MODE_ONLY);
+	union uffd_arg arg = {.api.api = PF_UFFD_API};
+	bool yes = fd >= 0 && !ioctl(fd, REQUEST(READ_WRITE, PF_UFFDIO_API, 24u), &arg);
+
+	arg = (union uffd_arg){.range = {.start = (uint64_t)at,
+				       .len = len,
+				       .mode = PF_UFFDIO_REGISTER_MODE_MISSING}};
+	yes = yes && !ioctl(fd, requests[PF_UFFDIO_REGISTER], &arg);
+	if (fd >= 0)
+		close(fd);
+	return yes;
 }
 
 static int64_t host_open(const struct op *op)
@@ -161,6 +177,39 @@ bool fuzz_uffd_safe(const struct fuzz_area *area, const struct op *op)
 	if (op->id == SC_UFFDIO_API)
 		return op->a[1] & PF_UFFD_FEATURE_SIGBUS && !(op->a[1] & events);
 	return ends(area, op) && is_followed(op);
+}
+
+/* ---- files of a disk ---- */
+
+bool fuzz_empties_files(const struct fuzz_area *area, const struct op *op)
+{
+	return area->uffd && ((op->id == SC_MADVISE && op->a[2] == PF_MADV_REMOVE) ||
+				     (op->id == SC_PROCESS_MADVISE && op->a[3] == PF_MADV_REMOVE));
+}
+
+unsigned fuzz_fills(const struct fuzz_area *area, unsigned pid, unsigned cpu, struct op *ops)
+{
+	const uint64_t len = (area->file_size + FUZZ_PAGE - 1) & -FUZZ_PAGE;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < area->nfiles; i++) {
+		const struct op each[FUZZ_FILLS] = {
+			{.id = SC_MMAP,
+				.a = {area->away, len, PF_PROT_READ, PF_MAP_SHARED | PF_MAP_FIXED,
+					RUN_FIRST_FD + i}},
+			{.id = SC_MADVISE, .a = {area->away, len, PF_MADV_POPULATE_READ}},
+			{.id = SC_MUNMAP, .a = {area->away, len}},
+		};
+
+		for (unsigned k = 0; k < FUZZ_FILLS; k++, n++) {
+			ops[n] = each[k];
+			ops[n].pid = pid;
+			ops[n].cpu = cpu;
+			snprintf(ops[n].result, sizeof(ops[n].result), k ? "0" : "0x%llx",
+				(unsigned long long)area->away);
+		}
+	}
+	return n;
 }
 
 /* ---- the library ---- */

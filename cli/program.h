@@ -21,6 +21,7 @@
 #define PROGRAM_PARTS   4  /* of a vector */
 #define PROGRAM_REGIONS 24 /* that a scan has room for at most */
 #define PROGRAM_NOBODY  99 /* no process's number */
+#define PROGRAM_FILES   2  /* at most */
 #define PROGRAM_UFFDS   3  /* userfaultfds of a process */
 #define PROGRAM_UFFD_FD 50 /* the first's number */
 
