@@ -50,6 +50,8 @@ const struct mutant mutants[] = {
 		"a moved batch repeats the first entry's write permission"},
 	{"rmap-not-present", "coremm-45", "ops/rmap.c next_hit",
 		"a walk takes an entry that is not present for the page its field names"},
+	{"ksm-waits-locked", "", "mm/ksm.c protect",
+		"KSM waits for a mmap lock with folios locked"},
 	{"rmap-past-vma", "coremm-06", "mm/rmap.c place_of",
 		"a walk goes on past the end of the VMA"},
 	{"free-keeps-queued", "coremm-38", "phys/buddy.c pf_folios_free",

@@ -476,6 +476,11 @@ PF_INLINE void pf_mmap_read_lock(struct pf_mm *mm)
 	pf_port_rw_read_lock(&mm->mmap_lock, PF_LOCK_MMAP);
 }
 
+PF_INLINE bool pf_mmap_read_trylock(struct pf_mm *mm)
+{
+	return pf_port_rw_read_trylock(&mm->mmap_lock, PF_LOCK_MMAP);
+}
+
 PF_INLINE void pf_mmap_read_unlock(struct pf_mm *mm)
 {
 	pf_port_rw_read_unlock(&mm->mmap_lock, PF_LOCK_MMAP);

@@ -74,11 +74,15 @@ static bool is_busy(const struct side *s)
 	return pf_folio_test_flags(s->folio, PF_FOLIO_SWAPCACHE | PF_FOLIO_HWPOISON);
 }
 
+/* Folio locks are waited for with a mmap lock held, so with one held a mmap lock is only tried. */
 static int protect(const struct side *s)
 {
 	int err = -PF_EAGAIN;
 
-	pf_mmap_read_lock(s->mm);
+	if (PF_MUTANT("ksm-waits-locked"))
+		pf_mmap_read_lock(s->mm);
+	else if (!pf_mmap_read_trylock(s->mm))
+		return -PF_EAGAIN;
 	if (find(s))
 		err = s->mm->sys->fmt->ksm_protect(&s->mm->space, s->va, s->folio);
 	pf_mmap_read_unlock(s->mm);
@@ -121,10 +125,7 @@ static int replace(const struct side *keep, const struct side *gone, struct pf_v
 	return err;
 }
 
-/*
- * Both are locked. Who brings a page in waits for the lock of its folio in the swap cache, with a mmap lock held; so neither is
- * there when we wait for a mmap lock, nor gets there: that takes the folio lock.
- */
+/* Both are locked: neither gets a place in swap meanwhile. */
 static int merge(const struct side *keep, const struct side *gone, struct pf_ksm_reserve *r)
 {
 	const struct pf_system *sys = keep->mm->sys;
@@ -142,7 +143,8 @@ static int merge(const struct side *keep, const struct side *gone, struct pf_ksm
 	if (memcmp(pf_port_virt(pf_folio_pfn(sys->phys, keep->folio) << shift),
 		    pf_port_virt(pf_folio_pfn(sys->phys, gone->folio) << shift), PF_BIT(shift)))
 		return -PF_EAGAIN;
-	pf_mmap_read_lock(gone->mm);
+	if (!pf_mmap_read_trylock(gone->mm))
+		return -PF_EAGAIN;
 	vma = find(gone);
 	err = -PF_EAGAIN;
 	if (vma)

@@ -16,7 +16,7 @@
  * If the pages at `va` of mm and at `other_va` of other have the same contents, map one page at both: the one that is KSM's
  * already, else the first. Large folios that they lie in are split. 0, also if they are one page already; -PF_EINVAL: no
  * page of private memory is there, or its VMA is not MADV_MERGEABLE; -PF_EAGAIN: they differ, or somebody else is at one
- * of them; -PF_EBUSY: somebody keeps one of them, or it is in swap, too; -PF_ENOMEM: nothing has changed. On another error
+ * of them, or changes one of the address spaces; -PF_EBUSY: somebody keeps one of them, or it is in swap, too; -PF_ENOMEM: nothing has changed. On another error
  * each may have become read-only, and not exclusive: its next write finds out. Takes the mmap locks for reading, one after the other. A walker finds each entry empty for a
  * moment; both are flushed before the pages are compared, and again, the second, before its page is let go.
  */

@@ -4,6 +4,7 @@
  */
 #include "together.h"
 
+#include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/rmap.h"
 
@@ -129,6 +130,14 @@ static void count(void)
 		pf_folio_put(&phys, folio, 1);
 }
 
+static pf_pte_t first_entry(void)
+{
+	struct pf_page_info info;
+
+	pf_page_info(&mm, A, &info);
+	return info.pte;
+}
+
 static void to_count(void)
 {
 	struct pf_page_info info;
@@ -223,6 +232,51 @@ EVERY(7, split_and_forked, pages, split_first, fork_it, 4)
 PAIR(looked_for_and_moved, to_count, count, move_away, 4)
 
 /*
+ * Folio locks are waited for with a mmap lock held; so KSM, with two of them, waits for none: here somebody has it from when the
+ * first is locked.
+ */
+static bool held;
+
+static void hold_mmap_lock(void *ctx, bool blocked)
+{
+	struct pf_folio *folio = ctx;
+
+	if (blocked)
+		fail_msg("waits with folios locked");
+	if (held || !pf_folio_test_flags(folio, PF_FOLIO_LOCKED))
+		return;
+	held = true;
+	machine_run_on(1);
+	pf_port_rw_write_lock(&mm.mmap_lock, PF_LOCK_MMAP);
+	machine_run_on(0);
+}
+
+static void ksm_does_not_wait(void **state)
+{
+	struct world w = {.bytes = UINT64_C(8) << 20, .cpus = 2, .features = ""};
+
+	(void)state;
+	for (unsigned f = 0; pf_formats[f]; f++) {
+		world_start(pf_formats[f], &w);
+		assert_int_equal(pf_mmap(&mm, A, PAGES * P, RW, FIXED), A);
+		assert_int_equal(pf_madvise(&mm, A, PAGES * P, PF_MADV_MERGEABLE), 0);
+		pages();
+		held = false;
+		machine_set_schedule(
+			hold_mmap_lock, pf_page_folio(&phys, pf_pte_pfn(first_entry())));
+		assert_int_equal(pf_ksm_merge(&mm, A, &mm, A + P), -PF_EAGAIN);
+		machine_set_schedule(NULL, NULL);
+		assert_true(held);
+		machine_run_on(1);
+		pf_port_rw_write_unlock(&mm.mmap_lock, PF_LOCK_MMAP);
+		machine_run_on(0);
+		assert_int_equal(pf_ksm_merge(&mm, A, &mm, A + P), 0);
+		world_judge("merged");
+		world_exit(2);
+	}
+}
+
+/*
  * Another CPU has made a page writable, and this one's TLB does not know: it faults, finds nothing to do, forgets, and then
  * the store is done.
  */
@@ -280,6 +334,7 @@ int main(void)
 		cmocka_unit_test(split_and_written),
 		cmocka_unit_test(split_and_forked),
 		cmocka_unit_test(looked_for_and_moved),
+		cmocka_unit_test(ksm_does_not_wait),
 		cmocka_unit_test(spurious_once),
 	};
 
