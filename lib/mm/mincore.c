@@ -36,7 +36,7 @@ int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec)
 			break;
 		}
 		n = mm->sys->fmt->run_of(&mm->space, addr,
-			pf_mm_pages(mm, addr, pf_min(vma->area.end, end)), PF_RUN_PRESENT,
+			pf_mm_pages(mm, addr, pf_min(vma->area.end, end)), PF_RUN_RESIDENT,
 			&present);
 		memset(vec, present, n);
 		if (!present && vma->mapping)

@@ -31,6 +31,9 @@ static bool entry_is(pf_pte_t pte, enum pf_run_of what)
 {
 	if (what == PF_RUN_PRESENT)
 		return pf_pte_present(pte);
+	if (what == PF_RUN_RESIDENT)
+		return !pf_pte_none(pte) && pf_pte_kind(pte) != PF_PTE_SWAP &&
+		       pf_pte_kind(pte) != PF_PTE_MARKER;
 	return pf_pte_accessible(pte) && (what == PF_RUN_ACCESSIBLE || pf_pte_write(pte));
 }
 

@@ -98,8 +98,11 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 	(PF_FOLL_WRITE | PF_FOLL_GET | PF_FOLL_FORCE | PF_FOLL_NOFAULT | PF_FOLL_LONGTERM |        \
 		PF_FOLL_HONOR_NUMA_FAULT | PF_FOLL_PIN)
 
-/* Of an entry. Without access where the VMA allows it, a present one is a hint, which a fault takes back. */
-enum pf_run_of { PF_RUN_PRESENT, PF_RUN_ACCESSIBLE, PF_RUN_WRITABLE };
+/*
+ * Of an entry. Without access where the VMA allows it, a present one is a hint, which a fault takes back. RESIDENT is mincore's
+ * word: it names a frame, present or not.
+ */
+enum pf_run_of { PF_RUN_PRESENT, PF_RUN_ACCESSIBLE, PF_RUN_WRITABLE, PF_RUN_RESIDENT };
 
 enum pf_fault_result {
 	PF_FAULT_DONE, /* try the access again */
