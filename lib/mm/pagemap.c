@@ -7,6 +7,14 @@
 
 /* ---- pagemap ---- */
 
+/* The numbers of Linux's kinds, with all of them configured. */
+static unsigned kind_number(pf_pte_t pte)
+{
+	if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
+		return 25 + pf_pte_mig_kind(pte);
+	return pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE ? 30 : 24;
+}
+
 static uint64_t entry_flags(const struct pf_page_run *run)
 {
 	const pf_pte_t pte = run->pte;
@@ -28,7 +36,8 @@ static uint64_t entry_flags(const struct pf_page_run *run)
 		return PF_PM_SWAP | (pte.v & PF_MARKER_GUARD ? PF_PM_GUARD_REGION : 0) |
 		       (pte.v & PF_MARKER_UFFD_WP ? PF_PM_UFFD_WP : 0);
 	default:
-		e = PF_PM_SWAP;
+		e = PF_PM_SWAP | kind_number(pte) |
+		    (pf_pte_pfn(pte) << PF_PM_SWAP_SHIFT & PF_PM_FRAME);
 		break;
 	}
 	return e | (run->file ? PF_PM_FILE : 0) |

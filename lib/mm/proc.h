@@ -13,7 +13,11 @@
 
 /* ---- /proc/PID/pagemap ---- */
 
-/* An entry: bits 54..0 of a present page its frame; of a swapped one 4..0 the device and 54..5 the slot. */
+/*
+ * An entry: bits 54..0 of a present page its frame; of a swapped one 4..0 the device and 54..5 the slot. Of one that names a frame
+ * and is not present 54..5 the frame, and 4..0 what it is, as in Linux with all of these: 24 a lost page, 25 to 27 one on its
+ * way (read; exclusive; written), 30 a device's.
+ */
 #define PF_PM_FRAME      PF_MASK(54, 0)
 #define PF_PM_SWAP_SHIFT 5
 #define PF_PM_SOFT_DIRTY PF_BIT(55) /* the entry, or its whole VMA */
