@@ -16,7 +16,7 @@
  * Non-present entries that are not empty carry, by kind:
  *   SWAP       bits 63..14 offset, 7..3 device, 12 exclusive, 11 uffd-wp, 10 soft-dirty
  *   MIGRATION  bits 63..24 frame, 4..3 what the page was (READ, READ_EXCLUSIVE, WRITE), 8 D, 7 A, 11, 10
- *   DEVICE_*   bits 63..24 frame, 4 writable, 11, 10
+ *   DEVICE_*   bits 63..24 frame, 4 writable, 11, 10; EXCLUSIVE stands for a mapping, and is never writable
  *   MARKER     bits 5..3: uffd-wp, poison, guard (may be combined)
  *   HWPOISON   bits 63..24 frame
  */
@@ -132,6 +132,13 @@ PF_INLINE bool pf_pte_special(pf_pte_t e)
 	return e.v & PF_PTE_SPECIAL;
 }
 
+/* Is it a mapping of a folio's page, counted with the folio? One that is not present is a device's (mm/device.h). */
+PF_INLINE bool pf_pte_maps(pf_pte_t e)
+{
+	return (pf_pte_present(e) && !pf_pte_special(e)) ||
+	       pf_pte_kind(e) == PF_PTE_DEVICE_EXCLUSIVE;
+}
+
 PF_INLINE bool pf_pte_same(pf_pte_t a, pf_pte_t b)
 {
 	return a.v == b.v;
@@ -196,6 +203,11 @@ PF_INLINE pf_pte_t pf_pte_migration(pf_pfn_t pfn, enum pf_mig_kind kind, uint64_
 PF_INLINE enum pf_mig_kind pf_pte_mig_kind(pf_pte_t e)
 {
 	return (enum pf_mig_kind)((e.v >> PF_MIG_SHIFT) & 3);
+}
+
+PF_INLINE pf_pte_t pf_pte_device_exclusive(pf_pfn_t pfn, uint64_t bits)
+{
+	return pf_pte(pfn << PF_PTE_FRAME_SHIFT | bits | PF_PTE_DEVICE_EXCLUSIVE);
 }
 
 PF_INLINE pf_pte_t pf_pte_hwpoison(pf_pfn_t pfn)

@@ -139,30 +139,66 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 	return bad;
 }
 
+static const char *check_swapped(
+	const struct pf_mm *mm, const struct pf_vma *vma, pf_pte_t pte, struct count *c)
+{
+	const struct pf_swap *dev = mm->sys->swaps.dev[pf_pte_swap_dev(pte)];
+
+	c->swap++;
+	if (!dev || pf_pte_swap_offset(pte) >= dev->slots)
+		return "an entry names no slot of a device";
+	if (!dev->slot[pf_pte_swap_offset(pte)].count)
+		return "an entry names a slot without a count";
+	/* Without a family nothing was ever written here. */
+	return vma->area.anon ? NULL : "a swapped page in a VMA without a family";
+}
+
+/* A page that a device has to itself is mapped by its entry: all that needs no hardware's entry holds of it, too. */
+static const char *check_exclusive(
+	struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, struct count *c)
+{
+	const struct pf_folio *folio;
+	struct pf_page_info info;
+	pf_pfn_t pfn;
+
+	mm->sys->fmt->page_info(&mm->space, va, &info);
+	pfn = pf_pte_pfn(info.pte);
+	if (!pf_phys_has(mm->sys->phys, pfn))
+		return "an entry maps a frame that is not managed";
+	folio = pf_page_folio(mm->sys->phys, pfn);
+	count_page(vma, folio, c);
+	if (pf_folio_is_file(folio) || !pf_area_cow(&vma->area) || !vma->area.anon)
+		return "a device has a page to itself that is not private";
+	if (!pf_folio_mapcount(folio))
+		return "G3: a mapped folio has no mapping counted";
+	if (!info.exclusive || (!info.order && pf_folio_mapcount(folio) != 1))
+		return "G2: a device has a page to itself that is not exclusive";
+	if (!pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
+		return "what a device writes could be lost";
+	if ((info.pte.v & PF_PTE_UFFD_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
+		return "an entry says uffd-wp where nobody has asked for it";
+	return check_found(mm, vma, va, pfn, folio);
+}
+
 /* Entries that are not present. */
 static const char *check_softleaves(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
 {
 	pf_va_t va = vma->area.start;
+	const char *bad = NULL;
 	pf_pte_t pte;
 
-	for (; va < vma->area.end && mm->sys->fmt->next_softleaf(&mm->space, &va,
-					     pf_mm_pages(mm, va, vma->area.end), &pte);
+	for (; !bad && va < vma->area.end &&
+		mm->sys->fmt->next_softleaf(
+			&mm->space, &va, pf_mm_pages(mm, va, vma->area.end), &pte);
 		va += pf_mm_page(mm)) {
-		const struct pf_swap *dev;
-
-		if (pf_pte_kind(pte) != PF_PTE_SWAP)
-			continue;
-		c->swap++;
-		dev = mm->sys->swaps.dev[pf_pte_swap_dev(pte)];
-		if (!dev || pf_pte_swap_offset(pte) >= dev->slots)
-			return "an entry names no slot of a device";
-		if (!dev->slot[pf_pte_swap_offset(pte)].count)
-			return "an entry names a slot without a count";
-		/* Without a family nothing was ever written here. */
-		if (!vma->area.anon)
-			return "a swapped page in a VMA without a family";
+		if (pf_pte_kind(pte) == PF_PTE_SWAP)
+			bad = check_swapped(mm, vma, pte, c);
+		else if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
+			bad = check_exclusive(mm, vma, va, c);
+		else if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE)
+			bad = "an entry of memory that is a device's, of which there is none";
 	}
-	return NULL;
+	return bad;
 }
 
 static const char *check_hole(struct pf_mm *mm, pf_va_t start, pf_va_t end)

@@ -148,7 +148,9 @@ static bool is_whole(const struct collapse *c)
 	return whole;
 }
 
-/* Bring in what is in swap. An entry that is one afterwards has somebody else at it. */
+/*
+ * Bring in what is in swap, and take back what devices have. An entry that is such a one afterwards has somebody else at it.
+ */
 static int swap_in(struct collapse *c)
 {
 	const pf_va_t end = c->va + pf_mm_pmd_size(c->mm);
@@ -158,6 +160,11 @@ static int swap_in(struct collapse *c)
 	for (; va < end && c->mm->sys->fmt->next_softleaf(
 				   &c->mm->space, &va, pf_mm_pages(c->mm, va, end), &pte);
 		va += pf_mm_page(c->mm)) {
+		if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE) {
+			if (!c->mm->sys->fmt->end_exclusive(&c->mm->space, &c->vma->area, va))
+				return -PF_EAGAIN;
+			continue;
+		}
 		switch (pf_swap_fault(
 			c->mm, c->vma, va, 0, pf_thp_orders(c->mm->sys, c->vma->area.flags))) {
 		case PF_FAULT_DONE:

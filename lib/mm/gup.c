@@ -43,7 +43,7 @@ static int fault_in(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned f
  * A fault that is done need not have done it: a copy may have lost a race, hardware may have taken a hint back. Each
  * round decides anew, and faults make progress or fail.
  */
-static int64_t gup_locked(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
+int64_t pf_gup_locked(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
 {
 	uint64_t done = 0;
 
@@ -78,7 +78,7 @@ int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_
 	/* Before the first pin, so that a fork that sees a pin sees this: both take the table lock. */
 	if ((foll & PF_FOLL_PIN) && !pf_load_relaxed(&mm->space.has_pinned))
 		pf_store_relaxed(&mm->space.has_pinned, 1);
-	n = gup_locked(mm, pf_align_down(va, pf_mm_page(mm)), nr, foll, pages);
+	n = pf_gup_locked(mm, pf_align_down(va, pf_mm_page(mm)), nr, foll, pages);
 	pf_mmap_read_unlock(mm);
 	return n;
 }

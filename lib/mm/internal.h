@@ -255,7 +255,10 @@ void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice);
 int pf_advise_range(struct pf_advising *a, pf_va_t addr, uint64_t len);
 void pf_advise_end(struct pf_advising *a);
 
-/* ---- pages for a copy (gup.c) ---- */
+/* ---- pages to keep (gup.c) ---- */
+
+/* pf_gup() from a page's address on, but for what is said before the first pin. mmap lock, any way. */
+int64_t pf_gup_locked(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
 
 /*
  * pf_gup() of the page at va, where a load may be done (with PF_FOLL_WRITE: a store), which is more than a driver

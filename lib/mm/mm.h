@@ -253,7 +253,8 @@ void pf_set_brk_start(struct pf_mm *mm, pf_va_t start);
 /*
  * child: not initialised yet. 0, or -PF_ENOMEM with nothing left behind but that the parent's pages
  * may be read-only and not exclusive: its next writes fault, and take them back. The parent's ASID
- * is flushed once if anything lost W.
+ * is flushed once if anything lost W. -PF_ENOMEM also while somebody keeps the lock of a page that a device has
+ * to itself (mm/device.h).
  */
 int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid);
 

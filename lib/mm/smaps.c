@@ -5,14 +5,15 @@
 #include "mm/internal.h"
 #include "mm/proc.h"
 
-/* Pages of one folio that are alike. */
-static void count_present(
+/* Pages of one folio that are alike. A device's, which are not present, Linux takes for shared, it does not know how often. */
+static void count_mapped(
 	struct pf_smaps *s, const struct pf_vma *vma, const struct pf_page_run *run, uint64_t size)
 {
-	const uint64_t times = run->sole ? 1 : run->average;
+	const bool present = pf_pte_present(run->pte);
+	const uint64_t times = run->sole || !present ? 1 : run->average;
 	const uint64_t pss = (size << PF_PSS_SHIFT) / times;
 	/* Only one mapping that is all the folio has is known to be the only one (Linux's reference count of 1). */
-	const bool private = run->sole || !run->shared;
+	const bool private = present && (run->sole || !run->shared);
 	const bool dirty = pf_pte_dirty(run->pte) || (run->flags & PF_FOLIO_DIRTY);
 
 	if (!run->file) {
@@ -63,7 +64,7 @@ static void count_vma(struct pf_smaps *s, struct pf_mm *mm, const struct pf_vma 
 	for (pf_va_t va = vma->area.start; va < end; va += run.nr << pf_mm_shift(mm)) {
 		mm->sys->fmt->page_run(&mm->space, va, pf_mm_pages(mm, va, end), &run);
 		if (run.folio)
-			count_present(s, vma, &run, run.nr << pf_mm_shift(mm));
+			count_mapped(s, vma, &run, run.nr << pf_mm_shift(mm));
 		if (pf_pte_none(run.pte) && !counts_all(vma))
 			s->swap += swapped(vma, va, run.nr);
 		if (pf_pte_kind(run.pte) != PF_PTE_SWAP)

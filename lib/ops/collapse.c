@@ -22,6 +22,12 @@ static void scan_pages(
 	}
 }
 
+/* To be brought in first, if at all: Linux counts a device's pages with those in swap. */
+static bool is_away(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE;
+}
+
 bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan)
 {
 	struct pf_pte_map m;
@@ -38,7 +44,7 @@ bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_vie
 		n = pf_pte_batch(&m, i, PF_TABLE_ENTRIES - i, 0, &pte);
 		if (pf_pte_none(pte)) {
 			scan->none += n;
-		} else if (pf_pte_kind(pte) == PF_PTE_SWAP) {
+		} else if (is_away(pte)) {
 			scan->swap++;
 		} else if (pf_pte_kind(pte) == PF_PTE_MIGRATION) {
 			scan->busy = true;
@@ -53,8 +59,7 @@ bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_vie
 		} else {
 			scan->refused = true;
 		}
-		if ((pf_pte_present(pte) || pf_pte_kind(pte) == PF_PTE_SWAP) &&
-			(pte.v & PF_PTE_UFFD_WP))
+		if ((pf_pte_present(pte) || is_away(pte)) && (pte.v & PF_PTE_UFFD_WP))
 			scan->uffd_wp = true;
 	}
 	pf_pte_unmap_unlock(&m);

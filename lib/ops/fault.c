@@ -327,6 +327,18 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 	return PF_FAULT_DONE;
 }
 
+/* A device has the page to itself: no more. The access is run again, and waits so for who has the folio's lock. */
+static enum pf_fault_result fault_exclusive(
+	const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+{
+	const bool restored = pf_restore_exclusive(f->space, f->area, m, pf_pte_idx(m, f->va), pte);
+
+	pf_pte_unmap_unlock(m);
+	if (!restored)
+		pf_port_relax();
+	return PF_FAULT_DONE;
+}
+
 enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	unsigned flags, uint32_t orders)
 {
@@ -356,6 +368,8 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 		pf_pte_unmap_unlock(&m);
 		return PF_FAULT_MISSING;
 	}
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
+		return fault_exclusive(&f, &m, pte);
 	if (!pf_pte_present(pte)) {
 		pf_pte_unmap_unlock(&m);
 		return pf_softleaf_fault(pte);

@@ -17,7 +17,7 @@ static void page_info(struct pf_space *space, pf_va_t va, struct pf_page_info *i
 	idx = pf_pte_idx(&m, pf_align_down(va, PF_PAGE_SIZE));
 	info->pte = pf_ptep_get(&m, idx);
 	info->folded = pf_ptes_folded(&m, idx);
-	if (pf_pte_present(info->pte) && !pf_pte_special(info->pte)) {
+	if (pf_pte_maps(info->pte)) {
 		pf_pfn_t pfn = pf_pte_pfn(info->pte);
 		struct pf_folio *folio = pf_page_folio(space->phys, pfn);
 
@@ -157,4 +157,6 @@ const struct pf_format pf_format_this = {
 	.protect_run = pf_protect_page_run,
 	.clear_refs = pf_clear_refs,
 	.clear_soft_dirty = pf_clear_soft_dirty,
+	.make_exclusive = pf_make_exclusive,
+	.end_exclusive = pf_end_exclusive,
 };

@@ -28,10 +28,7 @@ static bool may_force_write(const struct follow *f, pf_pte_t pte, bool exclusive
 		return false;
 	if (!exclusive && !(PF_MUTANT("force-by-dirty") && pf_pte_dirty(pte)))
 		return false;
-	if ((PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY) && !(f->area->flags & PF_VM_SOFTDIRTY) &&
-		!(pte.v & PF_PTE_SOFT_DIRTY))
-		return false;
-	return !((f->area->flags & PF_VM_UFFD_WP) && (pte.v & PF_PTE_UFFD_WP));
+	return pf_pte_unwatched(f->area, pte);
 }
 
 /*
@@ -115,7 +112,8 @@ static unsigned follow_table(
 		unsigned got;
 
 		/* PROT_NONE in an area that allows access is a hint, which says nothing about the page. */
-		if (!pf_pte_present(pte) ||
+		if (!(pf_pte_present(pte) ||
+			    (PF_MUTANT("gup-takes-exclusive") && pf_pte_maps(pte))) ||
 			(pf_pte_protnone(pte) && (f->foll & PF_FOLL_HONOR_NUMA_FAULT)))
 			break;
 		if (pf_pte_special(pte))

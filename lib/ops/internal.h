@@ -49,6 +49,8 @@
 #define pf_protect_page_run     PF_FN(protect_page_run)
 #define pf_clear_refs           PF_FN(clear_refs)
 #define pf_clear_soft_dirty     PF_FN(clear_soft_dirty)
+#define pf_make_exclusive       PF_FN(make_exclusive)
+#define pf_end_exclusive        PF_FN(end_exclusive)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -110,6 +112,8 @@ void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf
 void pf_clear_refs(struct pf_space *space, pf_va_t va, uint64_t nr);
 void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
+bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va);
 
 /*
  * numa.c: hints for a range, as change_protection with PF_CP_PROT_NUMA; and a fault on one, with its table's lock held: the
@@ -127,6 +131,14 @@ void pf_fault_hint(struct pf_space *space, const struct pf_area *area, pf_va_t v
 #define pf_restore_prot PF_FN(restore_prot)
 void pf_restore_prot(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
 	unsigned idx, pf_pte_t pte, unsigned nr);
+
+/*
+ * device.c: `pte`, a device's, becomes present again; its table is locked. Nothing is flushed: no TLB has anything of it. False,
+ * and nothing changed: somebody has the folio's lock.
+ */
+#define pf_restore_exclusive PF_FN(restore_exclusive)
+bool pf_restore_exclusive(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte);
 
 /*
  * What the page at va will be found by, before there is an entry that maps it: who comes by that entry has taken the table
@@ -154,6 +166,15 @@ PF_INLINE bool pf_pte_vacant(pf_pte_t pte)
 PF_INLINE bool pf_pte_uffd_wp(const struct pf_area *area, pf_pte_t pte)
 {
 	return (pte.v & PF_PTE_UFFD_WP) && (pf_load_relaxed(&area->flags) & PF_VM_UFFD_WP);
+}
+
+/* May a write through the entry go unnoticed, by uffd-wp and by who tracks soft-dirty (B3)? */
+PF_INLINE bool pf_pte_unwatched(const struct pf_area *area, pf_pte_t pte)
+{
+	const uint64_t sd = PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY;
+
+	return !pf_pte_uffd_wp(area, pte) &&
+	       (!sd || (area->flags & PF_VM_SOFTDIRTY) || (pte.v & sd));
 }
 
 /* Empty slots say that a write to what comes must be noticed. */
@@ -260,6 +281,23 @@ PF_INLINE unsigned pf_pages_in_table(pf_va_t va, uint64_t nr)
 	if (PF_MUTANT("batch-over-table"))
 		return (unsigned)nr;
 	return (unsigned)pf_min(PF_TABLE_ENTRIES - pf_level_index(va, 0), nr);
+}
+
+/*
+ * Empty nr entries that map pages, the first of which is `pte`, and wait until no TLB has them; none ever has one that is not
+ * present. PROT_NONE or not: a gather may still owe the flush of what made it so. What the first said, A and D of all.
+ */
+PF_INLINE pf_pte_t pf_take_mappings(
+	struct pf_pte_map *m, unsigned idx, unsigned nr, pf_pte_t pte, bool flush)
+{
+	if (!pf_pte_present(pte)) {
+		pf_clear_not_present_ptes(m, idx, nr);
+		return pte;
+	}
+	pte = pf_get_and_clear_ptes(m, idx, nr);
+	if (flush)
+		pf_flush_tlb_range(m->pt, pf_pte_va(m, idx), nr);
+	return pte;
 }
 
 /*

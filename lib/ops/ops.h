@@ -181,7 +181,7 @@ struct pf_file_run {
 struct pf_page_info {
 	pf_pte_t pte; /* A and D gathered over the block */
 	bool folded;
-	bool exclusive; /* AnonExclusive, of a present page with a folio */
+	bool exclusive; /* AnonExclusive, of a page with a folio that it maps, for a device too */
 	uint8_t order;  /* of its folio; 0 if it has none */
 };
 
@@ -194,7 +194,7 @@ struct pf_page_run {
 	pf_pte_t pte;   /* of the first page; A and D gathered over blocks, and the same for all */
 	bool no_table;  /* empty, and not even a table is there */
 	bool file;      /* the page is a mapping's: a present one, or one on its way, or lost */
-	bool folio;     /* present, and of one folio; then: */
+	bool folio;     /* of one folio, which it maps; not present, if it is a device's; then: */
 	bool sole;      /* nobody has a reference to the folio but the one mapping of these pages */
 	bool shared;    /* Linux's folio_maybe_mapped_shared */
 	uint8_t order;  /* of the folio */
@@ -213,8 +213,8 @@ struct pf_swap_look {
 
 /* What a leaf table maps, in pages. */
 struct pf_collapse_view {
-	unsigned none; /* nothing, or the page of zeros */
-	unsigned swap;
+	unsigned none;   /* nothing, or the page of zeros */
+	unsigned swap;   /* in swap, or a device's */
 	unsigned shared; /* of folios that several processes may map */
 	unsigned young;
 	bool lazyfree; /* some of it is */
@@ -505,6 +505,19 @@ struct pf_format {
 	 */
 	void (*clear_soft_dirty)(
 		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
+
+	/*
+	 * A device is to have the page to itself: the entry of va, if it is present, writable and maps pfn, a page of an anonymous
+	 * folio, becomes device-exclusive, flushed before the table lock is released; of a folded block the rest stays. It keeps its
+	 * mapping, and soft-dirty; the folio is dirty from now on. False: it is not such an entry. Folio lock and a reference
+	 * held; mmap lock, any way.
+	 */
+	bool (*make_exclusive)(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
+	/*
+	 * The end of that, as by a fault: the entry is present again, with the area's rights, W only where a fault would give it
+	 * without a question; not flushed, for no TLB has anything of it. False: somebody has the folio's lock. mmap lock, any way.
+	 */
+	bool (*end_exclusive)(struct pf_space *space, const struct pf_area *area, pf_va_t va);
 
 	/*
 	 * Pages from va, at most max, that are `what`, or all not (*is): for mincore and populate. mmap lock, any way.

@@ -5,11 +5,10 @@
 #include "ops/internal.h"
 
 static void replace(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
-	unsigned idx, bool again)
+	unsigned idx, pf_pte_t old, bool again)
 {
 	/* Before the lock is released: whoever finds the entry may rely on no TLB having the page. */
-	const pf_pte_t pte = PF_MUTANT("poison-no-flush") ? pf_ptep_get_and_clear(m, idx)
-							  : pf_ptep_clear_flush(m, idx);
+	const pf_pte_t pte = pf_take_mappings(m, idx, 1, old, !PF_MUTANT("poison-no-flush"));
 	const pf_pfn_t pfn = pf_pte_pfn(pte);
 	struct pf_folio *folio = pf_page_folio(space->phys, pfn);
 	const bool file = pf_folio_is_file(folio);
@@ -38,9 +37,9 @@ void pf_poison_one(struct pf_space *space, const struct pf_area *area,
 		return;
 	idx = pf_pte_idx(&m, place->va);
 	pte = pf_ptep_get(&m, idx);
-	if (pf_pte_present(pte) && !pf_pte_special(pte) && pf_pte_pfn(pte) == place->pfn) {
+	if (pf_pte_maps(pte) && pf_pte_pfn(pte) == place->pfn) {
 		space->pt.cause = PF_CAUSE_OTHER;
-		replace(space, area, &m, idx, again);
+		replace(space, area, &m, idx, pte, again);
 	}
 	pf_pte_unmap_unlock(&m);
 }

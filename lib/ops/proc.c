@@ -51,12 +51,14 @@ static unsigned look(const struct pf_space *space, const struct pf_pte_map *m, u
 	/* While the entry names it the frame stays of one type, by who moves it or for ever. */
 	if (pf_pte_kind(run->pte) == PF_PTE_MIGRATION || pf_pte_kind(run->pte) == PF_PTE_HWPOISON)
 		run->file = pf_folio_is_file(pf_page_folio(space->phys, pf_pte_pfn(run->pte)));
-	if (!pf_pte_present(run->pte) || pf_pte_special(run->pte))
+	if (!pf_pte_maps(run->pte))
 		return 1;
 	folio = pf_page_folio(space->phys, pf_pte_pfn(run->pte));
 	n = (unsigned)pf_min(max, pf_folio_nr(folio) - pf_folio_idx(folio, pf_pte_pfn(run->pte)));
 	/* While its entry's lock is held it is this folio's page. */
 	look_at_folio(run, folio);
+	if (!pf_pte_present(run->pte))
+		return 1;
 	return same_run(m, idx, n, run->pte);
 }
 
@@ -221,8 +223,8 @@ static void untrack_softleaf(struct untrack *u, unsigned idx, pf_pte_t pte)
 	/* A page on its way comes back without W, too; and somebody may be about to bring it back. */
 	if (pf_softleaf_protect(u->g->space, &u->m, idx, pte, 0, 0))
 		pte = pf_ptep_get(&u->m, idx);
-	if ((pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_MIGRATION) &&
-		(pte.v & PF_PTE_SOFT_DIRTY) && !PF_MUTANT("soft-dirty-keeps-swapped"))
+	if (pf_softleaf_tracked(pte) && (pte.v & PF_PTE_SOFT_DIRTY) &&
+		!PF_MUTANT("soft-dirty-keeps-swapped"))
 		pf_set_pte_at(&u->m, idx, pf_pte_clear(pte, PF_PTE_SOFT_DIRTY), PF_NO_EXTENT);
 }
 

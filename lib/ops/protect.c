@@ -30,15 +30,10 @@ static void change(struct protect *p, struct pf_pte_map *m, unsigned idx, unsign
  */
 static bool may_become_writable(const struct protect *p, pf_pte_t pte)
 {
-	if (!p->try_writable || pf_pte_special(pte) || !(p->prot & PF_PTE_PERM))
-		return false;
-	if (pf_pte_uffd_wp(p->area, pf_pte_clear(pte, p->clear)) &&
-		!PF_MUTANT("mprotect-ignores-uffd-wp"))
-		return false;
-	if ((PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY) && !(p->area->flags & PF_VM_SOFTDIRTY) &&
-		!(pte.v & PF_PTE_SOFT_DIRTY))
-		return false;
-	return true;
+	uint64_t clear = p->clear | (PF_MUTANT("mprotect-ignores-uffd-wp") ? PF_PTE_UFFD_WP : 0);
+
+	return p->try_writable && !pf_pte_special(pte) && (p->prot & PF_PTE_PERM) &&
+	       pf_pte_unwatched(p->area, pf_pte_clear(pte, clear));
 }
 
 /*

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the reverse map does with one area: the entries that map a folio's pages, run by run. An entry is looked at only
- * when it is present: a softleaf's frame field says something else, or the same of a page that is not mapped (B45); or, when
- * pages come back, only when it is a migration entry.
+ * What the reverse map does with one area: the entries that map a folio's pages, run by run. Which kinds of entries these are the
+ * search says, and no other is looked at: a softleaf's frame field says something else, or the same of a page that is not mapped; and
+ * one that maps a page for a device has no A, and no block (B45).
  */
 #include "ops/internal.h"
+
+enum search_for {
+	FOR_PRESENT,   /* entries that hardware uses */
+	FOR_MAPPINGS,  /* these, and devices' */
+	FOR_MIGRATION, /* migration entries, when pages come back */
+};
 
 /* Entries [idx, idx + nr) of a locked table map the pages from pfn(pte) on. */
 struct hit {
@@ -13,12 +19,12 @@ struct hit {
 	pf_pte_t pte;
 };
 
-/* Where a search is; begins with all but the first three zero. */
+/* Where a search is; begins with all but the first four zero. */
 struct search {
 	struct pf_space *space;
 	const struct pf_rmap_place *place;
 	unsigned batch; /* PF_FPB_* */
-	bool migration; /* migration entries, and no others */
+	enum search_for kinds;
 	bool locked;
 	uint64_t done; /* pages of the place */
 	uint64_t end;  /* of the locked table's part, in pages of the place */
@@ -52,9 +58,11 @@ static void unlock_table(struct search *s)
 
 static bool is_wanted(const struct search *s, pf_pte_t pte)
 {
-	if (s->migration)
+	if (s->kinds == FOR_MIGRATION)
 		return pf_pte_kind(pte) == PF_PTE_MIGRATION;
-	return (pf_pte_present(pte) || PF_MUTANT("rmap-not-present")) && !pf_pte_special(pte);
+	if (PF_MUTANT("rmap-not-present"))
+		return !pf_pte_special(pte);
+	return pf_pte_maps(pte) && (pf_pte_present(pte) || s->kinds == FOR_MAPPINGS);
 }
 
 /* Migration entries that continue the first in all but A and D, which become the OR: they are of one folio. */
@@ -95,7 +103,7 @@ static bool next_hit(struct search *s)
 			&h->m, h->idx, (unsigned)(s->end - s->done), s->batch, &h->pte);
 		s->done += h->nr;
 		if (is_wanted(s, h->pte) && pf_pte_pfn(h->pte) == pfn) {
-			if (s->migration)
+			if (s->kinds == FOR_MIGRATION)
 				extend_migration(s);
 			return true;
 		}
@@ -107,7 +115,7 @@ static bool next_hit(struct search *s)
 
 uint64_t pf_mapped_one(struct pf_space *space, const struct pf_rmap_place *place)
 {
-	struct search s = {.space = space, .place = place};
+	struct search s = {.space = space, .place = place, .kinds = FOR_MAPPINGS};
 	uint64_t nr = 0;
 
 	while (next_hit(&s))
@@ -176,18 +184,17 @@ uint64_t pf_age_range(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_a
 /*
  * A run of one folio becomes migration entries: emptied (whole blocks as they are), flushed, and only then are pins looked
  * at, against a walker that pins before it reads the entry again (coremm 4.3). Pages that may be pinned get their
- * entries back: A and D of the run merged, all else uniform. False: some did.
+ * entries back: A and D of the run merged, all else uniform. What a device had comes back as its process's alone, and not
+ * writable (Linux): its folio is dirty all the time. False: some did not go.
  */
 static bool migrate_run(struct pf_space *space, struct hit *h)
 {
 	struct pf_folio *folio = pf_page_folio(space->phys, pf_pte_pfn(h->pte));
-	pf_pte_t pte = pf_get_and_clear_ptes(&h->m, h->idx, h->nr);
+	pf_pte_t pte =
+		pf_take_mappings(&h->m, h->idx, h->nr, h->pte, !PF_MUTANT("migrate-no-flush"));
 	const pf_pfn_t pfn = pf_pte_pfn(pte);
 	const bool file = pf_folio_is_file(folio);
 
-	/* PROT_NONE or not: a gather may still owe the flush of what made it so. */
-	if (!PF_MUTANT("migrate-no-flush"))
-		pf_flush_tlb_range(&space->pt, pf_pte_va(&h->m, h->idx), h->nr);
 	if (pf_pte_dirty(pte))
 		pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
 	for (unsigned i = 0, n; i < h->nr; i += n) {
@@ -224,6 +231,7 @@ bool pf_try_to_migrate_one(struct pf_space *space, const struct pf_rmap_place *p
 		.space = space,
 		.place = place,
 		.batch = PF_FPB_RESPECT_SOFT_DIRTY,
+		.kinds = PF_MUTANT("migrate-leaves-exclusive") ? FOR_PRESENT : FOR_MAPPINGS,
 	};
 	bool all = true;
 
@@ -255,7 +263,7 @@ static pf_pte_t restored(
 void pf_remove_migration_one(struct pf_space *space, const struct pf_area *area,
 	const struct pf_rmap_place *place, pf_pfn_t to)
 {
-	struct search s = {.space = space, .place = place, .migration = true};
+	struct search s = {.space = space, .place = place, .kinds = FOR_MIGRATION};
 	struct hit *h = &s.hit;
 
 	space->pt.cause = PF_CAUSE_MIGRATE;

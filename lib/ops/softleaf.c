@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Softleaves: swap entries, migration entries, poisoned pages and markers, in fork, unmapping, mprotect, mremap and faults.
+ * Softleaves: swap entries, migration entries, devices' pages, poisoned pages and markers, in fork, unmapping, mprotect, mremap
+ * and faults.
  *
  * A migration entry stands for a page that is on its way to another frame, or into smaller folios. The folio is locked
  * by who does that, and has no mapping of it; the entry is found again by a walk (mm/migrate.c), wherever these
  * operations have moved or copied it meanwhile. It keeps what the page's entry said: might it be written
  * without a fault, was it exclusive, A, D, soft-dirty, uffd-wp.
+ *
+ * A device's entry (mm/device.h) is a mapping of its page, counted as one and found as one, that no TLB has anything of.
  */
 #include "ops/softleaf.h"
 
@@ -74,6 +77,20 @@ static void copy_marker(struct pf_copy *c, unsigned didx, pf_pte_t pte)
 		pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
 }
 
+/* A device has the page to itself until it is shared: what is copied is what the entry becomes (coremm 4.4). */
+static unsigned copy_exclusive(
+	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, int *err)
+{
+	if (PF_MUTANT("fork-copies-exclusive")) {
+		pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
+		c->anon++;
+		return 1;
+	}
+	if (!pf_restore_exclusive(c->src, c->src_area, &c->s, sidx, pte))
+		*err = -PF_ENOMEM;
+	return 0;
+}
+
 unsigned pf_softleaf_copy(
 	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err)
 {
@@ -91,10 +108,23 @@ unsigned pf_softleaf_copy(
 	case PF_PTE_MARKER:
 		copy_marker(c, didx, pte);
 		return 1;
+	case PF_PTE_DEVICE_EXCLUSIVE:
+		return copy_exclusive(c, didx, sidx, pte, err);
 	default:
 		*err = -PF_EOPNOTSUPP;
 		return 0;
 	}
+}
+
+/* Its entry is gone. No TLB has anything of the page, so its mapping and reference need not wait for the gather. */
+static void drop_exclusive(struct pf_space *space, pf_pte_t pte)
+{
+	struct pf_folio *folio = pf_page_folio(space->phys, pf_pte_pfn(pte));
+
+	pf_add_relaxed(&space->rss_anon, -1);
+	pf_folio_note_partly_mapped(space->phys, folio, 1);
+	if (!PF_MUTANT("zap-keeps-exclusive"))
+		pf_folio_drop_rmap_ptes(space->phys, folio, pf_pte_pfn(pte), 1, space->mm_id);
 }
 
 unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
@@ -107,6 +137,8 @@ unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, str
 		/* Its mapping went when the entry was written; what is left is the count of pages. */
 		if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
 			pf_add_relaxed(pf_rss(space, area, pf_softleaf_is_file(space, pte)), -1);
+		if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
+			drop_exclusive(space, pte);
 		return n;
 	}
 	n = pf_swap_pte_batch(m, idx, max, pte);
@@ -152,8 +184,8 @@ bool pf_softleaf_protect(const struct pf_space *space, struct pf_pte_map *m, uns
 /* The memory at the new address is new to who tracks it there (coremm B32). */
 pf_pte_t pf_softleaf_moved(pf_pte_t pte)
 {
-	if (pf_pte_kind(pte) == PF_PTE_MIGRATION ||
-		(pf_pte_kind(pte) == PF_PTE_SWAP && !PF_MUTANT("move-swap-no-soft-dirty")))
+	if (pf_softleaf_tracked(pte) &&
+		!(pf_pte_kind(pte) == PF_PTE_SWAP && PF_MUTANT("move-swap-no-soft-dirty")))
 		return pf_pte_set(pte, PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY);
 	return pte;
 }

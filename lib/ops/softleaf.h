@@ -36,7 +36,7 @@ unsigned pf_swap_pte_batch(const struct pf_pte_map *m, unsigned idx, unsigned ma
 
 /*
  * fork: the entry at sidx, `pte`, and as many of the following as can be dealt with together, at most max. How
- * many were; 0 only with *err set, nothing changed.
+ * many were; 0: with *err set nothing has changed, else it is present now, and to be looked at again.
  */
 unsigned pf_softleaf_copy(
 	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err);
@@ -64,6 +64,13 @@ PF_INLINE bool pf_softleaf_is_file(const struct pf_space *space, pf_pte_t pte)
 {
 	return pf_pte_kind(pte) == PF_PTE_MIGRATION &&
 	       pf_folio_is_file(pf_page_folio(space->phys, pf_pte_pfn(pte)));
+}
+
+/* A page stands behind it, of which it says whether it is soft-dirty. */
+PF_INLINE bool pf_softleaf_tracked(pf_pte_t pte)
+{
+	return pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_MIGRATION ||
+	       pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE;
 }
 
 PF_INLINE pf_pte_t pf_pte_swap_advance(pf_pte_t pte, uint64_t n)

@@ -100,7 +100,8 @@ static bool to_nothing(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 	return true;
 }
 
-static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
+/* nr entries from idx on, the first of which is `first`; one, if it is a device's. */
+static bool unmap_run(struct unmap *u, unsigned idx, pf_pte_t first, unsigned nr)
 {
 	const bool file = pf_folio_is_file(u->folio);
 	const bool lazy = pf_folio_test_flags(u->folio, PF_FOLIO_LAZYFREE) &&
@@ -113,16 +114,14 @@ static bool unmap_run(struct unmap *u, unsigned idx, pf_pfn_t pfn, unsigned nr)
 		pf_pte_t pte;
 
 		if (!lazy && !file)
-			n = pf_folio_ae_run(u->folio, pf_folio_idx(u->folio, pfn), nr, &exclusive);
-		pte = pf_get_and_clear_ptes(&u->m, idx, n);
-		/* PROT_NONE or not: a gather may still owe the flush of what made it so. */
-		if (!PF_MUTANT("unmap-no-flush"))
-			pf_flush_tlb_range(&u->space->pt, pf_pte_va(&u->m, idx), n);
+			n = pf_folio_ae_run(u->folio, pf_folio_idx(u->folio, pf_pte_pfn(first)), nr,
+				&exclusive);
+		pte = pf_take_mappings(&u->m, idx, n, first, !PF_MUTANT("unmap-no-flush"));
 		ok = file   ? to_nothing(u, idx, pte, n)
 		     : lazy ? discard(u, idx, pte, n)
 			    : to_swap(u, idx, pte, n, exclusive);
+		first = pf_pte_advance(first, n);
 		idx += n;
-		pfn += n;
 		nr -= n;
 	}
 	return ok;
@@ -142,8 +141,8 @@ static bool unmap_table(struct unmap *u, unsigned idx, unsigned max, pf_pfn_t pf
 		pf_pte_t pte;
 		unsigned n = pf_pte_batch(&u->m, idx + i, max - i, flags, &pte);
 
-		if (pf_pte_present(pte) && pf_pte_pfn(pte) == pfn + i) {
-			if (!unmap_run(u, idx + i, pfn + i, n))
+		if (pf_pte_maps(pte) && pf_pte_pfn(pte) == pfn + i) {
+			if (!unmap_run(u, idx + i, pte, n))
 				return false;
 		} else if (pf_pte_present(pte)) {
 			n = 1;

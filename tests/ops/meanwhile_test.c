@@ -4,6 +4,7 @@
  */
 #include "together.h"
 
+#include "mm/device.h"
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/rmap.h"
@@ -138,6 +139,55 @@ static pf_pte_t first_entry(void)
 	return info.pte;
 }
 
+/* A device has the first page to itself while the folio is locked, unless the page goes. */
+static void take_first(void)
+{
+	struct pf_folio *folio;
+	pf_pfn_t pfn;
+	pf_pte_t pte;
+
+	machine_note_store(A);
+	if (pf_make_device_exclusive(&mm, A, &folio, &pfn)) {
+		result[in_other] = PF_FAULT_OOM;
+		return;
+	}
+	pte = first_entry();
+	if (pf_pte_kind(pte) != PF_PTE_DEVICE_EXCLUSIVE && !pf_pte_none(pte) &&
+		pf_pte_pfn(pte) == pfn)
+		result[in_other] = PF_FAULT_SIGBUS;
+	pf_folio_unlock(folio);
+	pf_folio_put(&phys, folio, 1);
+}
+
+/* It may be elsewhere at the moment, and the VMA, too. */
+static void take_first_or_not(void)
+{
+	const enum pf_fault_result before = result[in_other];
+
+	take_first();
+	if (result[in_other] == PF_FAULT_OOM)
+		result[in_other] = before;
+}
+
+static void taken(void)
+{
+	pages();
+	take_first();
+	assert_int_equal(pf_pte_kind(first_entry()), PF_PTE_DEVICE_EXCLUSIVE);
+}
+
+/* Who has the folio locked keeps it from being forked. */
+static void fork_if_possible(void)
+{
+	int err = pf_fork(&child, &mm, CHILD);
+
+	have_child = !err;
+	if (err && err != -PF_ENOMEM)
+		result[in_other] = PF_FAULT_OOM;
+	if (err)
+		machine_retire_asid(CHILD);
+}
+
 static void to_count(void)
 {
 	struct pf_page_info info;
@@ -230,6 +280,18 @@ PAIR(copied_and_migrated, shared, write_first_page, migrate_all, 4)
 EVERY(7, split_and_written, pages, split_first, write_first_page, 4)
 EVERY(7, split_and_forked, pages, split_first, fork_it, 4)
 PAIR(looked_for_and_moved, to_count, count, move_away, 4)
+
+EVERY(3, taken_and_written, pages, take_first, write_first_page, 4)
+EVERY(3, taken_and_dropped, pages, take_first, drop_all, 4)
+EVERY(3, taken_and_forked, pages, take_first, fork_if_possible, 4)
+EVERY(3, taken_when_shared, shared, take_first, write_first_page, 4)
+EVERY(3, both_take, pages, take_first, take_first, 4)
+EVERY(11, migrated_and_taken, pages, migrate_all, take_first, 4)
+EVERY(19, moved_and_taken, pages, move_and_back, take_first_or_not, 4)
+EVERY(3, had_and_dropped, taken, drop_all, read_first_page, 4)
+EVERY(3, had_and_read, taken, read_first_page, write_first_page, 4)
+EVERY(7, had_and_migrated, taken, migrate_all, read_first_page, 4)
+EVERY(11, had_and_forked, taken, fork_if_possible, migrate_all, 4)
 
 /*
  * Folio locks are waited for with a mmap lock held; so KSM, with two of them, waits for none: here somebody has it from when the
@@ -334,6 +396,17 @@ int main(void)
 		cmocka_unit_test(split_and_written),
 		cmocka_unit_test(split_and_forked),
 		cmocka_unit_test(looked_for_and_moved),
+		cmocka_unit_test(taken_and_written),
+		cmocka_unit_test(taken_and_dropped),
+		cmocka_unit_test(taken_and_forked),
+		cmocka_unit_test(taken_when_shared),
+		cmocka_unit_test(both_take),
+		cmocka_unit_test(migrated_and_taken),
+		cmocka_unit_test(moved_and_taken),
+		cmocka_unit_test(had_and_dropped),
+		cmocka_unit_test(had_and_read),
+		cmocka_unit_test(had_and_migrated),
+		cmocka_unit_test(had_and_forked),
 		cmocka_unit_test(ksm_does_not_wait),
 		cmocka_unit_test(spurious_once),
 	};

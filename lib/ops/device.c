@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A page that a device has to itself: its entry goes from present to device-exclusive and back, under the folio's lock and its
+ * table's (mm/device.h). The entry is the same mapping all the time, so the folio's counts, AnonExclusive and what it is found
+ * by stay; whatever takes the mapping away, takes it from either kind of entry.
+ */
+#include "ops/internal.h"
+
+bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn)
+{
+	struct pf_pte_map m;
+	unsigned idx;
+	pf_pte_t pte;
+	bool is;
+
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return false;
+	idx = pf_pte_idx(&m, va);
+	pte = pf_ptep_get(&m, idx);
+	/* Writable, so it is exclusive (G1), and no write need be noticed. */
+	is = pf_pte_present(pte) && !pf_pte_special(pte) && pf_pte_write(pte) &&
+	     pf_pte_pfn(pte) == pfn;
+	if (is) {
+		space->pt.cause = PF_CAUSE_OTHER;
+		pte = pf_ptep_clear_flush(&m, idx);
+		/*
+		 * What the device stores no entry tells. The flag stays while the entry does: who cleans an anonymous folio has unmapped
+		 * it, or (MADV_FREE) found all of it present.
+		 */
+		if (!PF_MUTANT("device-page-clean"))
+			pf_folio_set_flags(pf_page_folio(space->phys, pfn), PF_FOLIO_DIRTY);
+		pf_set_pte_at(&m, idx, pf_pte_device_exclusive(pfn, pte.v & PF_PTE_SOFT_DIRTY),
+			PF_NO_EXTENT);
+	}
+	pf_pte_unmap_unlock(&m);
+	return is;
+}
+
+/*
+ * The entry keeps the folio. Its lock is tried, under the table's: who has it may be about to look for this very entry, and is
+ * not waited for here.
+ */
+bool pf_restore_exclusive(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte)
+{
+	const pf_pfn_t pfn = pf_pte_pfn(pte);
+	struct pf_folio *folio = pf_page_folio(space->phys, pfn);
+	pf_pte_t new = pf_pte_mk(
+		pfn, (area->prot & ~PF_PTE_W) | (pte.v & (PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP)));
+
+	if (!pf_folio_trylock(folio))
+		return false;
+	/* Not young: nobody has used it by this entry. */
+	if ((area->flags & PF_VM_WRITE) && pf_folio_ae_test(folio, pf_folio_idx(folio, pfn)) &&
+		(pf_pte_unwatched(area, new) || PF_MUTANT("restore-ignores-watch")))
+		new = pf_pte_set(new, (area->prot & PF_PTE_W) | PF_PTE_D);
+	pf_set_pte_at(m, idx, new, pf_folio_extent(space->phys, folio));
+	pf_folio_unlock(folio);
+	return true;
+}
+
+bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va)
+{
+	struct pf_pte_map m;
+	bool ended = true;
+	unsigned idx;
+	pf_pte_t pte;
+
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return true;
+	idx = pf_pte_idx(&m, va);
+	pte = pf_ptep_get(&m, idx);
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
+		ended = pf_restore_exclusive(space, area, &m, idx, pte);
+	pf_pte_unmap_unlock(&m);
+	return ended;
+}
