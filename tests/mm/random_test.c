@@ -227,7 +227,10 @@ static void op_madvise(struct proc *p, unsigned first, unsigned nr)
 	WANT(r == want);
 }
 
-/* MREMAP_DONTUNMAP unlocks every VMA that it takes pages from, all of it: Linux does. */
+/*
+ * MREMAP_DONTUNMAP unlocks every VMA that it takes pages from, all of it: Linux does. What has moved may be part of such a one by
+ * then.
+ */
 static void unlock_vmas(struct proc *p, unsigned first, unsigned nr)
 {
 	struct pf_vma_info info;
@@ -265,8 +268,6 @@ static void op_mremap(struct proc *p, unsigned first, unsigned nr)
 	if (want < 0)
 		return;
 	memcpy(moved, &p->page[first], nr * sizeof(moved[0]));
-	if (keep)
-		unlock_vmas(p, first, nr);
 	for (unsigned i = 0; i < nr; i++) {
 		if (keep)
 			p->page[first + i].value = 0;
@@ -274,6 +275,8 @@ static void op_mremap(struct proc *p, unsigned first, unsigned nr)
 			forget(&p->page[first + i]);
 	}
 	memcpy(&p->page[to], moved, nr * sizeof(moved[0]));
+	if (keep)
+		unlock_vmas(p, first, nr);
 }
 
 static void stop(struct proc *p)
