@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "machine/machine.h"
+#include "mm/device.h"
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/mm.h"
@@ -363,6 +364,78 @@ static void op_migrate(struct proc *p, unsigned first, unsigned nr)
 	WANT(!pf_migrate(&p->mm, va_of(first), nr * page_size));
 }
 
+/* ---- devices that have pages to themselves ---- */
+
+/* For how many steps they may have some. */
+static unsigned devices;
+
+static pf_pte_t entry_of(struct proc *p, unsigned page)
+{
+	struct pf_page_info info;
+
+	pf_page_info(&p->mm, va_of(page), &info);
+	return info.pte;
+}
+
+static void op_device(struct proc *p, unsigned first, unsigned nr)
+{
+	for (unsigned i = first; i < first + nr && i < first + 8; i++) {
+		const struct page *g = &p->page[i];
+		struct pf_folio *folio;
+		pf_pfn_t pfn;
+
+		say("a device wants page %u", i);
+		if (!g->mapped || !(g->prot & PF_PROT_WRITE)) {
+			WANT(pf_make_device_exclusive(&p->mm, va_of(i), &folio, &pfn) ==
+				-PF_EFAULT);
+			continue;
+		}
+		/* As GUP for a store. */
+		machine_note_store(va_of(i));
+		WANT(!pf_make_device_exclusive(&p->mm, va_of(i), &folio, &pfn));
+		WANT(pf_pte_same(pf_pte_clear(entry_of(p, i), PF_PTE_SOFT_DIRTY),
+			pf_pte_device_exclusive(pfn, 0)));
+		WANT(*(uint64_t *)pf_port_virt(pfn * page_size) == g->value);
+		pf_folio_unlock(folio);
+		pf_folio_put(&phys, folio, 1);
+		devices = 8;
+	}
+}
+
+/* They store for as long as they have the pages; the last step takes back what it may. */
+static void devices_store(void)
+{
+	bool left = false;
+
+	if (!devices)
+		return;
+	devices--;
+	for (unsigned i = 0; i < PROCS * PAGES; i++) {
+		struct proc *p = &procs[i / PAGES];
+		struct page *g = &p->page[i % PAGES];
+		pf_pte_t pte;
+		uint64_t v;
+
+		if (!p->alive || !g->mapped)
+			continue;
+		pte = entry_of(p, i % PAGES);
+		if (pf_pte_kind(pte) != PF_PTE_DEVICE_EXCLUSIVE)
+			continue;
+		say("a device stores to page %u", i % PAGES);
+		enter(p);
+		machine_note_store(va_of(i % PAGES));
+		g->value = ++stamp;
+		*(uint64_t *)pf_port_virt(pf_pte_pfn(pte) * page_size) = g->value;
+		left = true;
+		if (!devices && (g->prot & PF_PROT_READ)) {
+			WANT(access_page(p, i % PAGES, false, &v) == PF_FAULT_DONE);
+			WANT(v == g->value);
+		}
+	}
+	if (left && !devices)
+		devices = 1;
+}
+
 /* ---- after each call ---- */
 
 static void check_maps(struct proc *p)
@@ -417,6 +490,7 @@ static void step(void)
 	if (!p->alive)
 		return;
 	nr = (unsigned)pf_min(nr, PAGES - first);
+	devices_store();
 	enter(p);
 	if (what < 15)
 		op_mmap(p, first, nr);
@@ -436,6 +510,8 @@ static void step(void)
 		op_migrate(p, first, nr);
 	else if (what < 74)
 		pf_ksm_prune(&sys);
+	else if (what < 76)
+		op_device(p, first, nr);
 	else
 		op_access(p);
 }
@@ -454,6 +530,7 @@ static void run(const struct pf_format *fmt, enum pf_fold_policy policy, uint64_
 	memset(procs, 0, sizeof(procs));
 	random_state = seed;
 	stamp = 0;
+	devices = 0;
 	next_asid = 1;
 	page_size = PF_BIT(fmt->pt->page_shift);
 	assert_int_equal(pf_phys_init(&phys, MACHINE_RAM_BASE, MEMORY, fmt->pt->page_shift, 10), 0);
