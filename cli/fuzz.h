@@ -8,7 +8,7 @@
  *   fuzz_has.c     what that host has
  *   fuzz_look.c    what such a process looks like
  *   fuzz_uffd.c    userfaultfd on either side
- *   fuzz_aim.c     ioctls of userfaultfd, aimed at pages on which they do something
+ *   fuzz_aim.c     ioctls of userfaultfd, aimed at pages on which they do something; and other calls at what refuses
  *   fuzz_draw.c    programs that a host may be asked to do, weighted to what was seldom done
  *   fuzz_play.c    one program on both sides
  *   fuzz_compare.c what must be equal, and the exceptions (docs/LINUX.md)
@@ -147,7 +147,7 @@ void fuzz_cover_free(struct fuzz_cover *c);
 /* What kind of memory a call is about: as it is before the call. An index below FUZZ_KINDS. */
 #define FUZZ_KINDS 24
 unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *op);
-/* What more can be told beforehand of what will come of it: of ioctls of userfaultfd; of others 0. */
+/* What more can be told beforehand of what will come of it: of ioctls of userfaultfd, and of calls on memory that refuses; of others 0. */
 uint64_t fuzz_outlook(struct run_world *w, struct run_process *p, const struct op *op);
 /* One call was done. result: "0", "ENOMEM", "SIGSEGV". */
 void fuzz_cover_add(struct fuzz_cover *c, const struct op *op, unsigned kind, uint64_t outlook,
@@ -247,7 +247,7 @@ void fuzz_draw(struct fuzz_play *y, struct program_drawing *d, struct op *op);
 /* ---- fuzz_aim.c ---- */
 
 /*
- * An ioctl of userfaultfd is moved to where it is likely to succeed; not always. True: there is no such place, and it has
+ * An ioctl of userfaultfd is moved to where it is likely to succeed, another call to where memory is sealed or lost; not always. True: there is no such place, and it has
  * become a call that prepares one.
  */
 bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op);

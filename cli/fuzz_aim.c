@@ -2,7 +2,7 @@
 /*
  * Ranges for the ioctls of userfaultfd on which they are likely to do something: found among the pages of the process that the
  * descriptor is about, as they are before the batch. One in four is aimed at any page that is registered, and one in eight
- * stays as it was drawn, so that refusals come, too.
+ * stays as it was drawn, so that refusals come, too. Other calls are moved to memory that is sealed or lost.
  */
 #include "cli/fuzz.h"
 #include "mm/uffd.h"
@@ -44,11 +44,89 @@ static struct fuzz_sight look(struct run_world *w, struct run_process *p, uint64
 	return s;
 }
 
+/* ---- memory that refuses ---- */
+
+/* Whose memory it is about, and where, if the call may be refused for what is there; else NULL. */
+static uint64_t *where(struct op *op, uint64_t *advice, uint64_t **len)
+{
+	*advice = UINT64_MAX;
+	*len = &op->a[1];
+	switch (op->id) {
+	case SC_MADVISE:
+		*advice = op->a[2];
+		return &op->a[0];
+	case SC_PROCESS_MADVISE:
+		*advice = op->a[3];
+		*len = &op->part[0][0].len;
+		return op->a[0] == op->pid && op->a[2] ? &op->part[0][0].base : NULL;
+	case SC_MMAP:
+		return op->a[3] & PF_MAP_FIXED ? &op->a[0] : NULL;
+	case SC_MUNMAP:
+	case SC_MPROTECT:
+	case SC_PKEY_MPROTECT:
+	case SC_MREMAP:
+		return &op->a[0];
+	default:
+		return NULL;
+	}
+}
+
+/* Of advice: that which takes memory away that is not to be written, and that which brings what is lost. */
+static bool takes(uint64_t advice)
+{
+	return advice == UINT64_MAX || advice == PF_MADV_DONTNEED || advice == PF_MADV_FREE ||
+	       advice == PF_MADV_DONTFORK || advice == PF_MADV_WIPEONFORK;
+}
+
+static bool brings(uint64_t advice)
+{
+	return advice == PF_MADV_POPULATE_READ || advice == PF_MADV_POPULATE_WRITE;
+}
+
+static bool is_sealed(const struct pf_vma_info *v, uint64_t advice)
+{
+	return v->area.flags & PF_VM_SEALED &&
+	       (advice == UINT64_MAX || !(v->area.flags & PF_VM_WRITE));
+}
+
+/* Some page of what is sealed, so that it cannot be taken away; and how much is left of it. 0: nothing is. */
+static uint64_t a_sealed(struct fuzz_play *y, struct program_drawing *d, struct run_process *p,
+	uint64_t advice, uint64_t *len)
+{
+	uint64_t found = 0, nr = 0;
+	struct pf_vma_info v;
+
+	for (uint64_t at = y->area.low;
+		pf_find_vma_info(&p->mm, at, &v) && v.area.start < y->area.high; at = v.area.end)
+		if (is_sealed(&v, advice) && !source_draw(&d->src, ++nr)) {
+			found = v.area.start +
+				source_draw(&d->src, (v.area.end - v.area.start) / FUZZ_PAGE) *
+					FUZZ_PAGE;
+			*len = v.area.end - found;
+		}
+	return found;
+}
+
 /* ---- what calls are alike ---- */
 
 static bool moves(const struct op *op)
 {
 	return op->id == SC_UFFDIO_MOVE;
+}
+
+/* Memory that is sealed against it, or lost. */
+static uint64_t refuses(struct run_world *w, struct run_process *p, const struct op *op)
+{
+	struct op copy = *op;
+	struct pf_vma_info v;
+	uint64_t advice, *len, *at = where(&copy, &advice, &len);
+
+	if (!at)
+		return 0;
+	if (brings(advice))
+		return (run_uffd_there(w, p, *at) & STATE) == ORACLE_MARKED ? 2 : 0;
+	return takes(advice) && pf_find_vma_info(&p->mm, *at, &v) && v.area.start <= *at &&
+	       is_sealed(&v, advice);
 }
 
 uint64_t fuzz_outlook(struct run_world *w, struct run_process *p, const struct op *op)
@@ -58,7 +136,9 @@ uint64_t fuzz_outlook(struct run_world *w, struct run_process *p, const struct o
 	struct fuzz_sight s, end;
 	uint64_t is;
 
-	if (!program_is_uffdio(op->id) || op->id == SC_UFFDIO_API)
+	if (!program_is_uffdio(op->id))
+		return refuses(w, p, op);
+	if (op->id == SC_UFFDIO_API)
 		return 0;
 	of = run_uffd_process(w, p, fd);
 	if (!of)
@@ -328,6 +408,34 @@ static void aim_scan(struct fuzz_play *y, struct program_drawing *d, struct op *
 	op->a[2] |= PF_PM_SCAN_WP_MATCHING;
 }
 
+/* At memory that is sealed, or lost: there is little of it. A break before the heap is refused, too. */
+static void aim_refused(struct fuzz_play *y, struct program_drawing *d, struct op *op)
+{
+	struct run_process *p = run_process(&y->w, op->pid);
+	uint64_t advice, most = 0, found = 0, *len, *at = where(op, &advice, &len);
+	unsigned n = 1, page;
+
+	if (op->id == SC_BRK && !source_draw(&d->src, 16))
+		op->a[0] = y->area.heap - 1 - source_draw(&d->src, FUZZ_PAGE);
+	if (!p || !at || source_draw(&d->src, 2))
+		return;
+	/* Where something is sealed, the advice that it refuses. */
+	if (y->g->seals && advice != UINT64_MAX && !brings(advice) && !source_draw(&d->src, 2))
+		advice = op->a[op->id == SC_MADVISE ? 2 : 3] = PF_MADV_DONTNEED;
+	if (brings(advice) && y->g->uffd) {
+		page = find(d, sights(y, p), (struct want){MAPPED | STATE, MAPPED | ORACLE_MARKED},
+			0, &n);
+		found = page == FUZZ_SHOWN ? 0 : fuzz_shown(&y->area, page);
+		most = FUZZ_PAGE;
+	} else if (takes(advice) && y->g->seals) {
+		found = a_sealed(y, d, p, advice, &most);
+	}
+	if (!found)
+		return;
+	*at = found;
+	*len = pf_min(pf_max(*len & -FUZZ_PAGE, FUZZ_PAGE), most);
+}
+
 bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 {
 	struct run_process *p = run_process(&y->w, op->pid), *of;
@@ -335,6 +443,7 @@ bool fuzz_aim(struct fuzz_play *y, struct program_drawing *d, struct op *op)
 	struct want want = wanted(op->id);
 	unsigned n, at, whose;
 
+	aim_refused(y, d, op);
 	if (op->id == SC_PAGEMAP_SCAN)
 		aim_scan(y, d, op);
 	if (!p || !program_is_uffdio(op->id) || op->id == SC_UFFDIO_API || !source_draw(&d->src, 8))
