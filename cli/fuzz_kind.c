@@ -62,7 +62,7 @@ unsigned fuzz_kind(struct run_world *w, struct run_process *p, const struct op *
 	}
 	if (op->id == SC_BRK)
 		return op->a[0] & (FUZZ_PAGE - 1) ? ODD * SPANS : NOTHING;
-	if (va & (w->env.page - 1) || end < va || va >= w->sys.task_size)
+	if (va & (w->env.page - 1) || end < va || va >= w->sys.task_size || end > w->sys.task_size)
 		return ODD * SPANS;
 	if (!pf_find_vma_info(&p->mm, va, &v))
 		return NOTHING;
