@@ -265,11 +265,14 @@ static bool collapse_busy(
 		       a->result == -ENOMEM);
 }
 
-/* Both refuse: of a huge page Linux looks first whose it is, and then at what it would be moved to. */
+/*
+ * Of a huge page Linux looks first whose it is, and then at what it would be moved to; and a part of one it moves only if nobody
+ * else is at the page just then.
+ */
 static bool move_huge_busy(
 	const struct fuzz_play *y, const struct op *op, const struct fuzz_answer *a, int64_t mine)
 {
-	return y->g->huge && op->id == SC_UFFDIO_MOVE && a->result == -EBUSY && mine == -EEXIST;
+	return y->g->huge && op->id == SC_UFFDIO_MOVE && a->result == -EBUSY && mine != -EBUSY;
 }
 
 /*
