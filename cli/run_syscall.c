@@ -216,6 +216,25 @@ static int64_t ask_model(struct syscall *c, struct oracle *o, enum sc_call_id id
 	}
 }
 
+/* MADV_GUARD_INSTALL: has it done its work? All that is mapped in the range is guarded then, and no mapping is changed. */
+static bool is_guarded(const struct syscall *c)
+{
+	const uint64_t page = c->w->env.page, end = c->a[0] + c->a[1];
+	struct pf_vma_info vma;
+	struct pf_page_info info;
+
+	for (pf_va_t va = c->a[0]; va < end && pf_find_vma_info(&c->p->mm, va, &vma);) {
+		const pf_va_t to = pf_min(vma.area.end, end);
+
+		for (va = pf_max(va, vma.area.start); va < to; va += page) {
+			pf_page_info(&c->p->mm, va, &info);
+			if (!pf_pte_guard(info.pte))
+				return false;
+		}
+	}
+	return true;
+}
+
 /*
  * Was it the failing allocation that made the library answer this? It was reached in the call, and there is no
  * memory, where Linux would have answered otherwise. ENOMEM is also what a hole answers, after the work before it:
@@ -237,7 +256,9 @@ static bool was_injected(struct syscall *c, enum sc_call_id id, int64_t lib)
 		return true;
 	copy = oracle_clone(c->w->oracle);
 	same = ask_model(c, copy, id, lib) == lib;
-	if (same)
+	if (same && id == SC_MADVISE && c->a[2] == PF_MADV_GUARD_INSTALL)
+		RUN_UNCOUNTED(same = is_guarded(c));
+	else if (same)
 		RUN_UNCOUNTED(same = run_maps_agree(c->p, copy));
 	oracle_free(copy);
 	return !same;
