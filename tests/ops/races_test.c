@@ -103,6 +103,17 @@ static void drop_migrating(struct pf_space *s, const struct pf_area *a)
 	put_folio(folio);
 }
 
+/* A page that goes while a device has it to itself. */
+static void drop_exclusive(struct pf_space *s, const struct pf_area *a)
+{
+	pf_pfn_t pfn;
+	struct pf_folio *folio = take_folio(s, a, &pfn);
+
+	check(FORMAT.make_exclusive(s, a->start, pfn));
+	drop_page(s, a);
+	put_folio(folio);
+}
+
 /* What reclaim does but for the writing: the page that is mapped gets a slot, and its entry names it. */
 static void page_out(struct pf_space *s, const struct pf_area *a)
 {
@@ -198,7 +209,7 @@ static bool go_on(struct meeting *m)
 
 /*
  * A page brought by a write, one copied from the zeros, one of a file, and its copy; one that goes to swap, comes back, and goes
- * for good; one that goes while it migrates, and one that cannot be mapped again; pages of userfaultfd's, and one that is lost;
+ * for good; one that goes while it migrates, one that a device has then, and one that cannot be mapped again; pages of userfaultfd's, and one that is lost;
  * and, now and then, a folio for the whole table.
  */
 static void come_and_go_once(
@@ -217,6 +228,8 @@ static void come_and_go_once(
 	drop_page(&space, anon);
 	write_page(&space, anon);
 	drop_migrating(&space, anon);
+	write_page(&space, anon);
+	drop_exclusive(&space, anon);
 	move_page_of_many(&space, of_file);
 	fill(&space, of_file, file);
 	drop_page(&space, of_file);
