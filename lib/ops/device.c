@@ -13,13 +13,11 @@ bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn)
 	pf_pte_t pte;
 	bool is;
 
-	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+	if (!pf_lock_entry_of(space, va, pfn, &m, &pte))
 		return false;
 	idx = pf_pte_idx(&m, va);
-	pte = pf_ptep_get(&m, idx);
 	/* Writable, so it is exclusive (G1), and no write need be noticed. */
-	is = pf_pte_present(pte) && !pf_pte_special(pte) && pf_pte_write(pte) &&
-	     pf_pte_pfn(pte) == pfn;
+	is = pf_pte_write(pte);
 	if (is) {
 		space->pt.cause = PF_CAUSE_OTHER;
 		pte = pf_ptep_clear_flush(&m, idx);

@@ -283,6 +283,19 @@ PF_INLINE unsigned pf_pages_in_table(pf_va_t va, uint64_t nr)
 	return (unsigned)pf_min(PF_TABLE_ENTRIES - pf_level_index(va, 0), nr);
 }
 
+/* Lock the table of va if its entry is present and maps that frame: *pte. False: it is not locked. */
+PF_INLINE bool pf_lock_entry_of(
+	struct pf_space *space, pf_va_t va, pf_pfn_t pfn, struct pf_pte_map *m, pf_pte_t *pte)
+{
+	if (!pf_pte_offset_map_lock(&space->pt, va, m))
+		return false;
+	*pte = pf_ptep_get(m, pf_pte_idx(m, va));
+	if (pf_pte_present(*pte) && !pf_pte_special(*pte) && pf_pte_pfn(*pte) == pfn)
+		return true;
+	pf_pte_unmap_unlock(m);
+	return false;
+}
+
 /*
  * Empty nr entries that map pages, the first of which is `pte`, and wait until no TLB has them; none ever has one that is not
  * present. PROT_NONE or not: a gather may still owe the flush of what made it so. What the first said, A and D of all.

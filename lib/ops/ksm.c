@@ -5,20 +5,6 @@
  */
 #include "ops/internal.h"
 
-/* Lock the table of va if its entry maps the folio, of one page. */
-static bool lock_entry(struct pf_space *space, pf_va_t va, const struct pf_folio *folio,
-	struct pf_pte_map *m, pf_pte_t *pte)
-{
-	if (!pf_pte_offset_map_lock(&space->pt, va, m))
-		return false;
-	*pte = pf_ptep_get(m, pf_pte_idx(m, va));
-	if (pf_pte_present(*pte) && !pf_pte_special(*pte) &&
-		pf_pte_pfn(*pte) == pf_folio_pfn(space->phys, folio))
-		return true;
-	pf_pte_unmap_unlock(m);
-	return false;
-}
-
 int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 {
 	struct pf_pte_map m;
@@ -26,7 +12,7 @@ int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 	pf_pte_t pte;
 	int err = 0;
 
-	if (!lock_entry(space, va, folio, &m, &pte))
+	if (!pf_lock_entry_of(space, va, pf_folio_pfn(space->phys, folio), &m, &pte))
 		return -PF_EAGAIN;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
@@ -58,7 +44,7 @@ int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t v
 
 	if (pf_folio_mapcount(by) >= PF_MAP_LIMIT)
 		return -PF_EBUSY;
-	if (!lock_entry(space, va, folio, &m, &pte))
+	if (!pf_lock_entry_of(space, va, pf_folio_pfn(space->phys, folio), &m, &pte))
 		return -PF_EAGAIN;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
