@@ -3,7 +3,6 @@
  * What must hold of an address space at rest.
  */
 #include "mm/internal.h"
-#include "mm/ksm_node.h"
 
 struct count {
 	uint64_t vmas, pages, locked, data, anon, file, shmem, swap;

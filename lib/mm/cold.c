@@ -37,16 +37,12 @@ static bool split(struct pf_mm *mm, const struct run *run)
 }
 
 void pf_advise_cold(struct pf_gather *g, struct pf_mm *mm, const struct pf_area *area, pf_va_t va,
-	pf_va_t end, bool free)
+	pf_va_t end, pf_advice_op op)
 {
-	const struct pf_format *fmt = mm->sys->fmt;
-
 	while (va < end) {
 		struct run run;
 
-		va += (free ? fmt->free_lazily : fmt->make_old)(
-			      g, area, va, pf_mm_pages(mm, va, end))
-		      << pf_mm_shift(mm);
+		va += op(g, area, va, pf_mm_pages(mm, va, end)) << pf_mm_shift(mm);
 		if (va >= end)
 			return;
 		run = run_at(mm, va, end);

@@ -417,9 +417,14 @@ int pf_shmem_unswap(struct pf_system *sys, unsigned dev);
 /* What must hold of the places that its tree has; NULL, or what is wrong. */
 const char *pf_shmem_check(struct pf_mapping *mapping);
 
-/* MADV_COLD, or with `free` MADV_FREE, of a part of an area. mmap lock. */
+/*
+ * MADV_COLD or MADV_FREE, as the format's `op` says (make_old, free_lazily), of a part of an area: what keeps op from going on is
+ * split, or left out. mmap lock.
+ */
+typedef uint64_t (*pf_advice_op)(
+	struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_advise_cold(struct pf_gather *g, struct pf_mm *mm, const struct pf_area *area, pf_va_t va,
-	pf_va_t end, bool free);
+	pf_va_t end, pf_advice_op op);
 /* MADV_PAGEOUT of a part of an area. mmap lock. */
 void pf_advise_pageout(struct pf_mm *mm, const struct pf_area *area, pf_va_t start, pf_va_t end);
 

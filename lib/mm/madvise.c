@@ -200,14 +200,14 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 	case PF_MADV_FREE:
 		if ((flags & (PF_VM_LOCKED | PF_VM_PFNMAP)) || vma->area.backing != PF_BACKED_ANON)
 			return -PF_EINVAL;
-		pf_advise_cold(g, mm, &vma->area, start, end, true);
+		pf_advise_cold(g, mm, &vma->area, start, end, mm->sys->fmt->free_lazily);
 		return 0;
 	case PF_MADV_COLD:
 	case PF_MADV_PAGEOUT:
 		if (flags & (PF_VM_LOCKED | PF_VM_PFNMAP))
 			return -PF_EINVAL;
 		if (advice == PF_MADV_COLD)
-			pf_advise_cold(g, mm, &vma->area, start, end, false);
+			pf_advise_cold(g, mm, &vma->area, start, end, mm->sys->fmt->make_old);
 		else
 			pf_advise_pageout(mm, &vma->area, start, end);
 		return 0;

@@ -154,7 +154,7 @@ static int split_locked(
 	return 0;
 }
 
-static int split_folio(struct pf_system *sys, struct pf_folio *folio, uint32_t at)
+int pf_split_folio_around(struct pf_system *sys, struct pf_folio *folio, uint32_t at)
 {
 	struct pf_page_node *spares = NULL;
 	unsigned need = 0;
@@ -178,12 +178,7 @@ static int split_folio(struct pf_system *sys, struct pf_folio *folio, uint32_t a
 
 int pf_split_folio(struct pf_system *sys, struct pf_folio *folio)
 {
-	return split_folio(sys, folio, PF_SPLIT_PAGES);
-}
-
-int pf_split_folio_around(struct pf_system *sys, struct pf_folio *folio, unsigned at)
-{
-	return split_folio(sys, folio, at);
+	return pf_split_folio_around(sys, folio, PF_SPLIT_PAGES);
 }
 
 int pf_split(struct pf_mm *mm, pf_va_t va)

@@ -35,7 +35,7 @@ int pf_split_folio(struct pf_system *sys, struct pf_folio *folio);
  * The same, but that only page `at` becomes a folio of its own: what is before and behind it stays in folios as large as can be. Of
  * mappings.
  */
-int pf_split_folio_around(struct pf_system *sys, struct pf_folio *folio, unsigned at);
+int pf_split_folio_around(struct pf_system *sys, struct pf_folio *folio, uint32_t at);
 /* The folio mapped at va. -PF_EINVAL: there is none. Takes the mmap lock for reading. */
 int pf_split(struct pf_mm *mm, pf_va_t va);
 

@@ -51,13 +51,6 @@ struct pf_rmap {
  * held; put may free, and sleeps then.
  */
 bool pf_rmap_get(struct pf_system *sys, struct pf_folio *folio, struct pf_rmap *r);
-
-/*
- * Would a walk from that page of the folio come by the VMA, at that address? Folio lock, or nobody else is running; mmap lock.
- * Takes the ksm lock for reading.
- */
-bool pf_rmap_leads_to(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, pf_pfn_t pfn,
-	const struct pf_folio *folio);
 void pf_rmap_put(struct pf_system *sys, struct pf_rmap *r);
 /* pf_rmap_walk() for pages of which the caller keeps what they are found by. */
 enum pf_rmap_result pf_rmap_walk_pages(
@@ -79,5 +72,12 @@ const char *pf_rmap_check(struct pf_system *sys);
  * held.
  */
 int pf_folio_referenced(struct pf_system *sys, struct pf_folio *folio, uint32_t *vm_flags);
+
+/*
+ * Would a walk from that page of the folio come by the VMA, at that address? Folio lock, or nobody else is running; mmap lock.
+ * Takes the ksm lock for reading.
+ */
+bool pf_rmap_leads_to(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, pf_pfn_t pfn,
+	const struct pf_folio *folio);
 
 #endif

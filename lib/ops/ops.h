@@ -291,8 +291,9 @@ struct pf_format {
 
 	/*
 	 * Map what swap_look found. `folio` has the page of look->pte: it is in the swap cache, and
-	 * locked; or it is a copy of that page, known to nobody else, which is exclusive then whatever the entry says. If all of its pages lie in the area and in one table, and their entries are its own,
-	 * with the same bits, all are mapped; else the page of va alone; none if its entry has changed.
+	 * locked; or it is a copy of that page, known to nobody else, which is exclusive then whatever
+	 * the entry says. If all of its pages lie in the area and in one table, and their entries are its
+	 * own, with the same bits, all are mapped; else the page of va alone; none if its entry has changed.
 	 * What an entry said of its page comes back: AnonExclusive, soft-dirty, uffd-wp; with
 	 * AnonExclusive also W, if the area allows it and no write need be noticed. D only for a
 	 * write (PF_FAULT_FLAG_WRITE). The slots' counts of the entries are put when the pages are
