@@ -92,6 +92,7 @@ struct run_world {
 	struct oracle *oracle;
 	char *swap; /* what is on the swap device; NULL: none */
 	uint64_t swap_slots;
+	uint64_t swap_reads;
 	int swap_dev;
 
 	struct run_pins *pins; /* newest first */

@@ -300,6 +300,7 @@ struct run_snapshot {
 	struct snap_process *of; /* the one being filled */
 	struct snap_process *processes;
 	size_t nr;
+	uint64_t swap_reads;
 };
 
 static bool snap_page(
@@ -358,6 +359,7 @@ struct run_snapshot *run_snapshot(struct run_world *w)
 	if (!s)
 		abort();
 	s->w = w;
+	s->swap_reads = w->swap_reads;
 	RUN_UNCOUNTED(
 		for (struct run_process *p = w->processes; p; p = p->next) snap_process(s, p));
 	return s;
@@ -398,23 +400,27 @@ static bool same_vmas(
 
 /*
  * What nobody sees: the page was swapped, and is in memory now, or so that another process knows it, for an access brings it
- * in before it may find that there is no memory for a copy; or the other way round, for who finds no memory reclaims some.
+ * in before it may find that there is no memory for a copy; or the other way round, for who finds no memory reclaims some; or
+ * both, one after the other, and the page has another frame: then something was read from swap.
  */
-static bool swapped_meanwhile(const struct snap_page *x, const struct snap_page *y)
+static bool swapped_meanwhile(const struct snap_page *x, const struct snap_page *y, bool read)
 {
-	const bool was = pf_pte_kind(pf_pte(x->pte)) == PF_PTE_SWAP;
-	const bool is = pf_pte_kind(pf_pte(y->pte)) == PF_PTE_SWAP;
+	const pf_pte_t was = pf_pte(x->pte), is = pf_pte(y->pte);
 
-	return x->word == y->word &&
-	       ((was && pf_pte_present(pf_pte(y->pte))) || (is && pf_pte_present(pf_pte(x->pte))));
+	if (x->word != y->word)
+		return false;
+	if (pf_pte_present(was) && pf_pte_present(is))
+		return read && !((was.v ^ is.v) & ~PF_PTE_FRAME) && x->exclusive == y->exclusive;
+	return (pf_pte_kind(was) == PF_PTE_SWAP && pf_pte_present(is)) ||
+	       (pf_pte_kind(is) == PF_PTE_SWAP && pf_pte_present(was));
 }
 
 /*
  * The first page of one list that the other has not, or has otherwise; pages of the range aside. stored: a part of a range
- * of stores was done, and shows to whoever shares a page with it. *gone: pages that reclaim took and no entry tells of.
+ * of stores was done, and shows to whoever shares a page with it. read: something was, from swap. *gone: pages that reclaim took and no entry tells of.
  */
 static bool same_pages(struct run_world *w, const struct snap_process *a,
-	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow, bool stored,
+	const struct snap_process *b, uint64_t va, uint64_t nr, bool cow, bool stored, bool read,
 	int64_t *gone)
 {
 	/* Of a page, W; of a swap entry, what stands for AnonExclusive. */
@@ -445,7 +451,7 @@ static bool same_pages(struct run_world *w, const struct snap_process *a,
 		if (x && y && !((x->pte ^ y->pte) & ~ignore) && same_word && y->order <= x->order &&
 			(cow || x->exclusive == y->exclusive))
 			continue;
-		if (x && y && swapped_meanwhile(x, y))
+		if (x && y && swapped_meanwhile(x, y, read))
 			continue;
 		if (x && !y && (x->shared || x->lazy)) {
 			++*gone;
@@ -478,8 +484,8 @@ bool run_unchanged(struct run_world *w, const struct run_snapshot *before, unsig
 		bool mine = a->pid == but;
 		int64_t gone = 0;
 
-		ok = same_vmas(w, a, b) &&
-		     same_pages(w, a, b, va, mine ? nr : 0, mine && cow, nr, &gone);
+		ok = same_vmas(w, a, b) && same_pages(w, a, b, va, mine ? nr : 0, mine && cow, nr,
+						   now->swap_reads > before->swap_reads, &gone);
 		if (ok && (a->total_vm != b->total_vm || a->brk != b->brk ||
 				  (!(mine && nr) && a->rss - gone != b->rss)))
 			ok = run_fail(w,

@@ -10,6 +10,7 @@ static int device_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
 	struct run_world *w = ctx;
 
 	memcpy(pf_port_virt(pa), w->swap + slot * w->env.page, bytes);
+	w->swap_reads++;
 	return 0;
 }
 
