@@ -272,67 +272,114 @@ static void c3_load_is_coherent(void **state)
 	assert_int_equal(helper_bad, 0);
 }
 
-#define SWAPS 20000u
+/*
+ * Two threads that change the entry prove nothing while they run one after the other, as on a busy
+ * machine. So each counts its changes and how often the other's count moved between two of its own,
+ * and goes on until both have seen that.
+ */
+#define CHANGES  20000u
+#define MEETINGS 200u
 
-static uint64_t put_and_take(uint64_t first)
+static struct party {
+	uint64_t changes, meetings, seen;
+} party[2];
+
+static bool goes_on(unsigned me)
 {
-	uint64_t taken = 0;
+	struct party *mine = &party[me], *other = &party[!me];
+	uint64_t now = __atomic_load_n(&other->changes, __ATOMIC_SEQ_CST);
+	uint64_t mine_now = __atomic_add_fetch(&mine->changes, 1, __ATOMIC_SEQ_CST);
 
-	for (uint64_t i = 0; i < SWAPS; i++) {
-		pf_hw_t v = pf_hw_encode(pf_pte_mk(first + i, PF_PTE_R), 0, false);
-		pf_hw_t old = pf_hw_xchg(shared, v);
+	if (now != mine->seen)
+		__atomic_add_fetch(&mine->meetings, 1, __ATOMIC_SEQ_CST);
+	mine->seen = now;
+	if (mine_now % 64 == 0)
+		sched_yield();
+	if (__atomic_load_n(&helper_bad, __ATOMIC_SEQ_CST))
+		return false;
+	return mine_now < CHANGES ||
+	       __atomic_load_n(&mine->meetings, __ATOMIC_SEQ_CST) < MEETINGS ||
+	       __atomic_load_n(&other->meetings, __ATOMIC_SEQ_CST) < MEETINGS;
+}
 
+static uint64_t put, taken;
+
+static void put_and_take(unsigned me)
+{
+	uint64_t in = 0, out = 0;
+
+	do {
+		pf_pfn_t pfn = 1 + 2 * (party[me].changes % CHANGES) + me;
+		pf_hw_t old = pf_hw_xchg(shared, pf_hw_encode(pf_pte_mk(pfn, PF_PTE_R), 0, false));
+
+		in += pfn;
 		if (!pf_hw_none(old))
-			taken += pf_hw_pfn(old, 0, 0);
-	}
-	return taken;
+			out += pf_hw_pfn(old, 0, 0);
+	} while (goes_on(me));
+	__atomic_add_fetch(&put, in, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&taken, out, __ATOMIC_SEQ_CST);
 }
 
 static void *putter(void *arg)
 {
-	helper_count = put_and_take(1 + SWAPS);
+	put_and_take(1);
 	return arg;
 }
 
 static void put_body(void)
 {
-	harvested = put_and_take(1);
+	put_and_take(0);
 }
 
 /* Whatever is put in comes out exactly once. */
 static void xchg_between_threads(void **state)
 {
-	uint64_t n = 2 * SWAPS;
-
 	(void)state;
 	if (suite_x->two_words)
 		skip();
+	memset(party, 0, sizeof(party));
+	put = taken = 0;
 	run_with(putter, put_body);
-	assert_int_equal(
-		harvested + helper_count + pf_hw_pfn(pf_hw_load(shared), 0, 0), n * (n + 1) / 2);
+	assert_int_equal(taken + pf_hw_pfn(pf_hw_load(shared), 0, 0), put);
 }
 
-/* The two threads' changes each retry at most once for each change of the other. */
-static void count_up(void)
-{
-	for (unsigned i = 0; i < SWAPS; i++) {
-		pf_hw_t old = pf_hw_load(shared);
-		unsigned tries = 0;
+static uint64_t ups;
 
-		while (!pf_hw_cas(shared, &old,
-			pf_hw_none(old) ? pf_hw_encode(pf_pte_mk(1, PF_PTE_R), 0, false)
-					: pf_hw_advance(old, 0, 1)))
-			if (++tries > 2 * SWAPS) {
-				__atomic_add_fetch(&helper_bad, 1, __ATOMIC_RELAXED);
-				return;
+/* The entry's frame goes up by one with each change, modulo UP_WRAP. */
+#define UP_WRAP 0x10000u
+
+static void count_up(unsigned me)
+{
+	uint64_t mine = 0;
+
+	do {
+		pf_hw_t old = pf_hw_load(shared);
+
+		for (unsigned tries = 0;; tries++) {
+			pf_pfn_t next = pf_hw_none(old) ? 1 : (pf_hw_pfn(old, 0, 0) + 1) % UP_WRAP;
+
+			if (pf_hw_cas(shared, &old,
+				    pf_hw_encode(pf_pte_mk(next, PF_PTE_R), 0, false)))
+				break;
+			if (tries == 1000000) {
+				__atomic_add_fetch(&helper_bad, 1, __ATOMIC_SEQ_CST);
+				break;
 			}
-	}
+		}
+		mine++;
+	} while (goes_on(me));
+	__atomic_add_fetch(&ups, mine, __ATOMIC_SEQ_CST);
 }
 
 static void *counter(void *arg)
 {
-	count_up();
+	count_up(1);
 	return arg;
+}
+
+static void count_body(void)
+{
+	count_up(0);
 }
 
 static void cas_between_threads(void **state)
@@ -340,9 +387,11 @@ static void cas_between_threads(void **state)
 	(void)state;
 	if (suite_x->two_words)
 		skip();
-	run_with(counter, count_up);
+	memset(party, 0, sizeof(party));
+	ups = 0;
+	run_with(counter, count_body);
 	assert_int_equal(helper_bad, 0);
-	assert_int_equal(pf_hw_pfn(pf_hw_load(shared), 0, 0), 2 * SWAPS);
+	assert_int_equal(pf_hw_pfn(pf_hw_load(shared), 0, 0), ups % UP_WRAP);
 }
 
 const struct CMUnitTest suite_memory[] = {
