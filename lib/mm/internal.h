@@ -432,7 +432,7 @@ void pf_advise_pageout(struct pf_mm *mm, const struct pf_area *area, pf_va_t sta
 enum pf_home pf_file_home(void *ctx, struct pf_folio *folio);
 bool pf_file_evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot);
 /* For struct pf_phys: when memory has run out. ctx is the pf_system. */
-uint64_t pf_reclaim_for_alloc(void *ctx);
+uint64_t pf_reclaim_for_alloc(void *ctx, uint32_t nodes);
 
 /* A folio whose mappings are migration entries, and where its pages will be. */
 struct pf_remap {

@@ -200,19 +200,22 @@ int pf_split(struct pf_mm *mm, pf_va_t va)
 	return err;
 }
 
-uint64_t pf_split_deferred(struct pf_system *sys)
+uint64_t pf_split_deferred(struct pf_system *sys, uint32_t nodes)
 {
-	/* As many as wait now: those that cannot be split queue up behind them, and are not tried again. */
-	uint32_t left = pf_folio_nr_split(sys->phys);
-	struct pf_folio *folio;
 	uint64_t done = 0;
 
-	for (; left && (folio = pf_folio_next_split(sys->phys)); left--) {
-		if (!pf_split_folio(sys, folio))
-			done++;
-		else
-			pf_folio_queue_split(sys->phys, folio);
-		pf_folio_put(sys->phys, folio, 1);
+	for (unsigned n = 0; n < sys->phys->nr_nodes; n++) {
+		/* As many as wait now: those that cannot be split queue up behind them, and are not tried again. */
+		uint32_t left = nodes >> n & 1 ? pf_folio_nr_split(sys->phys, n) : 0;
+		struct pf_folio *folio;
+
+		for (; left && (folio = pf_folio_next_split(sys->phys, n)); left--) {
+			if (!pf_split_folio(sys, folio))
+				done++;
+			else
+				pf_folio_queue_split(sys->phys, folio);
+			pf_folio_put(sys->phys, folio, 1);
+		}
 	}
 	return done;
 }

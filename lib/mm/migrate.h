@@ -40,9 +40,9 @@ int pf_split_folio_around(struct pf_system *sys, struct pf_folio *folio, uint32_
 int pf_split(struct pf_mm *mm, pf_va_t va);
 
 /*
- * Split the folios that wait for it because part of them is not mapped any more; how many were. Those that cannot be
+ * Split the folios, of the nodes in a mask, that wait for it because part of them is not mapped any more; how many were. Those that cannot be
  * split now wait on. Any lock may be held but spinlocks and anon and i_mmap locks.
  */
-uint64_t pf_split_deferred(struct pf_system *sys);
+uint64_t pf_split_deferred(struct pf_system *sys, uint32_t nodes);
 
 #endif

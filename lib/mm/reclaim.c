@@ -95,7 +95,8 @@ static const struct pf_reclaim_ops ops = {
 	.split = split,
 };
 
-uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages)
+/* Of nodes in a mask. */
+static uint64_t reclaim(struct pf_system *sys, uint64_t pages, uint32_t nodes)
 {
 	static const struct pf_swaps none;
 	/* Devices stay as they are; while one comes or goes, there is none. */
@@ -105,6 +106,7 @@ uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages)
 		.swaps = locked ? &sys->swaps : &none,
 		.ops = &ops,
 		.ctx = sys,
+		.nodes = nodes,
 	};
 	uint64_t freed = pf_reclaim_sweep(&r, &sys->hand, pages);
 
@@ -113,10 +115,15 @@ uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages)
 	return freed;
 }
 
-uint64_t pf_reclaim_for_alloc(void *ctx)
+uint64_t pf_reclaim(struct pf_system *sys, uint64_t pages)
+{
+	return reclaim(sys, pages, PF_NODES_ALL);
+}
+
+uint64_t pf_reclaim_for_alloc(void *ctx, uint32_t nodes)
 {
 	/* What is left of large folios costs no writing. */
-	const uint64_t split = pf_split_deferred(ctx);
+	const uint64_t split = pf_split_deferred(ctx, nodes);
 
-	return split ? split : pf_reclaim(ctx, BATCH);
+	return split ? split : reclaim(ctx, BATCH, nodes);
 }

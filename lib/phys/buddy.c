@@ -9,6 +9,9 @@
  * all merging looks at, under the lock. Records inside a free block are whatever they were last,
  * but never FREE and never a folio head (FRAME.md 3).
  *
+ * Nodes begin at multiples of the largest block, and blocks are naturally aligned: so a block lies in one node, its buddy lies in
+ * the same, and lists and counts are the node's of whichever frame is at hand.
+ *
  * Per-CPU lists of small orders belong between these functions and their callers: pf_folio_alloc()
  * and pf_folios_free() are the only two ways in and out (tables go through the same pair of
  * statics).
@@ -20,62 +23,62 @@ static struct pf_frame *frame_at(struct pf_phys *phys, uint64_t idx)
 	return &phys->frames[idx];
 }
 
-static void list_add(struct pf_phys *phys, uint64_t idx, unsigned order)
+static void list_add(struct pf_phys *phys, struct pf_node *node, uint64_t idx, unsigned order)
 {
 	struct pf_frame *f = frame_at(phys, idx);
-	uint32_t old = phys->free[order];
+	uint32_t old = node->free[order];
 
 	f->lru_prev = 0;
 	f->lru_next = old;
 	if (old)
 		frame_at(phys, old - 1)->lru_prev = (uint32_t)idx + 1;
-	phys->free[order] = (uint32_t)idx + 1;
-	phys->free_nr[order]++;
-	phys->nonempty |= 1u << order;
+	node->free[order] = (uint32_t)idx + 1;
+	node->free_nr[order]++;
+	node->nonempty |= 1u << order;
 	/* Relaxed: only merging relies on it, under the lock; lockless readers merely must not see
 	 * a head. */
 	pf_store_relaxed(&f->count.word, pf_count_make(PF_FRAME_FREE, order, 0, 0));
 }
 
-static void list_del(struct pf_phys *phys, uint64_t idx, unsigned order)
+static void list_del(struct pf_phys *phys, struct pf_node *node, uint64_t idx, unsigned order)
 {
 	struct pf_frame *f = frame_at(phys, idx);
 
 	if (f->lru_prev)
 		frame_at(phys, f->lru_prev - 1)->lru_next = f->lru_next;
 	else
-		phys->free[order] = f->lru_next;
+		node->free[order] = f->lru_next;
 	if (f->lru_next)
 		frame_at(phys, f->lru_next - 1)->lru_prev = f->lru_prev;
-	if (!--phys->free_nr[order])
-		phys->nonempty &= ~(1u << order);
+	if (!--node->free_nr[order])
+		node->nonempty &= ~(1u << order);
 	pf_store_relaxed(&f->count.word, 0);
 }
 
 /* Lock held. The first frame's index, or UINT64_MAX. */
-static uint64_t block_take(struct pf_phys *phys, unsigned order)
+static uint64_t block_take(struct pf_phys *phys, struct pf_node *node, unsigned order)
 {
-	uint32_t fit = phys->nonempty >> order;
+	uint32_t fit = node->nonempty >> order;
 	unsigned o;
 	uint64_t idx;
 
 	if (!fit)
 		return UINT64_MAX;
 	o = order + pf_ctz64(fit);
-	idx = phys->free[o] - 1;
-	list_del(phys, idx, o);
+	idx = node->free[o] - 1;
+	list_del(phys, node, idx, o);
 	while (o > order) {
 		o--;
-		list_add(phys, idx + PF_BIT(o), o);
+		list_add(phys, node, idx + PF_BIT(o), o);
 	}
-	phys->free_pages -= PF_BIT(order);
+	node->free_pages -= PF_BIT(order);
 	return idx;
 }
 
 /* Lock held. The block's records are nobody's any more. */
-static void block_give(struct pf_phys *phys, uint64_t idx, unsigned order)
+static void block_give(struct pf_phys *phys, struct pf_node *node, uint64_t idx, unsigned order)
 {
-	phys->free_pages += PF_BIT(order);
+	node->free_pages += PF_BIT(order);
 	while (order < phys->max_order) {
 		/* Natural alignment is that of the frame number, so buddies are found by it. */
 		uint64_t buddy = ((phys->first + idx) ^ PF_BIT(order)) - phys->first;
@@ -85,26 +88,50 @@ static void block_give(struct pf_phys *phys, uint64_t idx, unsigned order)
 		if (buddy >= phys->nr || pf_load_relaxed(&frame_at(phys, buddy)->count.word) !=
 						 pf_count_make(PF_FRAME_FREE, order, 0, 0))
 			break;
-		list_del(phys, buddy, order);
+		list_del(phys, node, buddy, order);
 		/* The half that becomes an inner frame must not look like a folio's head. */
 		pf_store_relaxed(&frame_at(phys, idx)->count.word, 0);
 		idx = pf_min(idx, buddy);
 		order++;
 	}
-	list_add(phys, idx, order);
+	list_add(phys, node, idx, order);
 }
 
-static void zone_lock(struct pf_phys *phys)
+static uint64_t node_take(struct pf_phys *phys, unsigned n, unsigned order)
 {
-	pf_port_spin_lock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+	uint64_t idx;
+
+	pf_node_lock(phys, n);
+	idx = block_take(phys, &phys->node[n], order);
+	pf_node_unlock(phys, n);
+	return idx;
 }
 
-static void zone_unlock(struct pf_phys *phys)
+/* Of the nodes in the mask, the nearest that has one. */
+static uint64_t take_near(struct pf_phys *phys, unsigned order, unsigned from, unsigned mask)
 {
-	pf_port_spin_unlock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+	uint64_t idx = UINT64_MAX;
+
+	for (unsigned i = 0; i < phys->nr_nodes && idx == UINT64_MAX; i++) {
+		const unsigned n = phys->fallback[from][i];
+
+		if (mask >> n & 1)
+			idx = node_take(phys, n, order);
+	}
+	return idx;
 }
 
-static uint64_t block_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use)
+static uint64_t take(struct pf_phys *phys, unsigned order, struct pf_where where)
+{
+	uint64_t idx = take_near(phys, order, where.node, where.only & where.first);
+
+	if (idx == UINT64_MAX && (where.only & ~where.first))
+		idx = take_near(phys, order, where.node, where.only & ~(unsigned)where.first);
+	return idx;
+}
+
+static uint64_t block_alloc(
+	struct pf_phys *phys, unsigned order, enum pf_mem_use use, struct pf_where where)
 {
 	uint64_t idx;
 
@@ -115,15 +142,29 @@ static uint64_t block_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_us
 	 * pages may need more given up than that. An injected failure was one before this, and reaches the caller.
 	 */
 	do {
-		zone_lock(phys);
-		idx = block_take(phys, order);
-		zone_unlock(phys);
+		idx = take(phys, order, where);
 	} while (idx == UINT64_MAX && (!order || use == PF_USE_TABLE) && phys->reclaim &&
-		 phys->reclaim(phys->reclaim_ctx));
+		 phys->reclaim(phys->reclaim_ctx, where.only));
 	if (idx != UINT64_MAX)
 		pf_port_note_alloc(use, (phys->first + idx) << phys->page_shift,
 			PF_BIT(order) << phys->page_shift);
 	return idx;
+}
+
+/* Everything is free. From the top, in the largest aligned blocks, so that the lowest addresses are taken first. */
+static void free_all(struct pf_phys *phys)
+{
+	for (uint64_t end = phys->first + phys->nr; end > phys->first;) {
+		unsigned order = pf_min(pf_ctz64(end), (unsigned)phys->max_order);
+		struct pf_node *node;
+
+		while (PF_BIT(order) > end - phys->first)
+			order--;
+		end -= PF_BIT(order);
+		node = &phys->node[pf_phys_node(phys, end)];
+		list_add(phys, node, end - phys->first, order);
+		node->free_pages += PF_BIT(order);
+	}
 }
 
 int pf_phys_init(
@@ -150,30 +191,81 @@ int pf_phys_init(
 	phys->frames = (struct pf_frame *)map;
 	phys->page_shift = (uint8_t)page_shift;
 	phys->max_order = (uint8_t)max_order;
-	pf_port_spin_init(&phys->lock, PF_LOCK_ZONE, pa);
+	phys->nr_nodes = 1;
+	phys->node_end[0] = (uint32_t)nr;
+	pf_port_spin_init(&phys->node[0].lock, PF_LOCK_ZONE, pa);
 
 	/* No record may carry an order from another life; untouched memmap is only read. */
 	for (uint64_t i = 0; i < nr; i++)
 		if (frame_at(phys, i)->count.word)
 			frame_at(phys, i)->count.word = 0;
-	/* From the top, in the largest aligned blocks, so that the lowest addresses are taken
-	 * first. */
-	for (uint64_t end = phys->first + nr; end > phys->first;) {
-		unsigned order = pf_ctz64(end);
-
-		order = order < max_order ? order : max_order;
-		while (PF_BIT(order) > end - phys->first)
-			order--;
-		end -= PF_BIT(order);
-		list_add(phys, end - phys->first, order);
-		phys->free_pages += PF_BIT(order);
-	}
+	free_all(phys);
 	return 0;
 }
 
-struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use)
+/* ---- nodes ---- */
+
+/* Is b nearer than a to node `from`? Linux's order: by distance, then the next by number and around. */
+static bool is_nearer(const uint8_t *row, unsigned from, unsigned b, unsigned a)
 {
-	uint64_t idx = block_alloc(phys, order, use);
+	if (row && row[a] != row[b])
+		return row[b] < row[a];
+	return (b < from) != (a < from) ? a < from : b < a;
+}
+
+static void order_by_distance(struct pf_phys *phys, unsigned from, const uint8_t *row)
+{
+	uint8_t *list = phys->fallback[from];
+	unsigned n = 1;
+
+	list[0] = (uint8_t)from;
+	for (unsigned i = 0; i < phys->nr_nodes; i++) {
+		unsigned at = n;
+
+		if (i == from)
+			continue;
+		for (; at > 1 && is_nearer(row, from, i, list[at - 1]); at--)
+			list[at] = list[at - 1];
+		list[at] = (uint8_t)i;
+		n++;
+	}
+}
+
+int pf_phys_divide(struct pf_phys *phys, const pf_pfn_t *from, unsigned nr, const uint8_t *distance)
+{
+	if (!nr || nr > PF_MAX_NODES || from[0] != phys->first)
+		return -PF_EINVAL;
+	for (unsigned i = 1; i < nr; i++)
+		if (from[i] <= from[i - 1] || !pf_phys_has(phys, from[i]) ||
+			(!pf_aligned(from[i], PF_BIT(phys->max_order)) &&
+				!PF_MUTANT("node-splits-block")))
+			return -PF_EINVAL;
+	for (unsigned i = 0, n = phys->nr_nodes; i < n; i++)
+		if (phys->node[i].free_pages != phys->node_end[i] - (i ? phys->node_end[i - 1] : 0))
+			return -PF_EBUSY;
+	__builtin_memset(phys->node, 0, sizeof(phys->node));
+	phys->nr_nodes = (uint8_t)nr;
+	for (unsigned i = 0; i < nr; i++) {
+		const uint64_t end = i + 1 < nr ? from[i + 1] - phys->first : phys->nr;
+
+		phys->node_end[i] = (uint32_t)end;
+		pf_port_spin_init(&phys->node[i].lock, PF_LOCK_ZONE, from[i] << phys->page_shift);
+		order_by_distance(phys, i, distance ? distance + i * nr : NULL);
+	}
+	/* The old lists' blocks are inner frames now, until free_all says otherwise. */
+	for (uint64_t i = 0; i < phys->nr; i++)
+		if (frame_at(phys, i)->count.word)
+			frame_at(phys, i)->count.word = 0;
+	free_all(phys);
+	return 0;
+}
+
+/* ---- folios ---- */
+
+struct pf_folio *pf_folio_alloc_where(
+	struct pf_phys *phys, unsigned order, enum pf_mem_use use, struct pf_where where)
+{
+	uint64_t idx = block_alloc(phys, order, use, where);
 	struct pf_frame *f;
 
 	if (idx == UINT64_MAX)
@@ -195,6 +287,11 @@ struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_me
 	return (struct pf_folio *)f;
 }
 
+struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use)
+{
+	return pf_folio_alloc_where(phys, order, use, pf_near(pf_phys_local_node(phys)));
+}
+
 static void folio_note_free(struct pf_phys *phys, struct pf_folio *folio)
 {
 	uint32_t use = (pf_load_relaxed(&folio->head.flags) & PF_FOLIO_USE(3)) / PF_FOLIO_USE(1);
@@ -208,14 +305,21 @@ void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsign
 	/* Before the lock: once a block is on a list it may be someone else's. */
 	for (unsigned i = 0; i < n; i++)
 		folio_note_free(phys, folios[i]);
-	zone_lock(phys);
-	for (unsigned i = 0; i < n; i++) {
-		if (!PF_MUTANT("free-keeps-queued"))
-			pf_folio_unqueue_split_locked(phys, folios[i]);
-		block_give(phys, pf_folio_pfn(phys, folios[i]) - phys->first,
-			pf_folio_order(folios[i]));
+	for (unsigned i = 0; i < n;) {
+		const unsigned at = pf_phys_node(phys, pf_folio_pfn(phys, folios[i]));
+		pf_pfn_t pfn;
+
+		/* One lock for as many as follow one another on a node. */
+		pf_node_lock(phys, at);
+		while (i < n && pf_phys_node(phys, pfn = pf_folio_pfn(phys, folios[i])) == at) {
+			if (!PF_MUTANT("free-keeps-queued"))
+				pf_folio_unqueue_split_locked(phys, folios[i]);
+			block_give(phys, &phys->node[at], pfn - phys->first,
+				pf_folio_order(folios[i]));
+			i++;
+		}
+		pf_node_unlock(phys, at);
 	}
-	zone_unlock(phys);
 }
 
 void pf_folio_free(struct pf_phys *phys, struct pf_folio *folio)
@@ -235,7 +339,7 @@ static pf_pa_t table_alloc(void *ctx, size_t bytes)
 {
 	struct pf_phys *phys = ctx;
 	unsigned order = table_order(phys, bytes);
-	uint64_t idx = block_alloc(phys, order, PF_USE_TABLE);
+	uint64_t idx = block_alloc(phys, order, PF_USE_TABLE, pf_near(pf_phys_local_node(phys)));
 	struct pf_frame *f;
 
 	if (idx == UINT64_MAX)
@@ -253,12 +357,14 @@ static pf_pa_t table_alloc(void *ctx, size_t bytes)
 static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 {
 	struct pf_phys *phys = ctx;
+	const pf_pfn_t pfn = pa >> phys->page_shift;
+	const unsigned n = pf_phys_node(phys, pfn);
 	unsigned order = table_order(phys, bytes);
 
 	pf_port_note_free(PF_USE_TABLE, pa, PF_BIT(order) << phys->page_shift);
-	zone_lock(phys);
-	block_give(phys, (pa >> phys->page_shift) - phys->first, order);
-	zone_unlock(phys);
+	pf_node_lock(phys, n);
+	block_give(phys, &phys->node[n], pfn - phys->first, order);
+	pf_node_unlock(phys, n);
 }
 
 static void *meta_alloc(size_t bytes)

@@ -5,16 +5,34 @@
  */
 #include "phys/phys.h"
 
+void pf_phys_node_stats(struct pf_phys *phys, unsigned node, struct pf_phys_stats *stats)
+{
+	const struct pf_node *n = &phys->node[node];
+
+	__builtin_memset(stats, 0, sizeof(*stats));
+	stats->pages = phys->node_end[node] - (node ? phys->node_end[node - 1] : 0);
+	pf_node_lock(phys, node);
+	stats->free = n->free_pages;
+	stats->largest = n->nonempty ? (int)pf_log2(n->nonempty) : -1;
+	for (unsigned o = 0; o <= phys->max_order; o++)
+		stats->blocks[o] = n->free_nr[o];
+	pf_node_unlock(phys, node);
+}
+
 void pf_phys_stats(struct pf_phys *phys, struct pf_phys_stats *stats)
 {
 	__builtin_memset(stats, 0, sizeof(*stats));
-	stats->pages = phys->nr;
-	pf_port_spin_lock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
-	stats->free = phys->free_pages;
-	stats->largest = phys->nonempty ? (int)pf_log2(phys->nonempty) : -1;
-	for (unsigned o = 0; o <= phys->max_order; o++)
-		stats->blocks[o] = phys->free_nr[o];
-	pf_port_spin_unlock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+	stats->largest = -1;
+	for (unsigned n = 0; n < phys->nr_nodes; n++) {
+		struct pf_phys_stats one;
+
+		pf_phys_node_stats(phys, n, &one);
+		stats->pages += one.pages;
+		stats->free += one.free;
+		stats->largest = one.largest > stats->largest ? one.largest : stats->largest;
+		for (unsigned o = 0; o <= phys->max_order; o++)
+			stats->blocks[o] += one.blocks[o];
+	}
 }
 
 static const char *check_free(const struct pf_phys *phys, uint64_t idx, unsigned order)
@@ -83,19 +101,21 @@ static const char *check_table(const struct pf_frame *f, unsigned order)
 	return NULL;
 }
 
-/* The list's blocks are free, of that order, and linked both ways; they are `*nr` in number. */
+/* The list's blocks are free, of that order, of the node, and linked both ways; they are `*nr` in number. */
 static const char *check_list(
-	const struct pf_phys *phys, unsigned order, uint64_t *nr, uint64_t *at)
+	const struct pf_phys *phys, unsigned node, unsigned order, uint64_t *nr, uint64_t *at)
 {
 	uint32_t prev = 0;
 
 	*nr = 0;
-	for (uint32_t i = phys->free[order]; i; i = phys->frames[i - 1].lru_next) {
+	for (uint32_t i = phys->node[node].free[order]; i; i = phys->frames[i - 1].lru_next) {
 		if (i > phys->nr)
 			return "free list leads out of memory";
 		*at = i - 1;
 		if (phys->frames[i - 1].count.word != pf_count_make(PF_FRAME_FREE, order, 0, 0))
 			return "block on a free list isn't free";
+		if (pf_phys_node(phys, phys->first + (i - 1)) != node)
+			return "block on another node's free list";
 		if (phys->frames[i - 1].lru_prev != prev)
 			return "free list's back link is wrong";
 		if (++*nr > phys->nr)
@@ -105,10 +125,35 @@ static const char *check_list(
 	return NULL;
 }
 
+/* What a walk over the frames has found free of a node. */
+struct found {
+	uint64_t blocks[PF_MAX_ORDER + 1], pages;
+};
+
+static const char *check_node(
+	const struct pf_phys *phys, unsigned node, const struct found *found, uint64_t *at)
+{
+	const struct pf_node *n = &phys->node[node];
+
+	for (unsigned o = 0; o <= phys->max_order; o++) {
+		uint64_t nr;
+		const char *why;
+
+		*at = 0;
+		why = check_list(phys, node, o, &nr, at);
+		if (why)
+			return why;
+		if (nr != found->blocks[o] || nr != n->free_nr[o])
+			return "free blocks that are on no list, or miscounted";
+		if ((n->nonempty >> o & 1) != (nr != 0))
+			return "summary of free lists is wrong";
+	}
+	return found->pages == n->free_pages ? NULL : "free pages miscounted";
+}
+
 int pf_phys_check(struct pf_phys *phys, pf_pfn_t *bad, const char **why)
 {
-	uint64_t found[PF_MAX_ORDER + 1] = {0};
-	uint64_t free_pages = 0;
+	struct found found[PF_MAX_NODES] = {0};
 	uint64_t at = 0;
 
 	*why = NULL;
@@ -116,17 +161,22 @@ int pf_phys_check(struct pf_phys *phys, pf_pfn_t *bad, const char **why)
 		const struct pf_frame *f = &phys->frames[at];
 		uint64_t count = pf_load_acquire(&f->count.word);
 		unsigned order = pf_count_order(count);
+		unsigned node = pf_phys_node(phys, phys->first + at);
 
 		if (order > phys->max_order || !pf_aligned(phys->first + at, PF_BIT(order)) ||
 			at + PF_BIT(order) > phys->nr) {
 			*why = "block of an impossible order";
 			break;
 		}
+		if (at + PF_BIT(order) > phys->node_end[node]) {
+			*why = "block of two nodes";
+			break;
+		}
 		switch (pf_count_kind(count)) {
 		case PF_FRAME_FREE:
 			*why = check_free(phys, at, order);
-			found[order]++;
-			free_pages += PF_BIT(order);
+			found[node].blocks[order]++;
+			found[node].pages += PF_BIT(order);
 			break;
 		case PF_FRAME_FOLIO:
 			*why = check_folio((const struct pf_folio *)f, order, count);
@@ -141,18 +191,8 @@ int pf_phys_check(struct pf_phys *phys, pf_pfn_t *bad, const char **why)
 		if (!*why)
 			at += PF_BIT(order);
 	}
-	for (unsigned o = 0; o <= phys->max_order && !*why; o++) {
-		uint64_t nr;
-
-		at = 0;
-		*why = check_list(phys, o, &nr, &at);
-		if (!*why && (nr != found[o] || nr != phys->free_nr[o]))
-			*why = "free blocks that are on no list, or miscounted";
-		if (!*why && (phys->nonempty >> o & 1) != (nr != 0))
-			*why = "summary of free lists is wrong";
-	}
-	if (!*why && free_pages != phys->free_pages)
-		*why = "free pages miscounted";
+	for (unsigned n = 0; n < phys->nr_nodes && !*why; n++)
+		*why = check_node(phys, n, &found[n], &at);
 	if (!*why)
 		return 0;
 	*bad = phys->first + at;

@@ -21,9 +21,25 @@
 #include "phys/rmap.h"
 #include "port/port.h"
 
+/* Nodes that a range may be divided into: their numbers fit a mask of 8 bits. */
+#define PF_MAX_NODES 8u
+#define PF_NODES_ALL 0xffu
+
+/* The free memory of one node, under its lock. Indexes are frame indexes in the whole range, plus one; 0 none. */
+struct pf_node {
+	struct pf_spinlock lock;
+	uint32_t nonempty;                  /* bit o: free[o] has a block */
+	uint32_t free[PF_MAX_ORDER + 1];    /* first block */
+	uint32_t free_nr[PF_MAX_ORDER + 1]; /* blocks */
+	uint64_t free_pages;
+	uint32_t split_first, split_last; /* folios that should be split */
+	uint32_t split_nr;                /* of them */
+};
+
 /*
  * One range of physical memory and its allocator. Several may exist. All fields are private to
- * lib/phys but `first`, `nr`, `page_shift`, `frames`, which do not change after pf_phys_init().
+ * lib/phys but `first`, `nr`, `page_shift`, `frames` and `nr_nodes`, which do not change after pf_phys_init() and
+ * pf_phys_divide(), and the two callbacks, which are set while nobody allocates.
  */
 struct pf_phys {
 	pf_pfn_t first; /* first frame managed */
@@ -31,20 +47,28 @@ struct pf_phys {
 	struct pf_frame *frames;
 	uint8_t page_shift;
 	uint8_t max_order;
+	uint8_t nr_nodes; /* 1, until it is divided */
 	/*
-	 * Asked when no frame is left, or none for a table: 0: none can be made free; else it is worth another try. May sleep, and allocates nothing
-	 * itself. NULL: nobody to ask. Set while nobody allocates.
+	 * Asked when no frame is left of the nodes in the mask that an allocation may use, or none for a table: 0: none can be made free;
+	 * else it is worth another try. May sleep, and allocates nothing itself. NULL: nobody to ask.
 	 */
-	uint64_t (*reclaim)(void *ctx);
+	uint64_t (*reclaim)(void *ctx, uint32_t nodes);
 	void *reclaim_ctx;
-	/* Under lock: */
-	struct pf_spinlock lock;
-	uint32_t nonempty;                  /* bit o: free[o] has a block */
-	uint32_t free[PF_MAX_ORDER + 1];    /* first block: frame index + 1, 0 none */
-	uint32_t free_nr[PF_MAX_ORDER + 1]; /* blocks */
-	uint64_t free_pages;
-	uint32_t split_first, split_last; /* folios that should be split: frame index + 1, 0 none */
-	uint32_t split_nr;                /* of them */
+	/* The node of the CPU that this runs on. NULL: 0. Asked only if there are several. */
+	unsigned (*local_node)(void *ctx);
+	void *local_ctx;
+	uint32_t node_end[PF_MAX_NODES]; /* frame index behind the node's last */
+	uint8_t fallback[PF_MAX_NODES]
+			[PF_MAX_NODES]; /* all nodes, the row's own first, then the nearest */
+	struct pf_node node[PF_MAX_NODES];
+};
+
+/*
+ * Where an allocation may be made: by nodes of `only` (a mask) and no other; of these first by those in `first`. Both go by the
+ * distance from `node`.
+ */
+struct pf_where {
+	uint8_t node, only, first;
 };
 
 /* A consistent picture, in pages, of the free lists. */
@@ -68,12 +92,56 @@ int pf_phys_init(
 	struct pf_phys *phys, pf_pa_t pa, uint64_t bytes, unsigned page_shift, unsigned max_order);
 
 /*
- * A folio of 2^order pages, naturally aligned, with one reference and no mapping, AnonExclusive
- * clear, contents whatever they were. NULL: none free (no smaller or larger one is tried for the
- * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_ZONE. Of order 0, and tables: when there is none,
- * phys->reclaim is asked for some first, so no spinlock is held, and what the caller has seen of entries and folios
- * that it does not keep may have changed; others never sleep.
+ * Divide the range among nr nodes: node i begins at frame from[i] and ends where the next begins. from[0] is the range's first
+ * frame, the others are multiples of the largest block, so that no block lies in two nodes. distance: nr rows of nr, from
+ * node to node, the smaller the nearer; NULL: all alike. Of nodes that are equally far the next by number comes first, and behind
+ * the last the first (Linux). After pf_phys_init(), while nothing is allocated and nobody else looks.
+ * -PF_EINVAL: nr, or where the nodes begin; -PF_EBUSY: something is allocated. Nothing has changed then.
  */
+int pf_phys_divide(
+	struct pf_phys *phys, const pf_pfn_t *from, unsigned nr, const uint8_t *distance);
+
+/* The node of a frame, which must be managed. Any context. */
+PF_INLINE unsigned pf_phys_node(const struct pf_phys *phys, pf_pfn_t pfn)
+{
+	unsigned n = 0;
+
+	while (pfn - phys->first >= phys->node_end[n])
+		n++;
+	return n;
+}
+
+/* The node of the CPU that this runs on. */
+PF_INLINE unsigned pf_phys_local_node(const struct pf_phys *phys)
+{
+	unsigned n;
+
+	if (PF_LIKELY(phys->nr_nodes == 1) || !phys->local_node)
+		return 0;
+	n = phys->local_node(phys->local_ctx);
+	return n < phys->nr_nodes ? n : 0;
+}
+
+/* Anywhere, first on this node; on this node only. */
+PF_INLINE struct pf_where pf_near(unsigned node)
+{
+	return (struct pf_where){(uint8_t)node, PF_NODES_ALL, PF_NODES_ALL};
+}
+
+PF_INLINE struct pf_where pf_only(unsigned node)
+{
+	return (struct pf_where){(uint8_t)node, (uint8_t)PF_BIT(node), PF_NODES_ALL};
+}
+
+/*
+ * A folio of 2^order pages, naturally aligned, with one reference and no mapping, AnonExclusive
+ * clear, contents whatever they were. NULL: none free where it may be (no smaller or larger one is tried for the
+ * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_ZONE, one node's after the other's. Of order 0, and tables: when there is
+ * none, phys->reclaim is asked for some first, so no spinlock is held, and what the caller has seen of entries and folios
+ * that it does not keep may have changed; others never sleep. Without `where`: near the CPU's node.
+ */
+struct pf_folio *pf_folio_alloc_where(
+	struct pf_phys *phys, unsigned order, enum pf_mem_use use, struct pf_where where);
 struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_mem_use use);
 
 /*
@@ -103,15 +171,33 @@ void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, uint32_
 
 /*
  * Large anonymous folios of which only a part is mapped wait to be split, so that the rest is free again. queue: a
- * reference or mapping is held; nothing if the folio is too small, or waits already. next: the one that has waited longest, off the
- * list and with a reference; NULL: none waits. nr: how many wait, a snapshot. Freeing and splitting take a folio off by themselves. Take
+ * reference or mapping is held; nothing if the folio is too small, or waits already. next: the one of a node that has waited longest, off
+ * the list and with a reference; NULL: none waits. nr: how many wait there, a snapshot. Freeing and splitting take a folio off by themselves. Take
  * PF_LOCK_ZONE.
  */
 void pf_folio_queue_split(struct pf_phys *phys, struct pf_folio *folio);
 void pf_folio_unqueue_split(struct pf_phys *phys, struct pf_folio *folio);
+/* With the lock of the folio's node. */
 void pf_folio_unqueue_split_locked(struct pf_phys *phys, struct pf_folio *folio);
-struct pf_folio *pf_folio_next_split(struct pf_phys *phys);
-uint32_t pf_folio_nr_split(struct pf_phys *phys);
+struct pf_folio *pf_folio_next_split(struct pf_phys *phys, unsigned node);
+uint32_t pf_folio_nr_split(struct pf_phys *phys, unsigned node);
+
+/* A node's lock: of its free lists and its folios to be split. */
+PF_INLINE void pf_node_lock(struct pf_phys *phys, unsigned node)
+{
+	const uint64_t at = node ? phys->node_end[node - 1] : 0;
+
+	pf_port_spin_lock(
+		&phys->node[node].lock, PF_LOCK_ZONE, (phys->first + at) << phys->page_shift);
+}
+
+PF_INLINE void pf_node_unlock(struct pf_phys *phys, unsigned node)
+{
+	const uint64_t at = node ? phys->node_end[node - 1] : 0;
+
+	pf_port_spin_unlock(
+		&phys->node[node].lock, PF_LOCK_ZONE, (phys->first + at) << phys->page_shift);
+}
 
 /*
  * Where lib/pt takes tables from: whole frames (a table smaller than a page gets one), a larger one
@@ -120,6 +206,8 @@ uint32_t pf_folio_nr_split(struct pf_phys *phys);
  */
 struct pf_table_mem pf_phys_table_mem(struct pf_phys *phys);
 
+/* Of one node; of all, one after the other. */
+void pf_phys_node_stats(struct pf_phys *phys, unsigned node, struct pf_phys_stats *stats);
 void pf_phys_stats(struct pf_phys *phys, struct pf_phys_stats *stats);
 
 /*

@@ -2,19 +2,14 @@
 /*
  * A folio becomes smaller ones, and the list of those that should.
  *
- * The list is under the zone lock, which freeing takes anyway: a folio leaves it before its memory can be
+ * The list is its node's, under the node's lock, which freeing takes anyway: a folio leaves it before its memory can be
  * anything else (B38). Its links are in the second tail, so order-1 folios are not on it.
  */
 #include "phys/phys.h"
 
-static void zone_lock(struct pf_phys *phys)
+static unsigned node_of(const struct pf_phys *phys, const struct pf_folio *folio)
 {
-	pf_port_spin_lock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
-}
-
-static void zone_unlock(struct pf_phys *phys)
-{
-	pf_port_spin_unlock(&phys->lock, PF_LOCK_ZONE, phys->first << phys->page_shift);
+	return pf_phys_node(phys, pf_folio_pfn(phys, folio));
 }
 
 /* ---- splitting ---- */
@@ -81,69 +76,74 @@ void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, uint32_
 void pf_folio_queue_split(struct pf_phys *phys, struct pf_folio *folio)
 {
 	const uint32_t at = (uint32_t)(&folio->head - phys->frames) + 1;
+	const unsigned n = node_of(phys, folio);
+	struct pf_node *node = &phys->node[n];
 	struct pf_frame *second = &(&folio->head)[2];
 
 	if (pf_folio_order(folio) < 2 || pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED))
 		return;
-	zone_lock(phys);
+	pf_node_lock(phys, n);
 	if (!pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED)) {
 		pf_folio_set_flags(folio, PF_FOLIO_PARTLY_MAPPED);
 		second->aux[0] = 0;
-		second->aux[1] = phys->split_last;
-		*(phys->split_last ? &phys->frames[phys->split_last - 1 + 2].aux[0]
-				   : &phys->split_first) = at;
-		phys->split_last = at;
-		phys->split_nr++;
+		second->aux[1] = node->split_last;
+		*(node->split_last ? &phys->frames[node->split_last - 1 + 2].aux[0]
+				   : &node->split_first) = at;
+		node->split_last = at;
+		node->split_nr++;
 	}
-	zone_unlock(phys);
+	pf_node_unlock(phys, n);
 }
 
 /* Lock held. */
 void pf_folio_unqueue_split_locked(struct pf_phys *phys, struct pf_folio *folio)
 {
+	struct pf_node *node = &phys->node[node_of(phys, folio)];
 	struct pf_frame *second = &(&folio->head)[2];
 
 	if (!pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED))
 		return;
-	*(second->aux[1] ? &phys->frames[second->aux[1] - 1 + 2].aux[0] : &phys->split_first) =
+	*(second->aux[1] ? &phys->frames[second->aux[1] - 1 + 2].aux[0] : &node->split_first) =
 		second->aux[0];
-	*(second->aux[0] ? &phys->frames[second->aux[0] - 1 + 2].aux[1] : &phys->split_last) =
+	*(second->aux[0] ? &phys->frames[second->aux[0] - 1 + 2].aux[1] : &node->split_last) =
 		second->aux[1];
-	phys->split_nr--;
+	node->split_nr--;
 	pf_folio_clear_flags(folio, PF_FOLIO_PARTLY_MAPPED);
 }
 
 void pf_folio_unqueue_split(struct pf_phys *phys, struct pf_folio *folio)
 {
+	const unsigned n = node_of(phys, folio);
+
 	if (!pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED))
 		return;
-	zone_lock(phys);
+	pf_node_lock(phys, n);
 	pf_folio_unqueue_split_locked(phys, folio);
-	zone_unlock(phys);
+	pf_node_unlock(phys, n);
 }
 
-struct pf_folio *pf_folio_next_split(struct pf_phys *phys)
+struct pf_folio *pf_folio_next_split(struct pf_phys *phys, unsigned node)
 {
 	struct pf_folio *folio = NULL;
 
-	zone_lock(phys);
-	while (phys->split_first && !folio) {
-		folio = (struct pf_folio *)&phys->frames[phys->split_first - 1];
+	pf_node_lock(phys, node);
+	while (phys->node[node].split_first && !folio) {
+		folio = (struct pf_folio *)&phys->frames[phys->node[node].split_first - 1];
 		pf_folio_unqueue_split_locked(phys, folio);
 		/* One that is being freed has no references left; who frees it finds it on no list. */
 		if (!pf_folio_try_get(folio))
 			folio = NULL;
 	}
-	zone_unlock(phys);
+	pf_node_unlock(phys, node);
 	return folio;
 }
 
-uint32_t pf_folio_nr_split(struct pf_phys *phys)
+uint32_t pf_folio_nr_split(struct pf_phys *phys, unsigned node)
 {
 	uint32_t nr;
 
-	zone_lock(phys);
-	nr = phys->split_nr;
-	zone_unlock(phys);
+	pf_node_lock(phys, node);
+	nr = phys->node[node].split_nr;
+	pf_node_unlock(phys, node);
 	return nr;
 }

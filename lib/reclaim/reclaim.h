@@ -43,6 +43,7 @@ struct pf_reclaimer {
 	const struct pf_swaps *swaps; /* stays as it is */
 	const struct pf_reclaim_ops *ops;
 	void *ctx;
+	uint32_t nodes; /* what the sweep looks at: a mask */
 };
 
 /*
@@ -54,7 +55,7 @@ struct pf_reclaimer {
 int pf_reclaim_folio(const struct pf_reclaimer *r, struct pf_folio *folio);
 
 /*
- * Go on from frame number *hand (counted from the first; kept for the next time) until `want` pages are free: twice
+ * Go on from frame number *hand (counted from the first; kept for the next time) until `want` pages of r->nodes are free: twice
  * round at most over what was not used since the last time, which takes away that it was used; then once more over what is used
  * all the time. Returns how many became free, more than asked for if the last folio was large. May sleep; no spinlock
  * held.

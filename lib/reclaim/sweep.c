@@ -40,11 +40,15 @@ static bool is_wanted(const struct pf_reclaimer *r, struct pf_folio *folio, bool
 /* One frame. How far to the next folio; 0: this one has become smaller ones. */
 static uint64_t pass(const struct pf_reclaimer *r, pf_pfn_t pfn, bool used_too, uint64_t *freed)
 {
-	struct pf_folio *folio = pf_folio_try_get_page(r->phys, pfn);
+	const unsigned node = pf_phys_node(r->phys, pfn);
+	struct pf_folio *folio;
 	bool split = false;
 	uint64_t step;
 	int nr;
 
+	if (!(r->nodes >> node & 1) && !PF_MUTANT("sweep-any-node"))
+		return r->phys->node_end[node] - (pfn - r->phys->first);
+	folio = pf_folio_try_get_page(r->phys, pfn);
 	if (!folio)
 		return 1;
 	step = pf_folio_nr(folio) - pf_folio_idx(folio, pfn);

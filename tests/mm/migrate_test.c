@@ -211,7 +211,7 @@ static void split(void)
 	/* Kept by a reference of somebody's: nothing happens. */
 	pf_folio_get(folio, 1);
 	assert_int_equal(pf_split_folio(&sys, folio), -PF_EAGAIN);
-	assert_int_equal(pf_split_deferred(&sys), 0);
+	assert_int_equal(pf_split_deferred(&sys, PF_NODES_ALL), 0);
 	assert_true(pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED));
 	pf_folio_put(&phys, folio, 1);
 	assert_int_equal(pf_folio_order(folio), 4);
@@ -220,7 +220,7 @@ static void split(void)
 	/* By any of its pages; one reference, the test's, is too many. */
 	assert_int_equal(pf_split(&mm, A + 3 * P), -PF_EAGAIN);
 	pf_folio_put(&phys, folio, 1);
-	assert_int_equal(pf_split_deferred(&sys), 1);
+	assert_int_equal(pf_split_deferred(&sys, PF_NODES_ALL), 1);
 	pf_folio_get(folio, 1);
 	world_check("split");
 	assert_null(pf_rmap_check(&sys));
@@ -250,12 +250,12 @@ static void freed_while_waiting(void)
 	assert_int_equal(pf_madvise(&mm, A + 16 * P, 16 * P, PF_MADV_DONTNEED), 0);
 	/* Its memory is another folio's by now. */
 	assert_true(write_page(&mm, A + 16 * P));
-	assert_ptr_equal(pf_folio_next_split(&phys), folio);
-	assert_null(pf_folio_next_split(&phys));
+	assert_ptr_equal(pf_folio_next_split(&phys, 0), folio);
+	assert_null(pf_folio_next_split(&phys, 0));
 	pf_folio_queue_split(&phys, folio);
 	pf_folio_put(&phys, folio, 2);
-	assert_int_equal(pf_split_deferred(&sys), 1);
-	assert_int_equal(pf_split_deferred(&sys), 0);
+	assert_int_equal(pf_split_deferred(&sys, PF_NODES_ALL), 1);
+	assert_int_equal(pf_split_deferred(&sys, PF_NODES_ALL), 0);
 	pf_folio_get(folio, 1);
 	world_check("split");
 }

@@ -266,7 +266,8 @@ static void no_device_is_known(void **state)
 {
 	static const struct pf_swaps none;
 	static const struct pf_reclaim_ops nothing;
-	const struct pf_reclaimer r = {.phys = &phys, .swaps = &none, .ops = &nothing};
+	const struct pf_reclaimer r = {
+		.phys = &phys, .swaps = &none, .ops = &nothing, .nodes = PF_NODES_ALL};
 	struct pf_folio *folio;
 
 	(void)state;
@@ -305,7 +306,34 @@ static void half_is_discarded(void **state)
 	pf_folio_put(&phys, folio, 2);
 	assert_int_equal(present(A, 16), 8);
 	assert_true(pf_folio_test_flags(folio, PF_FOLIO_PARTLY_MAPPED));
-	assert_int_equal(pf_split_deferred(&sys), 1);
+	assert_int_equal(pf_split_deferred(&sys, PF_NODES_ALL), 1);
+	stop();
+}
+
+/* Of two nodes, one is full of pages that could go: who wants memory of the other leaves them alone. */
+static void of_one_node_only(void **state)
+{
+	struct pf_folio *folio, *taken = NULL;
+	unsigned n = 0;
+
+	(void)state;
+	world_nodes = 2;
+	start();
+	world_nodes = 0;
+	assert_int_equal(WORLD_NODE(pf_pte_pfn(at(A))), 0);
+	/* Each names the last. */
+	while ((folio = pf_folio_alloc_where(&phys, 0, PF_USE_FILE, pf_only(1)))) {
+		folio->head.index = (uintptr_t)taken;
+		taken = folio;
+		n++;
+	}
+	assert_int_equal(n, WORLD_BYTES / P / 2);
+	assert_int_equal(present(A, PAGES), PAGES);
+	while ((folio = taken)) {
+		taken = (struct pf_folio *)(uintptr_t)folio->head.index;
+		pf_folio_put(&phys, folio, 1);
+	}
+	assert_int_equal(pf_reclaim(&sys, UINT64_MAX), PAGES);
 	stop();
 }
 
@@ -347,6 +375,7 @@ int main(void)
 		cmocka_unit_test(others_are_not_waited_for),
 		cmocka_unit_test(no_device_is_known),
 		cmocka_unit_test(half_is_discarded),
+		cmocka_unit_test(of_one_node_only),
 		cmocka_unit_test(last_page_is_cut),
 	};
 

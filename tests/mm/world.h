@@ -25,6 +25,23 @@ static struct pf_phys phys;
 static struct pf_system sys;
 static struct pf_mm mm;
 
+/* Set before world_start: how many nodes memory is divided into, of equal sizes; 0: it is as it comes. */
+static unsigned world_nodes;
+#define WORLD_NODE_ORDER 7u /* the largest block then */
+#define WORLD_NODE(pfn)  pf_phys_node(&phys, pfn)
+
+static inline void world_divide(void)
+{
+	pf_pfn_t from[PF_MAX_NODES];
+
+	assert_int_equal(pf_phys_init(&phys, MACHINE_RAM_BASE, WORLD_BYTES, phys.page_shift,
+				 WORLD_NODE_ORDER),
+		0);
+	for (unsigned i = 0; i < world_nodes; i++)
+		from[i] = phys.first + i * (phys.nr / world_nodes);
+	assert_int_equal(pf_phys_divide(&phys, from, world_nodes, NULL), 0);
+}
+
 /* fail_at: which allocation of the library fails, counted from the machine's start; 0: none. */
 static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 {
@@ -41,6 +58,8 @@ static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 	assert_int_equal(machine_start(&cfg), 0);
 	assert_int_equal(
 		pf_phys_init(&phys, MACHINE_RAM_BASE, WORLD_BYTES, fmt->pt->page_shift, 10), 0);
+	if (world_nodes)
+		world_divide();
 	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_WATCH), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;

@@ -153,15 +153,15 @@ static void free_lists(void **state)
 	unsigned order = pf_count_order(block->count.word);
 
 	(void)state;
-	BREAK(phys.free[order], 0, NULL);
-	BREAK(phys.free[order], phys.nr + 1, NULL);
-	BREAK(phys.free[order], &small->head - phys.frames + 1, &small->head);
+	BREAK(phys.node[0].free[order], 0, NULL);
+	BREAK(phys.node[0].free[order], phys.nr + 1, NULL);
+	BREAK(phys.node[0].free[order], &small->head - phys.frames + 1, &small->head);
 	BREAK(block->lru_prev, 5, NULL);
 	BREAK(block->lru_next, block - phys.frames + 1, NULL); /* a ring */
-	BREAK(phys.free_nr[order], phys.free_nr[order] + 1, NULL);
-	BREAK(phys.free_pages, phys.free_pages - 1, NULL);
-	BREAK(phys.nonempty, phys.nonempty & ~(1u << order), NULL);
-	BREAK(phys.nonempty, phys.nonempty | 1u << 11, NULL);
+	BREAK(phys.node[0].free_nr[order], phys.node[0].free_nr[order] + 1, NULL);
+	BREAK(phys.node[0].free_pages, phys.node[0].free_pages - 1, NULL);
+	BREAK(phys.node[0].nonempty, phys.node[0].nonempty & ~(1u << order), NULL);
+	BREAK(phys.node[0].nonempty, phys.node[0].nonempty | 1u << 11, NULL);
 }
 
 int main(void)
