@@ -21,7 +21,7 @@
 #include "machine/machine.h"
 #include "mm/mapping.h"
 #include "mm/mm.h"
-#include "phys/phys.h"
+#include "phys/table_check.h"
 
 enum run_verdict {
 	RUN_OK,
@@ -84,6 +84,9 @@ struct run_world {
 	uint32_t features;
 
 	struct pf_phys phys;
+	struct pf_table_check table_check;
+	const char *table_wrong; /* what it said first, and of which frame */
+	pf_pfn_t table_wrong_pfn;
 	struct pf_system sys;
 	struct run_file *files;
 	unsigned nfiles;

@@ -80,6 +80,10 @@ bool run_check_machine(struct run_world *w)
 {
 	const char *rule = machine_violation();
 
+	if (w->table_wrong)
+		return run_fail(w,
+			"expected entries that agree with what they map, found of frame 0x%llx: %s",
+			(unsigned long long)w->table_wrong_pfn, w->table_wrong);
 	if (!rule)
 		return true;
 	run_fail(w, "expected no rule broken, found %s", rule);

@@ -270,11 +270,22 @@ bool run_start(struct run_world *w, unsigned pid)
 	return true;
 }
 
+static void table_wrong(void *ctx, pf_pfn_t pfn, const char *why)
+{
+	struct run_world *w = ctx;
+
+	if (!w->table_wrong) {
+		w->table_wrong = why;
+		w->table_wrong_pfn = pfn;
+	}
+}
+
 /* A start that fails for lack of memory leaves nothing, and the second works. */
 static bool start_library(struct run_world *w)
 {
 	uint64_t memory = DEFAULT_MEMORY, before;
 	const char *why;
+	uint32_t *maps;
 	int err;
 
 	if (w->cfg->file->settings.memory)
@@ -284,6 +295,12 @@ static bool start_library(struct run_world *w)
 	if (err)
 		return run_fail(w, "expected physical memory of %llu bytes, found error %s",
 			(unsigned long long)memory, sc_errno_name(-err));
+	maps = calloc(w->phys.nr, sizeof(*maps));
+	if (!maps)
+		abort();
+	pf_table_check_init(&w->table_check, &w->phys, maps);
+	w->table_check.bad = table_wrong;
+	w->table_check.ctx = w;
 	for (unsigned tries = 0;; tries++) {
 		before = machine_counters.allocs;
 		err = pf_system_init(&w->sys, w->cfg->fmt, &w->phys, w->features,
@@ -419,4 +436,5 @@ void run_world_drop(struct run_world *w)
 	free(w->vars);
 	free(w->stamps);
 	free(w->swap);
+	free(w->table_check.maps);
 }

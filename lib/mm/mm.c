@@ -4,6 +4,7 @@
  */
 #include "mm/internal.h"
 #include "mm/ksm_node.h"
+#include "phys/table_check.h"
 
 /* Linux's vm.mmap_min_addr and vm.max_map_count, where they are left alone. */
 #define MMAP_MIN_ADDR UINT64_C(65536)
@@ -132,6 +133,7 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid)
 		&mm->space.pt, &sys->table_mem, sys->features, asid, 0, sys->policy);
 	if (err)
 		goto no_tables;
+	mm->space.pt.check = sys->phys->check ? &sys->phys->check->told : NULL;
 	mm->space.mm_id = mm_id_get(sys);
 	if (!mm->space.mm_id) {
 		err = -PF_ENOMEM;

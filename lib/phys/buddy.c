@@ -16,7 +16,7 @@
  * and pf_folios_free() are the only two ways in and out (tables go through the same pair of
  * statics).
  */
-#include "phys/phys.h"
+#include "phys/table_check.h"
 
 static struct pf_frame *frame_at(struct pf_phys *phys, uint64_t idx)
 {
@@ -303,8 +303,12 @@ static void folio_note_free(struct pf_phys *phys, struct pf_folio *folio)
 void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsigned n)
 {
 	/* Before the lock: once a block is on a list it may be someone else's. */
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		folio_note_free(phys, folios[i]);
+		if (PF_UNLIKELY(phys->check != NULL))
+			pf_table_check_free(
+				phys->check, pf_folio_pfn(phys, folios[i]), pf_folio_nr(folios[i]));
+	}
 	for (unsigned i = 0; i < n;) {
 		const unsigned at = pf_phys_node(phys, pf_folio_pfn(phys, folios[i]));
 		pf_pfn_t pfn;

@@ -3,7 +3,7 @@
  * What the allocator says of itself, and the proof that it is true: a walk over every frame from
  * block to block, and over every list, at a quiescent point.
  */
-#include "phys/phys.h"
+#include "phys/table_check.h"
 
 void pf_phys_node_stats(struct pf_phys *phys, unsigned node, struct pf_phys_stats *stats)
 {
@@ -93,6 +93,19 @@ static const char *check_folio(const struct pf_folio *folio, unsigned order, uin
 	return NULL;
 }
 
+/* Pages of which no mapping is counted may be mapped all the same: the zero page is. */
+static const char *check_entries(
+	const struct pf_table_check *check, uint64_t idx, unsigned order, uint64_t count)
+{
+	uint64_t entries = 0;
+
+	if (!check || !pf_count_map(count))
+		return NULL;
+	for (uint64_t i = 0; i < PF_BIT(order); i++)
+		entries += check->maps[idx + i];
+	return entries > pf_count_map(count) ? "more entries than mappings" : NULL;
+}
+
 static const char *check_table(const struct pf_frame *f, unsigned order)
 {
 	for (uint64_t i = 0; i < PF_BIT(order); i++)
@@ -180,6 +193,8 @@ int pf_phys_check(struct pf_phys *phys, pf_pfn_t *bad, const char **why)
 			break;
 		case PF_FRAME_FOLIO:
 			*why = check_folio((const struct pf_folio *)f, order, count);
+			if (!*why)
+				*why = check_entries(phys->check, at, order, count);
 			break;
 		case PF_FRAME_TABLE:
 			*why = check_table(f, order);

@@ -41,6 +41,7 @@ struct pf_node {
  * lib/phys but `first`, `nr`, `page_shift`, `frames` and `nr_nodes`, which do not change after pf_phys_init() and
  * pf_phys_divide(), and the two callbacks, which are set while nobody allocates.
  */
+struct pf_table_check;
 struct pf_phys {
 	pf_pfn_t first; /* first frame managed */
 	uint64_t nr;    /* frames managed */
@@ -54,6 +55,7 @@ struct pf_phys {
 	 */
 	uint64_t (*reclaim)(void *ctx, uint32_t nodes);
 	void *reclaim_ctx;
+	struct pf_table_check *check; /* table_check.h; NULL: none */
 	/* The node of the CPU that this runs on. NULL: 0. Asked only if there are several. */
 	unsigned (*local_node)(void *ctx);
 	void *local_ctx;

@@ -307,8 +307,10 @@ bool pf_ptep_set_access_flags(
 			n = PF_CONT_NR(0);
 		}
 	}
+	pf_leaves_tell_word(&t, hw, idx, 1, false);
 	for (unsigned i = first; i < first + n; i++)
 		changed |= slot_set_access(m, i, pte);
+	pf_leaves_tell(&t, pf_pte_set(pf_hw_decode(hw, 0, idx), pte.v & PF_PTE_W), 1, true);
 	if (changed && flush && !PF_MUTANT("access-no-flush")) {
 		/* This CPU only; another that still holds the old entry faults, finds it done, and
 		 * drops it. */

@@ -91,6 +91,30 @@ PF_INLINE pf_hw_t pf_block_gather(const struct pf_leaves *t, unsigned idx, pf_hw
 	return pf_hw_add_ad(hw, young, dirty);
 }
 
+/*
+ * Tell the tree's check of nr leaves that it maps from now on, or no longer: `pte`, or the word of slot idx, and what
+ * continues it. A branch where nobody is told; the entries are not read again.
+ */
+PF_INLINE void pf_leaves_tell(const struct pf_leaves *t, pf_pte_t pte, unsigned nr, bool set)
+{
+	struct pf_pt_check *check = t->pt->check;
+	const uint64_t pages = (uint64_t)nr << (t->level * PF_LEVEL_BITS);
+
+	if (PF_LIKELY(!check) || (!pf_pte_present(pte) && !PF_MUTANT("check-counts-absent")))
+		return;
+	if (set)
+		check->set(check, pf_pte_pfn(pte), pages, pf_pte_write(pte));
+	else
+		check->clear(check, pf_pte_pfn(pte), pages);
+}
+
+PF_INLINE void pf_leaves_tell_word(
+	const struct pf_leaves *t, pf_hw_t hw, unsigned idx, unsigned nr, bool set)
+{
+	if (PF_UNLIKELY(t->pt->check != NULL))
+		pf_leaves_tell(t, pf_hw_decode(hw, t->level, idx), nr, set);
+}
+
 /* contig.c */
 void pf_contpte_convert(const struct pf_leaves *t, unsigned first, bool cont);
 /*
@@ -202,6 +226,7 @@ PF_INLINE void pf_leaves_set(
 	unsigned end = idx + nr;
 
 	t->table->live += nr;
+	pf_leaves_tell(t, pte, nr, true);
 	while (idx < end) {
 		unsigned stop = (unsigned)pf_min(pf_block_first(t->level, idx) + n, end);
 		bool cont =
@@ -229,25 +254,32 @@ PF_INLINE pf_hw_t pf_leaves_clear(const struct pf_leaves *t, unsigned idx, unsig
 {
 	const pf_hw_t empty = pf_hw_empty();
 	unsigned end = idx + nr;
-	pf_hw_t first = pf_hw_load(&t->base[idx]);
+	pf_hw_t first = pf_hw_load(&t->base[idx]), taken;
 	bool young = false, dirty = false;
+	unsigned at;
 
 	t->table->live -= nr;
 	while (idx < end) {
 		pf_hw_t hw = pf_hw_load(&t->base[idx]);
 
 		if (PF_UNLIKELY(!pf_hw_settled(hw, t->pt->features))) {
-			hw = pf_hw_take(t->pt, &t->base[idx++]);
+			hw = pf_hw_take(t->pt, &t->base[idx]);
+			if (!PF_MUTANT("check-forgets-exchanged"))
+				pf_leaves_tell_word(t, hw, idx, 1, false);
+			idx++;
 			young |= pf_hw_young(hw);
 			dirty |= pf_hw_dirty(hw);
 			continue;
 		}
 		young |= pf_hw_young(hw);
 		dirty |= pf_hw_dirty(hw);
+		at = idx;
+		taken = hw;
 		do {
 			pf_hw_store(&t->base[idx++], empty);
 			hw = pf_hw_next(hw, t->level);
 		} while (idx < end && pf_hw_same(pf_hw_load(&t->base[idx]), hw));
+		pf_leaves_tell_word(t, taken, at, idx - at, false);
 	}
 	return pf_hw_add_ad(first, young, dirty);
 }

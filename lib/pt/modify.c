@@ -190,6 +190,12 @@ PF_INLINE bool modify(const struct pf_leaves *t, unsigned idx, unsigned nr, uint
 	pf_contpte_unfold_ends(t, idx, nr);
 	/* The batch is uniform, so its first entry answers for all: only W changes, or nothing is folded. */
 	hw = pf_hw_load(&t->base[idx]);
+	if (PF_UNLIKELY(t->pt->check != NULL)) {
+		pf_pte_t pte = pf_hw_decode(hw, t->level, idx);
+
+		pf_leaves_tell(t, pte, nr, false);
+		pf_leaves_tell(t, pf_pte_modify(pte, prot), nr, true);
+	}
 	if (pf_hw_valid(hw) && pf_only_write_differs(hw, t->level, idx, prot))
 		return change_slots(t, idx, end, &c);
 	if (PF_UNLIKELY(pf_retypes(hw, t->level, idx, prot)))

@@ -24,6 +24,8 @@ static void move_unfolded(const struct pf_leaves *f, unsigned fidx, pf_hw_t *to)
 	pf_hw_t word = pf_leaves_clear(f, fidx, PF_CONT_NR(0));
 
 	word = mark_moved(pf_hw_set_cont(word, 0, fidx, false), fidx);
+	if (!PF_MUTANT("check-forgets-moved"))
+		pf_leaves_tell(f, pf_hw_decode(word, 0, fidx), PF_CONT_NR(0), true);
 	for (unsigned i = 0; i < PF_CONT_NR(0); i++, word = pf_hw_advance(word, 0, 1))
 		pf_hw_store(&to[i], word);
 }

@@ -12,8 +12,10 @@ void pf_set_pte_at(struct pf_pte_map *m, unsigned idx, pf_pte_t pte, struct pf_e
 
 	pf_contpte_unfold(&t, idx);
 	old = pf_hw_load(p);
+	pf_leaves_tell_word(&t, old, idx, 1, false);
 	m->table->live += !pf_pte_none(pte) - !pf_hw_none(old);
 	pf_hw_store(p, pf_pte_none(pte) ? pf_hw_empty() : pf_hw_encode(pte, 0, false));
+	pf_leaves_tell(&t, pte, 1, true);
 	pf_contpte_try_fold(&t, idx, 1, pte, extent);
 }
 

@@ -106,7 +106,20 @@ enum pf_cause {
 	PF_CAUSE_FORK,
 };
 
-/* A tree of tables. Filled by pf_pt_init(); root, asid and flags do not change afterwards. */
+/*
+ * Who is told what a tree's leaves map (phys/table_check.h; Linux's page-table check): nr consecutive frames, present
+ * entries only, while the table's lock is held or the table is not linked yet. A change of rights is a
+ * clear and a set; moving an entry says nothing.
+ */
+struct pf_pt_check {
+	void (*set)(struct pf_pt_check *check, pf_pfn_t pfn, uint64_t nr, bool write);
+	void (*clear)(struct pf_pt_check *check, pf_pfn_t pfn, uint64_t nr);
+};
+
+/*
+ * A tree of tables. Filled by pf_pt_init(); root, asid and flags do not change afterwards, nor does check, which
+ * the owner may set before the first entry.
+ */
 struct pf_pt {
 	const struct pf_pt_format *fmt;
 	pf_pa_t root;
@@ -116,6 +129,7 @@ struct pf_pt {
 	uint32_t features;
 	uint8_t cause; /* enum pf_cause */
 	const struct pf_table_mem *mem;
+	struct pf_pt_check *check; /* NULL: nobody is told */
 	struct pf_pt_stats stats;
 };
 

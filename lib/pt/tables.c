@@ -346,6 +346,7 @@ static void split_leaf(struct pf_leaves *t, unsigned idx, struct spare *s)
 		flush(t->pt, pf_leaf_va(t, idx), PF_LEVEL_SIZE(t->level) >> PF_PAGE_SHIFT, false);
 	}
 	pte = pf_hw_decode(hw, t->level, idx);
+	pf_leaves_tell(t, pte, 1, false);
 	c = pf_table_leaves(t->pt, pa, t->level - 1, pf_leaf_va(t, idx));
 	c.table->level = (uint8_t)(t->level - 1);
 	pf_leaves_set(&c, 0, pte, PF_TABLE_ENTRIES,

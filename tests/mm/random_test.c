@@ -21,6 +21,7 @@
 #include "mm/mm.h"
 #include "mm/rmap.h"
 #include "phys/phys.h"
+#include "tests/table_watch.h"
 
 #define BASE   UINT64_C(0x2000000000)
 #define PAGES  160u /* of the arena */
@@ -456,12 +457,35 @@ static void check_maps(struct proc *p)
 	}
 }
 
+/* Page-table check has counted what the tables hold, entry by entry. */
+static void check_counts(void)
+{
+	static uint32_t maps[MEMORY / 4096];
+
+	memset(maps, 0, sizeof(maps));
+	for (unsigned i = 0; i < PROCS * PAGES; i++) {
+		struct proc *p = &procs[i / PAGES];
+		pf_pte_t pte;
+
+		if (!p->alive || !p->page[i % PAGES].mapped)
+			continue;
+		pte = entry_of(p, i % PAGES);
+		if (pf_pte_present(pte))
+			maps[pf_pte_pfn(pte) - phys.first]++;
+	}
+	for (uint64_t i = 0; i < phys.nr; i++)
+		if (maps[i] != table_watch.maps[i])
+			fail_msg("%s: frame %" PRIu64 ": %u entries, page-table check has %u", last,
+				phys.first + i, maps[i], table_watch.maps[i]);
+}
+
 static void check(bool thorough)
 {
 	const char *lost = thorough ? pf_rmap_check(&sys) : NULL;
 
 	if (lost)
 		fail_msg("%s: %s", last, lost);
+	table_watch_judge(last);
 	if (machine_violation())
 		fail_msg("%s: rule %s: %s", last, machine_violation(), machine_violation_text());
 	for (unsigned i = 0; i < PROCS; i++) {
@@ -480,6 +504,8 @@ static void check(bool thorough)
 			fail_msg("%s: %s", last, bad);
 		check_maps(&procs[i]);
 	}
+	if (thorough)
+		check_counts();
 }
 
 static void step(void)
@@ -534,6 +560,7 @@ static void run(const struct pf_format *fmt, enum pf_fold_policy policy, uint64_
 	next_asid = 1;
 	page_size = PF_BIT(fmt->pt->page_shift);
 	assert_int_equal(pf_phys_init(&phys, MACHINE_RAM_BASE, MEMORY, fmt->pt->page_shift, 10), 0);
+	table_watch_start(&phys);
 	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, policy), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;
@@ -557,6 +584,7 @@ static void run(const struct pf_format *fmt, enum pf_fold_policy policy, uint64_
 	machine_rcu_drain();
 	WANT(machine_check_end() == 0);
 	check(false);
+	table_watch_stop();
 	machine_stop();
 }
 

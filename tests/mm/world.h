@@ -16,6 +16,7 @@
 #include "machine/machine.h"
 #include "mm/mm.h"
 #include "phys/phys.h"
+#include "tests/table_watch.h"
 
 #define WORLD_BYTES (UINT64_C(4) << 20)
 #define P           UINT64_C(4096) /* every format there is has 4K pages; world_start says so */
@@ -60,6 +61,7 @@ static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 		pf_phys_init(&phys, MACHINE_RAM_BASE, WORLD_BYTES, fmt->pt->page_shift, 10), 0);
 	if (world_nodes)
 		world_divide();
+	table_watch_start(&phys);
 	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_WATCH), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;
@@ -69,6 +71,7 @@ static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 
 static inline void world_judge(const char *when)
 {
+	table_watch_judge(when);
 	if (machine_violation())
 		fail_msg("%s: rule %s: %s", when, machine_violation(), machine_violation_text());
 }
@@ -83,6 +86,7 @@ static inline void world_stop(void)
 	machine_rcu_drain();
 	assert_int_equal(machine_check_end(), 0);
 	world_judge("the end");
+	table_watch_stop();
 	machine_stop();
 }
 

@@ -17,6 +17,7 @@
 #include "mm/mm.h"
 #include "ops/formats.h"
 #include "phys/phys.h"
+#include "tests/table_watch.h"
 
 #define P     UINT64_C(4096) /* every format there is has 4K pages; world_start says so */
 #define ASID  1
@@ -50,6 +51,7 @@ static inline void world_start(const struct pf_format *fmt, const struct world *
 	assert_int_equal(machine_start(&cfg), 0);
 	assert_int_equal(
 		pf_phys_init(&phys, MACHINE_RAM_BASE, w->bytes, fmt->pt->page_shift, 10), 0);
+	table_watch_start(&phys);
 	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_WATCH), 0);
 	if (w->order)
 		sys.thp.order[w->order] = PF_THP_ALWAYS;
@@ -62,6 +64,7 @@ static inline void world_judge(const char *when)
 {
 	const char *bad = mm.vmas ? pf_mm_check(&mm) : NULL;
 
+	table_watch_judge(when);
 	if (bad)
 		fail_msg("%s: %s", when, bad);
 	if (mm.vmas)
@@ -84,6 +87,7 @@ static inline struct machine_counters world_exit(unsigned cpus)
 	machine_rcu_drain();
 	assert_int_equal(machine_check_end(), sys.poisoned * P);
 	world_judge("the end");
+	table_watch_stop();
 	machine_stop();
 	after.tlbi -= before.tlbi;
 	after.dsb -= before.dsb;
