@@ -47,7 +47,7 @@ enum pf_pte_kind {
 #define PF_PTE_KERNEL      PF_BIT(6) /* privileged and global: for pf_pt_* users, never in a user mm */
 #define PF_PTE_A           PF_BIT(7)
 #define PF_PTE_D           PF_BIT(8)
-#define PF_PTE_SPECIAL     PF_BIT(9) /* no folio behind it: zero page, raw frame. Never folded. */
+#define PF_PTE_SPECIAL     PF_BIT(9) /* no folio behind it: zero page, raw frame */
 #define PF_PTE_SOFT_DIRTY  PF_BIT(10)
 #define PF_PTE_UFFD_WP     PF_BIT(11)
 #define PF_PTE_EXCLUSIVE   PF_BIT(12) /* SWAP only: the page was AnonExclusive */

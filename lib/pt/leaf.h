@@ -196,7 +196,8 @@ PF_INLINE void pf_contpte_unfold_ends(const struct pf_leaves *t, unsigned idx, u
 
 /*
  * May the block of slots [first, first + N) be written contiguous with pte, the entry of its first
- * slot? Frame congruent, all of it in one extent, hardware can use it (rule I7), nothing special.
+ * slot? Frame congruent, all of it in one extent, and hardware can use it (rule I7). Special entries only where
+ * their owner says so, by the extent; and never by policy `linux`, which knows no owner of what has no folio.
  */
 PF_INLINE bool pf_block_eligible(
 	const struct pf_pt *pt, unsigned level, pf_pte_t pte, struct pf_extent extent)
@@ -208,7 +209,9 @@ PF_INLINE bool pf_block_eligible(
 		return false;
 	if (!pf_pte_accessible(pte) && !PF_MUTANT("cont-on-protnone"))
 		return false;
-	if (pf_pte_special(pte) || (!pf_aligned(pfn, pages) && !PF_MUTANT("fold-unaligned-frame")))
+	if (pf_pte_special(pte) && pt->policy == PF_FOLD_LINUX)
+		return false;
+	if (!pf_aligned(pfn, pages) && !PF_MUTANT("fold-unaligned-frame"))
 		return false;
 	return (pfn >= extent.first && pfn - extent.first + pages <= extent.nr) ||
 	       PF_MUTANT("fold-across-folios");

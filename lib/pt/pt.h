@@ -106,8 +106,8 @@ unsigned pf_pte_batch(
  * Write nr present entries: slot i gets `pte` advanced by i. nr > 1: all slots are empty, and no
  * TLB holds anything of them (their flush has completed). nr == 1: any old value, any new one; the
  * caller flushes if it must. Naturally aligned blocks that lie inside the run and inside `extent`,
- * with the frame congruent, accessible and not special, are written contiguous; by the tree's policy
- * a single store (watch: part of a batch, too) may fold its block, and a single store unfolds it if it
+ * with the frame congruent and accessible, are written contiguous (by policy `linux` none that is special);
+ * by the tree's policy a single store (watch: part of a batch, too) may fold its block, and a single store unfolds it if it
  * was folded. No TLB operation beyond those of that.
  */
 void pf_set_ptes(

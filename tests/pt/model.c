@@ -151,8 +151,8 @@ bool model_eligible(pf_pte_t first, struct pf_extent x)
 	pf_pfn_t pfn = pf_pte_pfn(first);
 
 	return tree.pt.policy != PF_FOLD_OFF && N > 1 && pf_pte_accessible(first) &&
-	       !pf_pte_special(first) && pfn % N == 0 && x.first <= pfn &&
-	       pfn + N <= x.first + x.nr;
+	       !(pf_pte_special(first) && tree.pt.policy == PF_FOLD_LINUX) && pfn % N == 0 &&
+	       x.first <= pfn && pfn + N <= x.first + x.nr;
 }
 
 bool model_watches(void)
@@ -168,8 +168,7 @@ bool model_alike(unsigned a, unsigned b)
 		unsigned idx = k ? b : a;
 		pf_pte_t e = model[idx].e;
 
-		if (!pf_pte_present(e) || !pf_pte_accessible(e) || pf_pte_special(e) ||
-			pf_pte_pfn(e) % N != idx % N)
+		if (!pf_pte_present(e) || !pf_pte_accessible(e) || pf_pte_pfn(e) % N != idx % N)
 			return false;
 	}
 	return pf_pte_clear(pf_pte_advance(x, (uint64_t)b - a), AD).v == pf_pte_clear(y, AD).v;

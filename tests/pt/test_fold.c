@@ -189,7 +189,7 @@ static void a_and_d_are_gathered(void **state)
 	}
 }
 
-/* All entries alike, but not a block: special, no rights, the frame not at a multiple. */
+/* All entries alike, but not a block: special (as Linux), no rights, the frame not at a multiple. */
 static void all_unfit(void **state)
 {
 	(void)state;
@@ -209,6 +209,25 @@ static void all_unfit(void **state)
 			store(i, e);
 		}
 		assert_int_equal(folded(), k == 2 || k == 2 + N);
+		end();
+	}
+}
+
+/* What has no folio is a block where its owner says so, by batches and by single stores, but not as Linux. */
+static void special(void **state)
+{
+	static const enum pf_fold_policy policy[] = {PF_FOLD_LINUX, PF_FOLD_WATCH};
+
+	(void)state;
+	for (unsigned k = 0; k < 6 && (PF_PTE_SUPPORTED & PF_PTE_SPECIAL); k++) {
+		const struct pf_extent x = k < 4 ? everything : PF_NO_EXTENT;
+
+		begin(policy[k & 1], 0);
+		for (unsigned i = 0; i < N && k & 2; i++)
+			pf_set_pte_at(&tree.m, first + i, pf_pte_set(entry(i), PF_PTE_SPECIAL), x);
+		if (!(k & 2))
+			pf_set_ptes(&tree.m, first, pf_pte_set(entry(0), PF_PTE_SPECIAL), N, x);
+		assert_int_equal(folded(), (k & 1) && k < 4);
 		end();
 	}
 }
@@ -307,6 +326,7 @@ int main(void)
 		cmocka_unit_test(one_differs),
 		cmocka_unit_test(a_and_d_are_gathered),
 		cmocka_unit_test(all_unfit),
+		cmocka_unit_test(special),
 		cmocka_unit_test(extents),
 		cmocka_unit_test(other_policies),
 		cmocka_unit_test(nothing_else_folds),

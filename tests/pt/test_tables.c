@@ -78,7 +78,8 @@ static bool may_resize(void)
 
 static bool may_fold(pf_pte_t e)
 {
-	return pt->policy != PF_FOLD_OFF && pf_pte_accessible(e) && !pf_pte_special(e);
+	return pt->policy != PF_FOLD_OFF && pf_pte_accessible(e) &&
+	       !(pf_pte_special(e) && pt->policy == PF_FOLD_LINUX);
 }
 
 static int model_map(uint64_t p, uint64_t nr, pf_pfn_t pfn, uint64_t prot)
