@@ -16,9 +16,26 @@ static bool unnoticed(const struct pf_vma *vma, pf_pte_t pte, const struct pf_fo
 	       !pf_folio_test_flags(folio, PF_FOLIO_DIRTY);
 }
 
+/* A frame that is no memory (mm/pfnmap.h). */
+static const char *check_frame(
+	const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, pf_pte_t pte)
+{
+	if (pf_phys_has(mm->sys->phys, pf_pte_pfn(pte)))
+		return "G10: memory is mapped as if it were none";
+	if ((pte.v ^ vma->area.prot) & PF_PTE_MEM)
+		return "a frame has another memory type than its VMA";
+	if (!pf_area_cow(&vma->area))
+		return NULL;
+	if (pf_pte_write(pte))
+		return "a frame can be written that is to be copied";
+	return pf_pte_pfn(pte) == pf_vma_index(vma, va)
+		       ? NULL
+		       : "a private VMA has other frames than its own";
+}
+
 /* A page by itself (coremm 0.3). */
-static const char *check_page(
-	const struct pf_mm *mm, const struct pf_vma *vma, const struct pf_page_info *info)
+static const char *check_page(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
+	const struct pf_page_info *info)
 {
 	const struct pf_phys *phys = mm->sys->phys;
 	const pf_pte_t pte = info->pte;
@@ -30,6 +47,8 @@ static const char *check_page(
 		return "a write to a page could go unnoticed by uffd-wp";
 	if ((pte.v & PF_PTE_UFFD_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
 		return "an entry says uffd-wp where nobody has asked for it";
+	if (pf_pte_special(pte) && (vma->area.flags & PF_VM_PFNMAP))
+		return check_frame(mm, vma, va, pte);
 	if (pf_pte_special(pte)) {
 		if (pf_pte_pfn(pte) != mm->sys->zero_pfn)
 			return "G10: a special entry that is not the zero page";
@@ -70,12 +89,12 @@ static const char *check_block(struct pf_mm *mm, pf_va_t va, const struct pf_pag
 	const pf_va_t start = pf_align_down(va, nr << shift);
 	const uint64_t at = (va - start) >> shift;
 
-	if (info->order < order)
+	if (info->order < order && !pf_pte_special(info->pte))
 		return "a folded page of a folio smaller than a block";
 	if (pf_pte_pfn(info->pte) % nr != at)
 		return "a folded page is not at its place in the block";
-	if (!pf_pte_accessible(info->pte) || pf_pte_special(info->pte))
-		return "a folded page is special, or not accessible";
+	if (!pf_pte_accessible(info->pte) || pf_pte_pfn(info->pte) == mm->sys->zero_pfn)
+		return "a folded page is the page of zeros, or not accessible";
 	for (uint64_t i = 0; i < nr; i++) {
 		const pf_pte_t want = pf_pte(info->pte.v + ((i - at) << PF_PTE_FRAME_SHIFT));
 		struct pf_page_info other;
@@ -122,7 +141,7 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 
 		for (uint64_t i = 0; present && i < n && !bad; i++) {
 			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
-			bad = check_page(mm, vma, &info);
+			bad = check_page(mm, vma, va + (i << shift), &info);
 			if (!bad && !pf_pte_special(info.pte)) {
 				const pf_pfn_t pfn = pf_pte_pfn(info.pte);
 				const struct pf_folio *folio = pf_page_folio(mm->sys->phys, pfn);
@@ -242,6 +261,10 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA is locked on fault and not locked";
 	if (vma->mm != mm)
 		return "a VMA is another mm's";
+	if (!(a->flags & PF_VM_PFNMAP) != !(vma->mapping && pf_mapping_is_device(vma->mapping)))
+		return "a VMA's flags and its mapping do not agree";
+	if ((a->flags & PF_VM_SPECIAL) && (a->flags & PF_VM_LOCKED_MASK))
+		return "a VMA of what is no memory is locked";
 	if (!vma->uffd != !(a->flags & PF_VM_UFFD))
 		return "a VMA's flags and its userfaultfd do not agree";
 	if (vma->mapping && !in_i_mmap(vma))

@@ -40,10 +40,10 @@ static void clear_written(struct pf_mm *mm)
 	pf_mmap_write_lock(mm);
 	pf_tlb_gather_mmu(&g, &mm->space);
 	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma)) {
-		if (vma->area.flags & PF_VM_PFNMAP)
-			continue;
 		if (vma->area.flags & PF_VM_SOFTDIRTY)
 			pf_vma_set_flags(mm, vma, vma->area.flags & ~PF_VM_SOFTDIRTY);
+		if (vma->area.flags & PF_VM_PFNMAP)
+			continue;
 		mm->sys->fmt->clear_soft_dirty(&g, &vma->area, vma->area.start, pages_of(vma));
 	}
 	pf_tlb_finish_mmu(&g);

@@ -49,7 +49,8 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 	orders = vma->uffd ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
 	result = mm->sys->fmt->fault(&mm->space, &vma->area, va, flags, orders);
 	if (result == PF_FAULT_MISSING)
-		result = pf_filemap_fault(vma, va, flags);
+		result = vma->area.flags & PF_VM_PFNMAP ? pf_pfnmap_fault(vma, va, flags)
+							: pf_filemap_fault(vma, va, flags);
 	if (result == PF_FAULT_SWAP)
 		result = pf_swap_fault(mm, vma, va, flags, orders);
 	if (result == PF_FAULT_UFFD_MISSING || result == PF_FAULT_UFFD_MINOR ||
@@ -137,7 +138,8 @@ int pf_populate_locked(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool write)
 
 		if (!vma)
 			return -PF_ENOMEM;
-		if (!(vma->area.flags & (write ? PF_VM_WRITE : PF_VM_READ)))
+		if (!(vma->area.flags & (write ? PF_VM_WRITE : PF_VM_READ)) ||
+			(vma->area.flags & PF_VM_PFNMAP))
 			return -PF_EINVAL;
 		to = pf_min(vma->area.end, end);
 		err = populate_vma(mm, vma, start, to, write);
@@ -157,7 +159,7 @@ int pf_populate_vmas(struct pf_mm *mm, pf_va_t start, pf_va_t end, bool ignore_e
 		bool write = (vma->area.flags & (PF_VM_WRITE | PF_VM_SHARED)) == PF_VM_WRITE;
 		int err = -PF_EFAULT;
 
-		if (vma->area.flags & PF_VM_LOCKONFAULT)
+		if (vma->area.flags & (PF_VM_LOCKONFAULT | PF_VM_PFNMAP))
 			continue;
 		if (vma->area.flags & PF_VM_ACCESS)
 			err = populate_vma(mm, vma, pf_max(vma->area.start, start),

@@ -26,6 +26,7 @@ struct pf_mapping *pf_mapping_create(
 	if (!mapping)
 		return NULL;
 	mapping->orders = 1;
+	mapping->memtype = PF_MEM_NORMAL;
 	mapping->sys = sys;
 	mapping->ops = ops;
 	mapping->ctx = ctx;

@@ -52,10 +52,12 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 
 /*
  * Are there entries that the child would miss? Without a family no page was ever written: there may be pages of zeros,
- * which the child finds by itself; and, where guards have been, guards.
+ * which the child finds by itself; and, where guards have been, guards; and frames, which nobody finds again.
  */
 static bool has_entries(const struct pf_vma *dup)
 {
+	if ((dup->area.flags & PF_VM_PFNMAP) && !PF_MUTANT("fork-forgets-frames"))
+		return true;
 	return dup->area.anon ||
 	       (dup->area.flags & (PF_VM_MAYBE_GUARD | PF_VM_WIPEONFORK)) == PF_VM_MAYBE_GUARD;
 }

@@ -9,7 +9,7 @@ static bool vma_allows(const struct pf_vma *vma, unsigned foll)
 {
 	const uint32_t flags = vma->area.flags;
 
-	if (flags & PF_VM_PFNMAP)
+	if ((flags & (PF_VM_IO | PF_VM_PFNMAP)) && !PF_MUTANT("gup-takes-pfnmap"))
 		return false;
 	if (foll & PF_FOLL_WRITE)
 		return (flags & PF_VM_WRITE) || ((foll & PF_FOLL_FORCE) && pf_area_cow(&vma->area));

@@ -326,6 +326,8 @@ PF_INLINE void pf_tree_unlock(struct pf_mapping *mapping)
 /* A reference for who has none and read of it in a folio or its pool. False: it is free. */
 bool pf_mapping_try_get(struct pf_mapping *mapping);
 
+/* A device's (pfnmap.c): on an empty slot, or a write to a frame that is to be copied. mmap lock, any way. */
+enum pf_fault_result pf_pfnmap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags);
 /* A fault on an empty slot of a VMA with a mapping. mmap lock, any way. */
 enum pf_fault_result pf_filemap_fault(struct pf_vma *vma, pf_va_t va, unsigned flags);
 /* Pages up to the end of the file. pages_lock, any way. */

@@ -25,8 +25,7 @@ struct side {
 
 bool pf_ksm_compatible(const struct pf_vma *vma)
 {
-	return !(vma->area.flags &
-		 (PF_VM_SHARED | PF_VM_MAYSHARE | PF_VM_PFNMAP | PF_VM_DONTEXPAND));
+	return !(vma->area.flags & (PF_VM_SHARED | PF_VM_MAYSHARE | PF_VM_SPECIAL));
 }
 
 static struct pf_vma *find(const struct side *s)

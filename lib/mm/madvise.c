@@ -127,7 +127,7 @@ static bool seal_forbids(const struct pf_vma *vma, int advice)
 /* Guards stand among pages that are memory and may be given up. */
 static bool guardable(uint32_t flags, int advice)
 {
-	if (flags & (PF_VM_DONTEXPAND | PF_VM_PFNMAP))
+	if (flags & PF_VM_SPECIAL)
 		return false;
 	return advice == PF_MADV_GUARD_REMOVE || !(flags & PF_VM_LOCKED);
 }
@@ -175,6 +175,9 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		if (err)
 			return err;
 	}
+	/* What is no memory of the process is no child's by right, and has nothing to be dumped. */
+	if ((flags & PF_VM_SPECIAL) && (advice == PF_MADV_DOFORK || advice == PF_MADV_DODUMP))
+		return -PF_EINVAL;
 	if (advised_flags(advice, &flags))
 		return advise_flags(mm, r, vma, start, end, flags);
 	switch (advice) {

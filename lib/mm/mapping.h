@@ -25,9 +25,13 @@
 struct pf_system;
 struct pf_mapping;
 
+struct pf_pfn_fault;
+
 /*
  * Contents of a file. May sleep; called with a mmap lock and the mapping's pages_lock held for reading, so they
  * must not come back to the mapping.
+ *
+ * Without `read` it is a device's, of frames that are no memory (mm/pfnmap.h).
  */
 struct pf_mapping_ops {
 	/*
@@ -39,9 +43,19 @@ struct pf_mapping_ops {
 	int (*write)(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr);
 	/* Pages [index, index + nr) are zeros from now on; NULL: holes cannot be made. */
 	int (*punch)(struct pf_mapping *mapping, uint64_t index, uint64_t nr);
+	/*
+	 * A device's. A fault found nothing: pf_insert_pfns() what there is. 0: run the access again; else a negated error, and the fault
+	 * ends in SIGBUS (-PF_ENOMEM: as lack of memory). NULL: all faults do.
+	 */
+	int (*fault)(struct pf_mapping *mapping, const struct pf_pfn_fault *f);
+	/*
+	 * A device's: what a frame says, into the page at pa, which is memory. As `read`, but without pages_lock. NULL: it is mapped
+	 * shared only.
+	 */
+	int (*copy)(struct pf_mapping *mapping, pf_pfn_t pfn, pf_pa_t pa);
 };
 
-/* Fields are private to lib/mm but ctx and orders, the embedder's. */
+/* Fields are private to lib/mm but ctx, orders and memtype, the embedder's. */
 struct pf_mapping {
 	struct pf_handle_head head; /* head.handle is what its folios' `mapping` says */
 	uint32_t refs;              /* VMAs, and the embedder's; 0: free */
@@ -50,6 +64,7 @@ struct pf_mapping {
 	 * pf_system.thp.shmem.) Any time.
 	 */
 	uint32_t orders;
+	uint8_t memtype; /* a device's: enum pf_memtype of its frames. Set before it is mapped. */
 	struct pf_system *sys;
 	const struct pf_mapping_ops *ops;
 	void *ctx;
@@ -95,7 +110,7 @@ void pf_mapping_put(struct pf_mapping *mapping);
 int pf_mapping_truncate(struct pf_mapping *mapping, uint64_t size);
 /*
  * A hole: bytes [offset, offset + len) read as zeros from now on (fallocate's PUNCH_HOLE, MADV_REMOVE).
- * Private copies stay. 0, -PF_EINVAL (offset + len - 1 is no offset), -PF_EOPNOTSUPP, or what ops->punch says; without ops
+ * Private copies stay. 0, -PF_EINVAL (offset + len - 1 is no offset), -PF_EOPNOTSUPP, -PF_ENODEV (a device's), or what ops->punch says; without ops
  * -PF_ENOMEM or -PF_EIO as truncate.
  */
 int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len);
@@ -109,6 +124,12 @@ int pf_mapping_sync(struct pf_mapping *mapping, uint64_t index, uint64_t nr);
 bool pf_mapping_cached(struct pf_mapping *mapping, uint64_t index);
 /* The same, or in swap: has it been given contents? */
 bool pf_mapping_has(struct pf_mapping *mapping, uint64_t index);
+
+/* Is it a device's? */
+PF_INLINE bool pf_mapping_is_device(const struct pf_mapping *mapping)
+{
+	return mapping->ops && !mapping->ops->read;
+}
 
 /* An open file, as mmap sees it. */
 #define PF_FILE_READ  1u

@@ -35,9 +35,11 @@ int pf_mincore(struct pf_mm *mm, pf_va_t addr, uint64_t len, uint8_t *vec)
 			err = -PF_ENOMEM;
 			break;
 		}
-		n = mm->sys->fmt->run_of(&mm->space, addr,
-			pf_mm_pages(mm, addr, pf_min(vma->area.end, end)), PF_RUN_RESIDENT,
-			&present);
+		n = pf_mm_pages(mm, addr, pf_min(vma->area.end, end));
+		present = false;
+		/* Linux asks the cache of a device's file, which has nothing. */
+		if (!(vma->area.flags & PF_VM_PFNMAP))
+			n = mm->sys->fmt->run_of(&mm->space, addr, n, PF_RUN_RESIDENT, &present);
 		memset(vec, present, n);
 		if (!present && vma->mapping)
 			ask_mapping(vma, addr, n, vec);

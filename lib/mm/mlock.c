@@ -9,7 +9,7 @@
 /* Mappings of what is no memory, or that shall not be copied, are left as they are. */
 static bool lockable(uint32_t flags)
 {
-	return !(flags & (PF_VM_DONTEXPAND | PF_VM_PFNMAP));
+	return !(flags & PF_VM_SPECIAL);
 }
 
 /* One VMA's part of the range. */

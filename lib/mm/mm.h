@@ -226,7 +226,8 @@ int64_t pf_mmap(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, uns
  * mmap with a descriptor (mm/mapping.h). Beside mmap's errors: EINVAL (offset not a multiple of the
  * page; MAP_GROWSDOWN), EOVERFLOW (offset + len), EACCES (not opened for it: reading always, writing for
  * what is shared and writable), ENODEV (no mapping), EOPNOTSUPP (MAP_SHARED_VALIDATE with flags beyond
- * Linux's first). The VMA takes a reference to the mapping.
+ * Linux's first; a device's, whose frames the format cannot map). EINVAL also for a device's that is to be private and may not
+ * (mm/pfnmap.h). The VMA takes a reference to the mapping.
  */
 struct pf_file;
 int64_t pf_mmap_file(struct pf_mm *mm, pf_va_t addr, uint64_t len, unsigned prot, unsigned flags,

@@ -135,6 +135,24 @@ static int check_anonymous(struct request *q)
 		MAP_EXECUTABLE | PF_MAP_LOCKED | PF_MAP_NORESERVE | PF_MAP_POPULATE |              \
 		PF_MAP_NONBLOCK | PF_MAP_STACK | MAP_HUGETLB)
 
+/* Of frames that are no memory: what is mapped is not memory to be locked, dumped or made more of. */
+static int check_device(const struct pf_system *sys, struct request *q)
+{
+	const struct pf_mapping *mapping = q->file.mapping;
+	const uint64_t need = PF_PTE_SPECIAL | (uint64_t)mapping->memtype << PF_PTE_MEM_SHIFT;
+
+	if (!pf_mapping_is_device(mapping))
+		return 0;
+	if (need & ~sys->fmt->pt->pte_supported)
+		return -PF_EOPNOTSUPP;
+	/* Private: of each page a copy may be made, which is memory. */
+	if (!(q->vm & PF_VM_MAYSHARE) && (!mapping->ops->copy || mapping->memtype))
+		return -PF_EINVAL;
+	q->vm &= ~PF_VM_LOCKED_MASK;
+	q->vm |= PF_VM_SPECIAL | PF_VM_DONTDUMP;
+	return 0;
+}
+
 /* May the file be mapped so? q->vm loses what it may never be given. */
 static int check_file(struct request *q, uint64_t pages, unsigned shift)
 {
@@ -282,6 +300,8 @@ static int64_t mmap_locked(struct pf_mm *mm, pf_va_t addr, uint64_t len, struct 
 	if (!pf_mlock_future_ok(mm, q->vm, len))
 		return -PF_EAGAIN;
 	err = q->has_file ? check_file(q, pages, pf_mm_shift(mm)) : check_anonymous(q);
+	if (!err && q->has_file)
+		err = check_device(mm->sys, q);
 	/* What may be written without being anybody else's is paid for. */
 	if ((q->vm & (PF_VM_WRITE | PF_VM_SHARED | PF_VM_NORESERVE)) == PF_VM_WRITE)
 		q->vm |= PF_VM_ACCOUNT;

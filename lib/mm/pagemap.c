@@ -49,6 +49,9 @@ static void fill(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, uint64_
 {
 	const uint64_t every = pf_vma_soft_dirty(vma) ? PF_PM_SOFT_DIRTY : 0;
 
+	/* As if nothing were mapped (Linux). */
+	for (; nr && (vma->area.flags & PF_VM_PFNMAP); nr--)
+		*out++ = every;
 	while (nr) {
 		struct pf_page_run run;
 		uint64_t e;

@@ -17,6 +17,8 @@ static uint64_t by_address(struct pf_mm *mm, pf_va_t va, uint64_t nr, enum pf_ag
 	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		const pf_va_t from = pf_max(vma->area.start, va);
 
+		if (vma->area.flags & PF_VM_PFNMAP)
+			continue;
 		young += mm->sys->fmt->age_range(
 			&mm->space, from, pf_mm_pages(mm, from, pf_min(vma->area.end, end)), how);
 	}

@@ -59,6 +59,9 @@ static void count_vma(struct pf_smaps *s, struct pf_mm *mm, const struct pf_vma 
 	struct pf_page_run run;
 
 	s->size += end - vma->area.start;
+	/* As Linux: nor what has been copied there. */
+	if (vma->area.flags & PF_VM_PFNMAP)
+		return;
 	if (counts_all(vma))
 		s->swap += swapped(vma, vma->area.start, pf_mm_pages(mm, vma->area.start, end));
 	for (pf_va_t va = vma->area.start; va < end; va += run.nr << pf_mm_shift(mm)) {

@@ -113,6 +113,8 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 	const uint64_t end = (last >> shift) + pf_aligned(last + 1, PF_BIT(shift));
 	int err = 0;
 
+	if (pf_mapping_is_device(mapping))
+		return -PF_ENODEV;
 	if (mapping->ops && !mapping->ops->punch)
 		return -PF_EOPNOTSUPP;
 	if (!len)

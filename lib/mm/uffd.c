@@ -171,9 +171,11 @@ static bool is_shmem(const struct pf_vma *vma)
 	return vma->area.backing == PF_BACKED_SHMEM;
 }
 
-/* May a VMA have these of PF_VM_UFFD? A file only uffd-wp that stops nobody. */
+/* May a VMA have these of PF_VM_UFFD? A file only uffd-wp that stops nobody; frames that are no memory none (Linux: that, too). */
 static bool can_be(const struct pf_uffd *u, const struct pf_vma *vma, uint32_t flags)
 {
+	if (vma->area.flags & PF_VM_PFNMAP)
+		return false;
 	flags &= PF_VM_UFFD & ~PF_VM_UFFD_ASYNC;
 	if ((flags & PF_VM_UFFD_MINOR) && !is_shmem(vma))
 		return false;

@@ -3,7 +3,7 @@
  * VMAs made, split and merged. Which neighbours become one is Linux's rule, so that
  * /proc/PID/maps comes out the same:
  *
- *   adjacent; equal flags, but for soft-dirty; one mapping; consecutive pgoff; and of anon_vmas at most one, or
+ *   adjacent; not special; equal flags, but for soft-dirty; one mapping; consecutive pgoff; and of anon_vmas at most one, or
  *   the same, where one that came by fork does not extend to a VMA without.
  *
  * VMAs of an mm that have the same anon_vma as their own have the same links: they were one (split and
@@ -85,8 +85,9 @@ uint64_t pf_vma_prot(uint32_t flags)
 
 uint64_t pf_vma_page_prot(const struct pf_vma *vma)
 {
-	const uint64_t prot = pf_vma_prot(vma->area.flags);
 	const struct pf_mapping *mapping = vma->mapping;
+	const uint64_t prot = pf_vma_prot(vma->area.flags) |
+			      (mapping ? (uint64_t)mapping->memtype << PF_PTE_MEM_SHIFT : 0);
 
 	if (!(vma->area.flags & PF_VM_SHARED))
 		return prot;
@@ -135,6 +136,8 @@ bool pf_vma_continues(const struct pf_mm *mm, const struct pf_vma *a, const stru
 
 bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const struct pf_vma *b)
 {
+	if ((a->area.flags & PF_VM_SPECIAL) && !PF_MUTANT("pfnmap-merges"))
+		return false;
 	return pf_vma_continues(mm, a, b) && same_flags(a->area.flags, b->area.flags) &&
 	       a->uffd == b->uffd && anon_vmas_agree(a, b);
 }

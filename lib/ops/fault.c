@@ -211,6 +211,16 @@ static void replace(
 	space->stats.cow++;
 }
 
+/* False: the entry is not the one that was copied from; A and D do not make it another. The table is locked. */
+static bool put_copy(
+	const struct fault *f, struct pf_pte_map *m, pf_pte_t old, struct pf_folio *copy)
+{
+	if (!same_but_ad(pf_ptep_get(m, pf_pte_idx(m, f->va)), old))
+		return false;
+	replace(f, m, old, copy);
+	return true;
+}
+
 static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *m, pf_pte_t old)
 {
 	struct pf_space *space = f->space;
@@ -231,12 +241,8 @@ static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *
 		else
 			pf_port_copy_pages(pa, pf_pte_pfn(old) << PF_PAGE_SHIFT, PF_PAGE_SIZE);
 		if (pf_pte_offset_map_lock(&space->pt, f->va, m)) {
-			/* Recheck that it is the entry we copied from; A and D do not make it
-			 * another. */
-			if (same_but_ad(pf_ptep_get(m, pf_pte_idx(m, f->va)), old)) {
-				replace(f, m, old, copy);
+			if (put_copy(f, m, old, copy))
 				copy = NULL;
-			}
 			pf_pte_unmap_unlock(m);
 		}
 		if (copy)
@@ -249,6 +255,17 @@ static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *
 	if (src)
 		pf_folio_put(space->phys, src, 1);
 	return PF_FAULT_DONE;
+}
+
+/* A frame that is no memory: it is shared, and nobody asks who writes it; or only its owner can tell what is in it. */
+static enum pf_fault_result write_raw(const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+{
+	const bool shared = f->area->flags & PF_VM_SHARED;
+
+	if (shared)
+		reuse(f, m, pte, pf_special_extent(f->area));
+	pf_pte_unmap_unlock(m);
+	return shared ? PF_FAULT_DONE : PF_FAULT_MISSING;
 }
 
 static enum pf_fault_result fault_write_protected(
@@ -270,6 +287,8 @@ static enum pf_fault_result fault_write_protected(
 	 * stops being exclusive in a fork, which flushes before it gives up the mmap lock for writing, or in KSM, which
 	 * flushes before it asks.
 	 */
+	if (pf_pte_special(pte) && pf_pte_pfn(pte) != f->space->zero_pfn)
+		return write_raw(f, m, pte);
 	if (pf_pte_special(pte))
 		return copy_page(f, m, pte);
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));
@@ -413,4 +432,21 @@ enum pf_fault_result pf_cow_file(
 	if (copy)
 		pf_folio_put(space->phys, copy, 1);
 	return PF_FAULT_DONE;
+}
+
+/* ---- and to what is no memory ---- */
+
+bool pf_cow_special(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pte_t old,
+	struct pf_folio *copy)
+{
+	const struct fault f = {.space = space, .area = area, .va = va, .write = true};
+	struct pf_pte_map m;
+	bool put;
+
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return false;
+	space->pt.cause = PF_CAUSE_COW;
+	put = put_copy(&f, &m, old, copy);
+	pf_pte_unmap_unlock(&m);
+	return put;
 }

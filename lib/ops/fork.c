@@ -108,7 +108,7 @@ static int share_present(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte
 		pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
 
 	if (pf_pte_special(pte)) {
-		pf_set_ptes(&c->d, didx, pte, nr, PF_NO_EXTENT);
+		pf_set_ptes(&c->d, didx, pte, nr, pf_special_extent(c->dst_area));
 		return 0;
 	}
 	while (nr && !err) {

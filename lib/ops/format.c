@@ -159,4 +159,8 @@ const struct pf_format pf_format_this = {
 	.clear_soft_dirty = pf_clear_soft_dirty,
 	.make_exclusive = pf_make_exclusive,
 	.end_exclusive = pf_end_exclusive,
+	.insert_pfns = pf_insert_pfns,
+	.cow_special = pf_cow_special,
+	.follow_pfn = pf_follow_pfn,
+	.follow_pfn_end = pf_follow_pfn_end,
 };

@@ -86,12 +86,12 @@ static unsigned follow_run(struct follow *f, unsigned at, pf_pte_t pte, unsigned
 /* The page of zeros is never pinned, since it is never freed; a reference is counted. */
 static unsigned follow_special(struct follow *f, unsigned at, pf_pte_t pte)
 {
-	if (f->foll & PF_FOLL_WRITE) {
-		f->want = PF_FAULT_FLAG_WRITE;
-		return 0;
-	}
 	if (pf_pte_pfn(pte) != f->space->zero_pfn) {
 		f->err = -PF_EFAULT;
+		return 0;
+	}
+	if (f->foll & PF_FOLL_WRITE) {
+		f->want = PF_FAULT_FLAG_WRITE;
 		return 0;
 	}
 	if (!(f->foll & PF_FOLL_PIN))

@@ -51,6 +51,10 @@
 #define pf_clear_soft_dirty     PF_FN(clear_soft_dirty)
 #define pf_make_exclusive       PF_FN(make_exclusive)
 #define pf_end_exclusive        PF_FN(end_exclusive)
+#define pf_insert_pfns          PF_FN(insert_pfns)
+#define pf_cow_special          PF_FN(cow_special)
+#define pf_follow_pfn           PF_FN(follow_pfn)
+#define pf_follow_pfn_end       PF_FN(follow_pfn_end)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
 
 /* What struct pf_format offers; documented there. */
@@ -114,6 +118,12 @@ void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
 bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
 bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va);
+int64_t pf_insert_pfns(
+	struct pf_space *space, const struct pf_area *area, pf_va_t va, unsigned nr, pf_pfn_t pfn);
+bool pf_cow_special(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pte_t old,
+	struct pf_folio *copy);
+struct pf_table *pf_follow_pfn(struct pf_space *space, pf_va_t va, pf_pte_t *pte);
+void pf_follow_pfn_end(struct pf_space *space, struct pf_table *table);
 
 /*
  * numa.c: hints for a range, as change_protection with PF_CP_PROT_NUMA; and a fault on one, with its table's lock held: the
@@ -225,6 +235,15 @@ PF_INLINE int64_t *pf_rss(struct pf_space *space, const struct pf_area *area, bo
 	if (!file)
 		return &space->rss_anon;
 	return area->backing == PF_BACKED_SHMEM ? &space->rss_shmem : &space->rss_file;
+}
+
+/*
+ * What belongs together of special entries. Of frames that are no memory nobody asks whether they were used or written, so
+ * they may be a block wherever they follow one another; the page of zeros is one page.
+ */
+PF_INLINE struct pf_extent pf_special_extent(const struct pf_area *area)
+{
+	return area->flags & PF_VM_PFNMAP ? (struct pf_extent){0, UINT64_MAX} : PF_NO_EXTENT;
 }
 
 /*

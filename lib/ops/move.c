@@ -8,15 +8,15 @@
  * A batch that could become blocks where it goes: folio by folio. Single-page folios make none, and
  * share no D.
  */
-static void move_folios(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,
-	unsigned fidx, unsigned tidx, pf_pte_t pte, unsigned nr, bool *flush)
+static void move_folios(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *from,
+	struct pf_pte_map *to, unsigned fidx, unsigned tidx, pf_pte_t pte, unsigned nr, bool *flush)
 {
 	while (nr) {
-		struct pf_piece p = {.nr = nr};
+		struct pf_piece p = {.nr = nr, .extent = pf_special_extent(area)};
 
 		if (!pf_pte_special(pte))
 			p = pf_piece(space->phys, pf_pte_pfn(pte), nr);
-		if (p.folio)
+		if (p.extent.nr)
 			pf_move_ptes(from, fidx, to, tidx, p.nr, p.extent);
 		else
 			p.nr = pf_move_run(from, fidx, to, tidx, p.nr, flush);
@@ -28,8 +28,8 @@ static void move_folios(struct pf_space *space, struct pf_pte_map *from, struct 
 }
 
 /* True if a live translation was moved, so that the old range must be flushed. */
-static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct pf_pte_map *to,
-	unsigned fidx, unsigned tidx, unsigned max)
+static bool move_table(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *from,
+	struct pf_pte_map *to, unsigned fidx, unsigned tidx, unsigned max)
 {
 	unsigned flags = PF_FPB_RESPECT_SOFT_DIRTY;
 	bool flush = false;
@@ -50,7 +50,8 @@ static bool move_table(struct pf_space *space, struct pf_pte_map *from, struct p
 			n = pf_pte_batch(from, fidx + i, max - i, flags, &pte);
 			if (fold) {
 				flush |= pf_pte_accessible(pte);
-				move_folios(space, from, to, fidx + i, tidx + i, pte, n, &flush);
+				move_folios(
+					space, area, from, to, fidx + i, tidx + i, pte, n, &flush);
 			} else if (!pf_pte_none(pte)) {
 				pf_clear_not_present_ptes(from, fidx + i, n);
 				pf_set_pte_at(to, tidx + i, pf_softleaf_moved(pte), PF_NO_EXTENT);
@@ -85,7 +86,6 @@ void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va
 	uint64_t done = 0;
 
 	(void)old_area;
-	(void)new_area;
 	space->pt.cause = PF_CAUSE_MOVE;
 	while (done < nr) {
 		pf_va_t f = from + (done << PF_PAGE_SHIFT), t = to + (done << PF_PAGE_SHIFT);
@@ -100,7 +100,7 @@ void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va
 		if (!pf_pte_offset_map_lock(&space->pt, f, &fm))
 			continue;
 		if (pf_pte_offset_map_lock_nested(&space->pt, t, &tm, &fm)) {
-			bool flush = move_table(space, &fm, &tm, pf_pte_idx(&fm, f),
+			bool flush = move_table(space, new_area, &fm, &tm, pf_pte_idx(&fm, f),
 				pf_pte_idx(&tm, t), (unsigned)n);
 
 			/*

@@ -28,6 +28,7 @@
 #define PF_VM_PFNMAP       0x400u
 #define PF_VM_UFFD_WP      0x1000u
 #define PF_VM_LOCKED       0x2000u
+#define PF_VM_IO           0x4000u
 #define PF_VM_DONTCOPY     0x20000u
 #define PF_VM_DONTEXPAND   0x40000u
 #define PF_VM_LOCKONFAULT  0x80000u
@@ -41,6 +42,8 @@
 #define PF_VM_UFFD_MINOR 0x400000u
 /* Of ours: with UFFD_WP, a write is let through, and the entry no longer says uffd-wp. */
 #define PF_VM_UFFD_ASYNC 0x800000u
+/* Mappings of what is no memory, or not to be copied: they are merged with nothing, and not locked (Linux). */
+#define PF_VM_SPECIAL (PF_VM_IO | PF_VM_DONTEXPAND | PF_VM_PFNMAP)
 /* A userfaultfd wants to be told of faults here: page by page, so folios are single pages. */
 #define PF_VM_UFFD (PF_VM_UFFD_MISSING | PF_VM_UFFD_WP | PF_VM_UFFD_MINOR | PF_VM_UFFD_ASYNC)
 
@@ -106,7 +109,11 @@ enum pf_run_of { PF_RUN_PRESENT, PF_RUN_ACCESSIBLE, PF_RUN_WRITABLE, PF_RUN_RESI
 
 enum pf_fault_result {
 	PF_FAULT_DONE, /* try the access again */
-	PF_FAULT_MISSING, /* lib/ops to lib/mm: an empty slot of a backed area, for map_file or cow_file */
+	/*
+	 * lib/ops to lib/mm: an empty slot of a backed area, for map_file, cow_file or insert_pfns; or a write to a frame that is no
+	 * memory, of a private area, for cow_special.
+	 */
+	PF_FAULT_MISSING,
 	PF_FAULT_OOM,      /* nothing changed but, perhaps, empty tables */
 	PF_FAULT_SIGSEGV,  /* the area does not allow it */
 	PF_FAULT_SIGBUS,   /* past the end of what backs it, or it cannot be read */
@@ -519,6 +526,27 @@ struct pf_format {
 	 * without a question; not flushed, for no TLB has anything of it. False: somebody has the folio's lock. mmap lock, any way.
 	 */
 	bool (*end_exclusive)(struct pf_space *space, const struct pf_area *area, pf_va_t va);
+
+	/*
+	 * Frames [pfn, pfn + nr), no memory of lib/phys, which the format can name, into the empty slots among the nr from va on, which lie in one table: special,
+	 * young, with the area's rights (a private area's without W). Others stay as they are. How many were empty;
+	 * -PF_ENOMEM: no table. Blocks fold. TLB: nothing, but for what others still owe
+	 * of these slots. mmap lock, any way.
+	 */
+	int64_t (*insert_pfns)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		unsigned nr, pf_pfn_t pfn);
+	/*
+	 * After PF_FAULT_MISSING at a special entry, `old`: a new folio, with the same contents, takes its place as in any copy on
+	 * write, and the caller's reference is the entry's. False: the entry is another by now. mmap lock, any way; the area has its `anon`.
+	 */
+	bool (*cow_special)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		pf_pte_t old, struct pf_folio *copy);
+	/*
+	 * The entry of va if it is present, with its table's lock held until follow_pfn_end: it stays what it is. NULL: it is not,
+	 * and nothing is held. mmap lock, any way, or what finds the area by its pages; nothing that sleeps in between.
+	 */
+	struct pf_table *(*follow_pfn)(struct pf_space *space, pf_va_t va, pf_pte_t *pte);
+	void (*follow_pfn_end)(struct pf_space *space, struct pf_table *table);
 
 	/*
 	 * Pages from va, at most max, that are `what`, or all not (*is): for mincore and populate. mmap lock, any way.

@@ -100,9 +100,12 @@ static void change_present(
 {
 	bool writable = may_become_writable(p, pte);
 
+	if (pf_pte_special(pte)) {
+		change(p, m, idx, nr, p->prot, pf_special_extent(p->area));
+		return;
+	}
 	/* Folios matter only for W, and for blocks that may fold. */
-	if (pf_pte_special(pte) ||
-		(!writable && !pf_pte_protnone(pte) && !pf_may_fold(m, idx, nr))) {
+	if (!writable && !pf_pte_protnone(pte) && !pf_may_fold(m, idx, nr)) {
 		change(p, m, idx, nr, p->prot, PF_NO_EXTENT);
 		return;
 	}

@@ -164,7 +164,7 @@ struct pf_pt_format {
 	uint8_t page_shift, levels, level_bits, va_bits, entry_shift;
 	uint8_t cont_shift[5];
 	uint8_t leaf_levels;
-	uint8_t swap_offset_bits;
+	uint8_t swap_offset_bits, pfn_bits;
 	uint64_t pte_supported;
 	uint32_t ad_features;
 

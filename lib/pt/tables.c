@@ -652,6 +652,7 @@ const struct pf_pt_format pf_pt_format_this = {
 	.cont_shift = {PF_CONT_SHIFT(0), PF_CONT_SHIFT(1), PF_CONT_SHIFT(2)},
 	.leaf_levels = PF_LEAF_LEVELS,
 	.swap_offset_bits = PF_SWAP_OFFSET_BITS,
+	.pfn_bits = PF_PFN_BITS,
 	.pte_supported = PF_PTE_SUPPORTED,
 	.ad_features = PF_HW_AD_FEATURES,
 	.init = tables_init,
