@@ -323,5 +323,11 @@ const struct mutant mutants[] = {
 		"memory is looked up as if it were a device's frame"},
 	{"follow-drops-lock", "", "mm/pfnmap.c pf_follow_pfnmap_start",
 		"an entry that was looked up may change before the look is over"},
+	{"replace-no-flush", "", "ops/fault.c replace",
+		"a page takes another's place while TLBs still have the old one"},
+	{"replace-any-page", "", "mm/replace.c put",
+		"a page is replaced that is not the one which was looked at"},
+	{"restore-unchecked", "", "mm/replace.c says_the_same",
+		"a file's page comes back in place of one that says something else"},
 	{NULL, NULL, NULL, NULL},
 };

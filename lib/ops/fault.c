@@ -195,7 +195,10 @@ static void replace(
 	if (PF_MUTANT("cow-drop-first") && !pf_pte_special(old))
 		pf_folio_drop_rmap_ptes(space->phys, pf_page_folio(space->phys, pf_pte_pfn(old)),
 			pf_pte_pfn(old), 1, space->mm_id);
-	pf_ptep_clear_flush(m, idx);
+	if (PF_MUTANT("replace-no-flush"))
+		pf_ptep_get_and_clear(m, idx);
+	else
+		pf_ptep_clear_flush(m, idx);
 	pf_set_anon_mapping(f->area, copy, f->va);
 	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
 	pte = copied_pte(f, pfn, old);
@@ -434,12 +437,13 @@ enum pf_fault_result pf_cow_file(
 	return PF_FAULT_DONE;
 }
 
-/* ---- and to what is no memory ---- */
+/* ---- copies that others have made ---- */
 
-bool pf_cow_special(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pte_t old,
-	struct pf_folio *copy)
+bool pf_put_copy(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pte_t old,
+	struct pf_folio *copy, bool write)
 {
-	const struct fault f = {.space = space, .area = area, .va = va, .write = true};
+	const struct fault f = {
+		.space = space, .area = area, .va = va, .write = write, .unshare = !write};
 	struct pf_pte_map m;
 	bool put;
 

@@ -160,7 +160,7 @@ const struct pf_format pf_format_this = {
 	.make_exclusive = pf_make_exclusive,
 	.end_exclusive = pf_end_exclusive,
 	.insert_pfns = pf_insert_pfns,
-	.cow_special = pf_cow_special,
+	.put_copy = pf_put_copy,
 	.follow_pfn = pf_follow_pfn,
 	.follow_pfn_end = pf_follow_pfn_end,
 };

@@ -52,7 +52,7 @@
 #define pf_make_exclusive       PF_FN(make_exclusive)
 #define pf_end_exclusive        PF_FN(end_exclusive)
 #define pf_insert_pfns          PF_FN(insert_pfns)
-#define pf_cow_special          PF_FN(cow_special)
+#define pf_put_copy             PF_FN(put_copy)
 #define pf_follow_pfn           PF_FN(follow_pfn)
 #define pf_follow_pfn_end       PF_FN(follow_pfn_end)
 #define pf_format_this          PF_CAT2(pf_format_, PF_FMT)
@@ -120,8 +120,8 @@ bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
 bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va);
 int64_t pf_insert_pfns(
 	struct pf_space *space, const struct pf_area *area, pf_va_t va, unsigned nr, pf_pfn_t pfn);
-bool pf_cow_special(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pte_t old,
-	struct pf_folio *copy);
+bool pf_put_copy(struct pf_space *space, const struct pf_area *area, pf_va_t va, pf_pte_t old,
+	struct pf_folio *copy, bool write);
 struct pf_table *pf_follow_pfn(struct pf_space *space, pf_va_t va, pf_pte_t *pte);
 void pf_follow_pfn_end(struct pf_space *space, struct pf_table *table);
 

@@ -111,7 +111,7 @@ enum pf_fault_result {
 	PF_FAULT_DONE, /* try the access again */
 	/*
 	 * lib/ops to lib/mm: an empty slot of a backed area, for map_file, cow_file or insert_pfns; or a write to a frame that is no
-	 * memory, of a private area, for cow_special.
+	 * memory, of a private area, for put_copy.
 	 */
 	PF_FAULT_MISSING,
 	PF_FAULT_OOM,      /* nothing changed but, perhaps, empty tables */
@@ -536,11 +536,14 @@ struct pf_format {
 	int64_t (*insert_pfns)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 		unsigned nr, pf_pfn_t pfn);
 	/*
-	 * After PF_FAULT_MISSING at a special entry, `old`: a new folio, with the same contents, takes its place as in any copy on
-	 * write, and the caller's reference is the entry's. False: the entry is another by now. mmap lock, any way; the area has its `anon`.
+	 * A new folio of one page, which the caller has filled, takes the place of what an entry, `old`, maps, as in any copy on write: emptied,
+	 * flushed, and then set; the old page loses the mapping, and the caller's reference is the new one's. By a write (after PF_FAULT_MISSING
+	 * at a special entry): with W, if the area allows it, and D. Else read-only, with soft-dirty and uffd-wp of `old`. False: the
+	 * entry is another by now, A and D aside. mmap lock, any way; the area has its `anon`, and who fills the folio keeps `old`'s
+	 * page from becoming another.
 	 */
-	bool (*cow_special)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
-		pf_pte_t old, struct pf_folio *copy);
+	bool (*put_copy)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
+		pf_pte_t old, struct pf_folio *copy, bool write);
 	/*
 	 * The entry of va if it is present, with its table's lock held until follow_pfn_end: it stays what it is. NULL: it is not,
 	 * and nothing is held. mmap lock, any way, or what finds the area by its pages; nothing that sleeps in between.
