@@ -127,6 +127,18 @@ static void count_page(const struct pf_vma *vma, const struct pf_folio *folio, s
 		c->file++;
 }
 
+/* Nodes that an allocation may be made on: those of a policy are among them. */
+static const char *check_policy(const struct pf_mm *mm, const struct pf_policy *p)
+{
+	const bool none = p->mode == PF_MPOL_DEFAULT || p->mode == PF_MPOL_LOCAL;
+
+	if (p->mode >= PF_MPOL_MAX || p->nodes >> mm->sys->phys->nr_nodes || none != !p->nodes)
+		return "a memory policy that nobody can follow";
+	return p->mode == PF_MPOL_PREFERRED && (p->nodes & (p->nodes - 1))
+		       ? "a memory policy prefers two nodes"
+		       : NULL;
+}
+
 static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
 {
 	const unsigned shift = pf_mm_shift(mm);
@@ -269,7 +281,9 @@ static const char *check_vma(const struct pf_mm *mm, const struct pf_vma *vma)
 		return "a VMA's flags and its userfaultfd do not agree";
 	if (vma->mapping && !in_i_mmap(vma))
 		return "a VMA that its mapping does not find";
-	bad = vma->mapping ? pf_shmem_check(vma->mapping) : NULL;
+	bad = check_policy(mm, &a->policy);
+	if (!bad && vma->mapping)
+		bad = pf_shmem_check(vma->mapping);
 	return bad ? bad : pf_anon_check(mm->sys, vma);
 }
 
@@ -292,6 +306,8 @@ static const char *check_all(struct pf_mm *mm)
 
 	if (mm->space.tlb_flush_pending)
 		return "a gather is not finished";
+	if (!bad)
+		bad = check_policy(mm, &mm->space.policy);
 	for (; vma && !bad; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		if (!bad)
 			bad = check_vma(mm, vma);

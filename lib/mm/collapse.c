@@ -42,6 +42,22 @@ static unsigned table_order(const struct pf_mm *mm)
 	return mm->sys->fmt->pt->level_bits;
 }
 
+/* ---- where to ---- */
+
+/* Linux's hpage_collapse_find_target_node: no policy is asked, for where the pages are one has been. */
+struct pf_where pf_collapse_where(const struct pf_phys *phys, const uint16_t *on_node)
+{
+	struct pf_where where = pf_only(0);
+
+	for (unsigned n = 1; n < phys->nr_nodes && !PF_MUTANT("collapse-any-node"); n++) {
+		if (on_node[n] > on_node[where.node])
+			where = pf_only(n);
+		else if (on_node[n] == on_node[where.node])
+			where.only |= (uint8_t)PF_BIT(n);
+	}
+	return where;
+}
+
 /* ---- which VMA, and what there may be in the table ---- */
 
 /* Has it all that one leaf table maps, and of a file what one folio of that size holds? */
@@ -360,7 +376,8 @@ static int collapse_table(struct collapse *c)
 	c->pieces = pf_port_meta_alloc(bytes);
 	if (!c->pieces)
 		return -PF_ENOMEM;
-	c->folio = pf_folio_alloc(c->mm->sys->phys, table_order(c->mm), PF_USE_ANON);
+	c->folio = pf_folio_alloc_where(c->mm->sys->phys, table_order(c->mm), PF_USE_ANON,
+		pf_collapse_where(c->mm->sys->phys, scan.on_node));
 	err = -PF_ENOMEM;
 	if (c->folio) {
 		pf_mmap_write_lock(c->mm);

@@ -14,7 +14,8 @@ struct gathering {
 	struct pf_mapping *mapping;
 	uint64_t first; /* index */
 	unsigned order;
-	struct pf_folio *folio; /* the new one */
+	uint16_t on_node[PF_MAX_NODES]; /* pages in memory when it was looked at */
+	struct pf_folio *folio;         /* the new one */
 	struct pf_page_node *spares;
 	struct pf_folio **old; /* locked, with a reference each; room for 2^order */
 	unsigned nr;
@@ -40,8 +41,9 @@ static bool is_whole(const struct gathering *g)
 	return whole;
 }
 
-static uint64_t count_present(const struct gathering *g)
+static uint64_t count_present(struct gathering *g)
 {
+	const struct pf_phys *phys = g->mapping->sys->phys;
 	struct pf_folio *folio;
 	uint64_t nr = 0, at = g->first;
 
@@ -49,6 +51,8 @@ static uint64_t count_present(const struct gathering *g)
 	pf_tree_lock(g->mapping);
 	while (at <= last_of(g) && (folio = pf_page_tree_next(&g->mapping->tree, at, last_of(g)))) {
 		nr += pf_folio_nr(folio);
+		g->on_node[pf_phys_node(phys, pf_folio_pfn(phys, folio))] +=
+			(uint16_t)pf_folio_nr(folio);
 		at = folio->head.index + pf_folio_nr(folio);
 	}
 	pf_tree_unlock(g->mapping);
@@ -74,7 +78,7 @@ static bool is_awaited(const struct gathering *g)
 }
 
 /* 0, or why not. */
-static int look(const struct gathering *g, bool khugepaged, bool *stop)
+static int look(struct gathering *g, bool khugepaged, bool *stop)
 {
 	const struct pf_thp *thp = &g->mapping->sys->thp;
 	const uint64_t present = count_present(g);
@@ -111,7 +115,7 @@ static int swap_in(const struct gathering *g)
 		pf_tree_unlock(g->mapping);
 		if (!is)
 			break;
-		err = pf_shmem_find(g->mapping, index, 1, &folio);
+		err = pf_shmem_find(g->mapping, NULL, index, 1, &folio);
 		if (folio)
 			pf_folio_put(g->mapping->sys->phys, folio, 1);
 	}
@@ -199,7 +203,9 @@ static bool reserve(struct gathering *g)
 	unsigned need;
 
 	g->old = pf_port_meta_alloc(sizeof(struct pf_folio *) << g->order);
-	g->folio = g->old ? pf_folio_alloc(phys, g->order, PF_USE_FILE) : NULL;
+	if (g->old)
+		g->folio = pf_folio_alloc_where(
+			phys, g->order, PF_USE_FILE, pf_collapse_where(phys, g->on_node));
 	if (!g->folio)
 		return false;
 	/* The nodes that the old ones need no more come besides. */

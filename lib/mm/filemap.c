@@ -357,11 +357,27 @@ static int fill(struct pf_mapping *mapping, uint64_t index, struct pf_folio *fol
 	return 0;
 }
 
+struct pf_where pf_mapping_where(
+	const struct pf_mapping *mapping, const struct pf_vma *vma, uint64_t index, unsigned order)
+{
+	const struct pf_phys *phys = mapping->sys->phys;
+	struct pf_mm *mm = vma ? vma->mm : NULL;
+
+	if (phys->nr_nodes == 1 || !mm)
+		return pf_near(pf_phys_local_node(phys));
+	if (!mapping->ops)
+		return pf_policy_where(
+			phys, pf_area_policy(&mm->space, &vma->area), index >> order);
+	/* As the process's policy wants it, which interleaves what it brings in, whatever page it is (Linux). */
+	return pf_policy_where(phys, &mm->space.policy, pf_add_relaxed(&mm->interleaved, 1) - 1);
+}
+
 /*
  * A folio is filled before it is in the tree, so what is found there is up to date, and needs no lock to
  * say so. Two who miss at once both fill one, and the second's is for nothing.
  */
-static int bring_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
+static int bring_in(
+	struct pf_mapping *mapping, const struct pf_vma *vma, uint64_t index, uint32_t orders)
 {
 	struct pf_phys *phys = mapping->sys->phys;
 	unsigned order = order_for(mapping, index, orders);
@@ -371,7 +387,8 @@ static int bring_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
 	for (;;) {
 		const uint32_t lower = orders & ((1u << order) - 1);
 
-		folio = pf_folio_alloc(phys, order, PF_USE_FILE);
+		folio = pf_folio_alloc_where(
+			phys, order, PF_USE_FILE, pf_mapping_where(mapping, vma, index, order));
 		if (folio || !order)
 			break;
 		order = lower ? pf_log2(lower) : 0;
@@ -388,15 +405,15 @@ static int bring_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
 }
 
 /* The folio that has the page, with a reference: *folio. 0, or what reading said. */
-static int get_folio(
-	struct pf_mapping *mapping, uint64_t index, uint32_t vm_flags, struct pf_folio **folio)
+static int get_folio(const struct pf_vma *vma, uint64_t index, struct pf_folio **folio)
 {
-	const uint32_t orders = orders_of(mapping, vm_flags);
+	struct pf_mapping *mapping = vma->mapping;
+	const uint32_t orders = orders_of(mapping, vma->area.flags);
 	int err = 0;
 
 	/* What has come and gone out between two looks is found by the next. */
-	while (!(err = pf_shmem_find(mapping, index, orders, folio)) && !*folio &&
-		!(err = bring_in(mapping, index, orders)))
+	while (!(err = pf_shmem_find(mapping, vma, index, orders, folio)) && !*folio &&
+		!(err = bring_in(mapping, vma, index, orders)))
 		;
 	return err;
 }
@@ -530,7 +547,7 @@ static enum pf_fault_result fault_locked(struct pf_vma *vma, pf_va_t va, unsigne
 
 	result = index < pf_mapping_end(mapping) ? uffd_asks(vma, index) : PF_FAULT_SIGBUS;
 	if (result == PF_FAULT_DONE) {
-		err = get_folio(mapping, index, vma->area.flags, &folio);
+		err = get_folio(vma, index, &folio);
 		if (err)
 			return fault_of(err);
 		if (is_lost(folio)) {

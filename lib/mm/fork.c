@@ -98,6 +98,9 @@ int pf_fork(struct pf_mm *child, struct pf_mm *parent, uint16_t asid)
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
 	child->limits = parent->limits;
+	if (!PF_MUTANT("fork-forgets-policy"))
+		child->space.policy = parent->space.policy;
+	child->interleaved = parent->interleaved;
 	child->unmerged = parent->unmerged;
 	err = dup_mmap(child, parent, &flush);
 	/*

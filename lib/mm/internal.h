@@ -11,6 +11,7 @@
 #include "mm/mm.h"
 #include "mm/rmap.h"
 #include "mm/vma.h"
+#include "ops/where.h"
 #include "phys/phys.h"
 #include "reclaim/reclaim.h"
 
@@ -110,6 +111,9 @@ PF_INLINE uint32_t pf_prot_flags(unsigned prot)
 /* Like pf_vma_modify_flags() below, with the userfaultfd that PF_VM_UFFD of them is of, or NULL. */
 struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
 	pf_va_t start, pf_va_t end, uint32_t flags, struct pf_uffd *uffd);
+/* The same, with another memory policy. */
+struct pf_vma *pf_vma_modify_policy(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, const struct pf_policy *policy);
 /* The VMA is nobody's to be told of; its entries are as they are. mmap lock for writing. */
 void pf_vma_forget_uffd(struct pf_mm *mm, struct pf_vma *vma);
 
@@ -359,6 +363,13 @@ void pf_mapping_unmap(struct pf_mapping *mapping, uint64_t first, uint64_t last,
 void pf_mapping_gather(struct pf_mapping *mapping, uint64_t index, struct pf_folio *folio,
 	struct pf_folio **old, unsigned nr, struct pf_page_node **spares);
 
+/*
+ * Where a new folio for the pages from index on is allocated. For shared memory the VMA whose fault it is decides, for a file
+ * its process; vma NULL: nobody. mmap lock, if there is a VMA.
+ */
+struct pf_where pf_mapping_where(
+	const struct pf_mapping *mapping, const struct pf_vma *vma, uint64_t index, unsigned order);
+
 /* The mapping that a folio is in, with a reference; NULL: none. The caller has a reference on the folio. */
 struct pf_mapping *pf_mapping_of(struct pf_system *sys, const struct pf_folio *folio);
 /*
@@ -391,11 +402,11 @@ bool pf_mapping_evict(struct pf_mapping *mapping, struct pf_folio *folio, const 
 /* ---- memory without a file, in swap (shmem.c). pages_lock, any way; nothing to do for others. ---- */
 
 /*
- * The folio that has the page, with a reference, brought in with neighbours as `orders` allows if it is in swap; NULL: the
- * mapping has no such page in memory or swap. 0, -PF_ENOMEM, -PF_EIO.
+ * The folio that has the page, with a reference, brought in with neighbours as `orders` allows if it is in swap, to where the
+ * VMA wants it, if there is one (mmap lock); NULL: the mapping has no such page in memory or swap. 0, -PF_ENOMEM, -PF_EIO.
  */
-int pf_shmem_find(
-	struct pf_mapping *mapping, uint64_t index, uint32_t orders, struct pf_folio **folio);
+int pf_shmem_find(struct pf_mapping *mapping, const struct pf_vma *vma, uint64_t index,
+	uint32_t orders, struct pf_folio **folio);
 /*
  * So that [offset, last], bytes, can be cut out, and that cannot fail: what stays of the pages at its ends is in memory, and no
  * slot of the tree is for pages inside and outside. 0, -PF_ENOMEM, -PF_EIO. pages_lock for writing: it stays so.
@@ -442,6 +453,9 @@ struct pf_remap {
 	pf_pfn_t to;
 };
 
+/* A folio that src's pages could move to. NULL: there is none. */
+struct pf_folio *pf_alloc_for(
+	struct pf_system *sys, const struct pf_folio *src, struct pf_where where);
 /*
  * Make migration entries of all mappings of a folio, which the caller has locked and has a reference on. 0: nobody else has
  * a reference but, of a file's, the mapping; `to` may be set before pf_folio_remap() ends it. Else mappings are as
@@ -460,6 +474,8 @@ bool pf_ksm_compatible(const struct pf_vma *vma);
  */
 int pf_ksm_unmerge(struct pf_mm *mm, struct pf_vma *vma, pf_va_t start, pf_va_t end);
 
+/* Where a folio goes that takes the place of others, of which each node has so many pages: to the node that has most. */
+struct pf_where pf_collapse_where(const struct pf_phys *phys, const uint16_t *on_node);
 /* MADV_COLLAPSE (collapse.c), page aligned. Linux's result. */
 int pf_madvise_collapse(struct pf_mm *mm, pf_va_t start, pf_va_t end);
 /*

@@ -220,6 +220,13 @@ uint64_t pf_split_deferred(struct pf_system *sys, uint32_t nodes)
 	return done;
 }
 
+struct pf_folio *pf_alloc_for(
+	struct pf_system *sys, const struct pf_folio *src, struct pf_where where)
+{
+	return pf_folio_alloc_where(sys->phys, pf_folio_order(src),
+		pf_folio_is_file(src) ? PF_USE_FILE : PF_USE_ANON, where);
+}
+
 /* ---- a range ---- */
 
 /* Folios to move, locked, and where to. */
@@ -251,8 +258,8 @@ static int plan(struct pf_system *sys, struct pf_folio *src, struct move **list)
 	if (!m)
 		goto nomem;
 	m->src = src;
-	m->dst = pf_folio_alloc(
-		sys->phys, pf_folio_order(src), pf_folio_is_file(src) ? PF_USE_FILE : PF_USE_ANON);
+	m->dst = pf_alloc_for(
+		sys, src, pf_near(pf_phys_node(sys->phys, pf_folio_pfn(sys->phys, src))));
 	if (!m->dst)
 		goto nomem;
 	m->next = *list;

@@ -169,6 +169,7 @@ struct pf_mm {
 	struct pf_limits limits; /* at first none */
 	pf_va_t mmap_base;       /* top-down placement starts below it */
 	pf_va_t start_brk, brk;
+	uint32_t interleaved; /* pages brought in that the process's policy was asked for; atomic */
 	struct pf_mm *mms_next, *mms_prev; /* sys->mms */
 	struct pf_uffd *uffds;             /* that were made for it (mm/uffd.h) */
 	/*

@@ -168,7 +168,7 @@ static int offline(struct pf_system *sys, struct pf_folio *folio, pf_pfn_t pfn)
 	if (err)
 		return err;
 	err = -PF_ENOMEM;
-	to = pf_folio_alloc(sys->phys, 0, pf_folio_is_file(page) ? PF_USE_FILE : PF_USE_ANON);
+	to = pf_alloc_for(sys, page, pf_near(pf_phys_node(sys->phys, pfn)));
 	if (to) {
 		err = pf_migrate_folio(sys, page, to) || is_kept(page) ? -PF_EBUSY : 0;
 		/* Its mappings keep it, or its tree. */

@@ -146,7 +146,8 @@ static void enter(const struct in *in, struct pf_folio *folio, struct pf_page_no
 /*
  * Bring the page in. 0: it is in the tree, or was; -PF_ENOENT: it was not in swap; -PF_ENOMEM, -PF_EIO.
  */
-static int swap_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
+static int swap_in(
+	struct pf_mapping *mapping, const struct pf_vma *vma, uint64_t index, uint32_t orders)
 {
 	struct in in = {.mapping = mapping};
 	struct pf_page_node *spare = NULL;
@@ -160,7 +161,8 @@ static int swap_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
 		pf_tree_unlock(mapping);
 		if (!is || err)
 			return is ? err : -PF_ENOENT;
-		folio = pf_folio_alloc(mapping->sys->phys, in.order, PF_USE_FILE);
+		folio = pf_folio_alloc_where(mapping->sys->phys, in.order, PF_USE_FILE,
+			pf_mapping_where(mapping, vma, index, in.order));
 		if (folio || !in.order)
 			break;
 		orders &= PF_BIT(in.order) - 1;
@@ -176,13 +178,13 @@ static int swap_in(struct pf_mapping *mapping, uint64_t index, uint32_t orders)
 	return err;
 }
 
-int pf_shmem_find(
-	struct pf_mapping *mapping, uint64_t index, uint32_t orders, struct pf_folio **folio)
+int pf_shmem_find(struct pf_mapping *mapping, const struct pf_vma *vma, uint64_t index,
+	uint32_t orders, struct pf_folio **folio)
 {
 	int err = 0;
 
 	while (!(*folio = pf_mapping_find(mapping, index, index)) && !err)
-		err = mapping->ops ? -PF_ENOENT : swap_in(mapping, index, orders);
+		err = mapping->ops ? -PF_ENOENT : swap_in(mapping, vma, index, orders);
 	/* Found, whatever was said last. */
 	return *folio || err == -PF_ENOENT ? 0 : err;
 }
@@ -232,7 +234,7 @@ bool pf_shmem_evict(
 static int need_page(struct pf_mapping *mapping, uint64_t index)
 {
 	struct pf_folio *folio;
-	int err = pf_shmem_find(mapping, index, 1, &folio);
+	int err = pf_shmem_find(mapping, NULL, index, 1, &folio);
 
 	if (folio)
 		pf_folio_put(mapping->sys->phys, folio, 1);
@@ -351,7 +353,7 @@ static int bring_all(struct pf_mapping *mapping, uint64_t first, uint64_t last, 
 		struct pf_folio *folio;
 
 		if (dev == PF_SWAP_DEVICES || dev == pf_place_dev(at)) {
-			err = pf_shmem_find(mapping, first, orders, &folio);
+			err = pf_shmem_find(mapping, NULL, first, orders, &folio);
 			if (folio)
 				pf_folio_put(mapping->sys->phys, folio, 1);
 		}

@@ -18,11 +18,13 @@ static uint64_t look_nr(const struct pf_swap_look *look)
  * A new folio of 2^order pages around the page that is wanted, in the cache and locked, not read yet. NULL: no
  * memory (*oom), or some page of it is in the cache already.
  */
-static struct pf_folio *new_folio(
-	struct pf_mm *mm, const struct pf_swap_look *look, unsigned order, bool *oom)
+static struct pf_folio *new_folio(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
+	const struct pf_swap_look *look, unsigned order, bool *oom)
 {
 	uint64_t slot = pf_align_down(pf_pte_swap_offset(look->pte), PF_BIT(order));
-	struct pf_folio *folio = pf_folio_alloc(mm->sys->phys, order, PF_USE_ANON);
+	const struct pf_where where = pf_area_where(
+		&mm->space, &vma->area, pf_align_down(va, pf_mm_page(mm) << order), order);
+	struct pf_folio *folio = pf_folio_alloc_where(mm->sys->phys, order, PF_USE_ANON, where);
 
 	*oom = !folio;
 	if (!folio)
@@ -92,7 +94,7 @@ static int get_folio(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
 	}
 	orders = (orders & ((2u << look->order) - 1)) | 1;
 	for (; orders && !*folio; orders &= ~(1u << pf_log2(orders)))
-		*folio = new_folio(mm, look, pf_log2(orders), &oom);
+		*folio = new_folio(mm, vma, va, look, pf_log2(orders), &oom);
 	if (!*folio)
 		return oom ? -PF_ENOMEM : 0;
 	set_mapping(mm, vma, va, look, *folio);
@@ -109,7 +111,8 @@ static struct pf_folio *copy_page(struct pf_mm *mm, const struct pf_vma *vma, pf
 {
 	const unsigned shift = pf_mm_shift(mm);
 	const uint64_t at = pf_pte_swap_offset(look->pte) - pf_folio_swap_slot(folio);
-	struct pf_folio *copy = pf_folio_alloc(mm->sys->phys, 0, PF_USE_ANON);
+	struct pf_folio *copy = pf_folio_alloc_where(
+		mm->sys->phys, 0, PF_USE_ANON, pf_area_where(&mm->space, &vma->area, va, 0));
 
 	if (!copy)
 		return NULL;

@@ -50,6 +50,8 @@ struct piece {
 	bool zero;   /* the page of zeros will do */
 	bool folio;  /* a new one is to be made and filled */
 	uint32_t orders;
+	struct pf_policy policy; /* where that is to be; and the index of its first page */
+	uint64_t index;
 };
 
 /* And a family for pages of the process's own: first, as Linux, whatever may be in the way. */
@@ -66,6 +68,8 @@ static int look(const struct fill *f, struct piece *p)
 		p->shared = vma->area.flags & PF_VM_SHARED;
 		p->zero = f->what == ZERO && !p->shared;
 		p->folio = !p->zero && (f->what == COPY || f->what == ZERO);
+		p->policy = *pf_area_policy(&mm->space, &vma->area);
+		p->index = pf_vma_index(vma, f->dst);
 		p->orders = p->shared || !p->folio ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
 	}
 	pf_mmap_read_unlock(mm);
@@ -86,7 +90,9 @@ static struct pf_folio *alloc(const struct fill *f, const struct piece *p)
 		if (order && (order > mm->space.pt.fmt->level_bits || !pf_aligned(f->dst, size) ||
 				     f->end - f->dst < size))
 			continue;
-		folio = pf_folio_alloc(mm->sys->phys, order, p->shared ? PF_USE_FILE : PF_USE_ANON);
+		folio = pf_folio_alloc_where(mm->sys->phys, order,
+			p->shared ? PF_USE_FILE : PF_USE_ANON,
+			pf_policy_where(mm->sys->phys, &p->policy, p->index >> order));
 		if (folio || !order)
 			return folio;
 	}
@@ -200,7 +206,7 @@ static int map_cached(const struct fill *f, const struct pf_vma *vma)
 
 	pf_port_rw_read_lock(&mapping->pages_lock, PF_LOCK_PAGES);
 	if (index < pf_mapping_end(mapping)) {
-		n = pf_shmem_find(mapping, index, 1, &folio);
+		n = pf_shmem_find(mapping, vma, index, 1, &folio);
 		n = n ? n : -PF_EFAULT;
 	}
 	if (folio && pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {

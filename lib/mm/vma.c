@@ -3,7 +3,7 @@
  * VMAs made, split and merged. Which neighbours become one is Linux's rule, so that
  * /proc/PID/maps comes out the same:
  *
- *   adjacent; not special; equal flags, but for soft-dirty; one mapping; consecutive pgoff; and of anon_vmas at most one, or
+ *   adjacent; not special; equal flags, but for soft-dirty; one mapping and one memory policy; consecutive pgoff; and of anon_vmas at most one, or
  *   the same, where one that came by fork does not extend to a VMA without.
  *
  * VMAs of an mm that have the same anon_vma as their own have the same links: they were one (split and
@@ -139,7 +139,10 @@ bool pf_vma_mergeable(const struct pf_mm *mm, const struct pf_vma *a, const stru
 	if ((a->area.flags & PF_VM_SPECIAL) && !PF_MUTANT("pfnmap-merges"))
 		return false;
 	return pf_vma_continues(mm, a, b) && same_flags(a->area.flags, b->area.flags) &&
-	       a->uffd == b->uffd && anon_vmas_agree(a, b);
+	       a->uffd == b->uffd &&
+	       (pf_policy_same(&a->area.policy, &b->area.policy) ||
+		       PF_MUTANT("merge-ignores-policy")) &&
+	       anon_vmas_agree(a, b);
 }
 
 /* ---- the one place where VMAs enter and leave the tree, and change their range ---- */
@@ -358,6 +361,8 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 
 	if (d->mapping)
 		new.area.backing = d->mapping->ops ? PF_BACKED_FILE : PF_BACKED_SHMEM;
+	if (d->like && !PF_MUTANT("mremap-forgets-policy"))
+		new.area.policy = d->like->area.policy;
 	new.area.prot = pf_vma_page_prot(&new);
 	pf_vm_stat(mm, d->flags, (int64_t)pf_mm_pages(mm, d->start, d->end));
 	left = prev && pf_vma_mergeable(mm, prev, &new);
@@ -368,8 +373,9 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 	right = next &&
 		(pf_vma_mergeable(mm, &new, next) ||
 			(d->grows && !next->area.anon && pf_vma_continues(mm, &new, next) &&
-				new.uffd == next->uffd &&same_flags(
-						    new.area.flags, next->area.flags))) &&
+				new.uffd == next->uffd &&pf_policy_same(
+						    &new.area.policy, &next->area.policy) &&
+				same_flags(new.area.flags, next->area.flags))) &&
 		!(left && prev->area.anon && next->area.anon && prev->area.anon != next->area.anon);
 	if (left) {
 		extend(mm, r, prev, &new);
@@ -424,17 +430,15 @@ void pf_vma_forget_uffd(struct pf_mm *mm, struct pf_vma *vma)
 	mm->unmerged = true;
 }
 
-struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
-	pf_va_t start, pf_va_t end, uint32_t flags, struct pf_uffd *uffd)
+/* [start, end) of the VMA becomes what `piece`, a copy of it, says in flags, userfaultfd and policy. */
+static struct pf_vma *modify(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, struct pf_vma piece)
 {
 	const bool left = vma->area.start<start, right = vma->area.end> end;
-	struct pf_vma piece = *vma;
 	const struct pf_vma *prev, *next;
 
 	piece.area.start = start;
 	piece.area.end = end;
-	piece.area.flags = flags;
-	piece.uffd = uffd;
 	piece.area.pgoff += pf_mm_pages(mm, vma->area.start, start);
 	/* A merge moves a border instead of making one. */
 	prev = left ? NULL : pf_vma_tree_prev(mm->vmas, vma);
@@ -447,7 +451,27 @@ struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, st
 		vma = pf_vma_split(mm, r, vma, start);
 	if (right)
 		pf_vma_split(mm, r, vma, end);
-	vma->uffd = uffd;
-	pf_vma_set_flags(mm, vma, flags);
+	vma->uffd = piece.uffd;
+	vma->area.policy = piece.area.policy;
+	pf_vma_set_flags(mm, vma, piece.area.flags);
 	return merge_around(mm, vma);
+}
+
+struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, uint32_t flags, struct pf_uffd *uffd)
+{
+	struct pf_vma piece = *vma;
+
+	piece.area.flags = flags;
+	piece.uffd = uffd;
+	return modify(mm, r, vma, start, end, piece);
+}
+
+struct pf_vma *pf_vma_modify_policy(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
+	pf_va_t start, pf_va_t end, const struct pf_policy *policy)
+{
+	struct pf_vma piece = *vma;
+
+	piece.area.policy = *policy;
+	return modify(mm, r, vma, start, end, piece);
 }

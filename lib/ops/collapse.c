@@ -15,6 +15,7 @@ static void scan_pages(
 			scan->refused = true;
 		if (pf_folio_test_flags(p.folio, PF_FOLIO_LAZYFREE))
 			scan->lazyfree = true;
+		scan->on_node[pf_phys_node(space->phys, pf_pte_pfn(pte))] += (uint16_t)p.nr;
 		if (pf_folio_maybe_mapped_shared(p.folio))
 			scan->shared += p.nr;
 		pte = pf_pte_advance(pte, p.nr);

@@ -45,11 +45,19 @@ static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m,
 	return 0;
 }
 
+/* Around the page that faulted. */
+static struct pf_folio *alloc_anon(const struct fault *f, unsigned order)
+{
+	return pf_folio_alloc_where(f->space->phys, order, PF_USE_ANON,
+		pf_area_where(
+			f->space, f->area, pf_align_down(f->va, PF_PAGE_SIZE << order), order));
+}
+
 /* A cleared folio: of `order` if there is one, else of the next lower order that is allowed. */
 static struct pf_folio *alloc_cleared(const struct fault *f, unsigned order)
 {
 	for (;;) {
-		struct pf_folio *folio = pf_folio_alloc(f->space->phys, order, PF_USE_ANON);
+		struct pf_folio *folio = alloc_anon(f, order);
 		uint32_t lower = f->orders & ((1u << order) - 1);
 
 		if (folio) {
@@ -235,7 +243,7 @@ static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *
 	if (src)
 		pf_folio_get(src, 1);
 	pf_pte_unmap_unlock(m);
-	copy = pf_folio_alloc(space->phys, 0, PF_USE_ANON);
+	copy = alloc_anon(f, 0);
 	if (copy) {
 		pf_pa_t pa = pf_folio_pfn(space->phys, copy) << PF_PAGE_SHIFT;
 
@@ -414,7 +422,7 @@ enum pf_fault_result pf_cow_file(
 {
 	const struct fault f = {
 		.space = space, .area = area, .va = pf_align_down(va, PF_PAGE_SIZE), .write = true};
-	struct pf_folio *copy = pf_folio_alloc(space->phys, 0, PF_USE_ANON);
+	struct pf_folio *copy = alloc_anon(&f, 0);
 	struct pf_pte_map m;
 
 	if (!copy)

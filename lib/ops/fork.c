@@ -233,7 +233,9 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 		pf_pte_unmap_unlock(&c.d);
 		if (err == NEED_COPY) {
 			/* Memory is asked for without locks; then this page is looked at again. */
-			c.copy = pf_folio_alloc(dst->phys, 0, PF_USE_ANON);
+			c.copy = pf_folio_alloc_where(dst->phys, 0, PF_USE_ANON,
+				pf_area_where(
+					dst, dst_area, va + ((pf_va_t)done << PF_PAGE_SHIFT), 0));
 			err = c.copy ? 0 : -PF_ENOMEM;
 		}
 		if (err)

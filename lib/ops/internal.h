@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "ops/ops.h"
+#include "ops/where.h"
 #include "phys/phys.h"
 #include "phys/rmap.h"
 #include "pt/pt.h"

@@ -71,6 +71,8 @@ struct pf_area {
 	 * that moved memory may be refused a merge with its new neighbours, as in Linux.
 	 */
 	uint64_t pgoff;
+	struct pf_policy
+		policy; /* where its pages are allocated; DEFAULT: as the process wants. mmap lock */
 };
 
 /* Private and may be written: pages are copied on write. */
@@ -224,9 +226,10 @@ struct pf_collapse_view {
 	unsigned swap;   /* in swap, or a device's */
 	unsigned shared; /* of folios that several processes may map */
 	unsigned young;
-	bool lazyfree; /* some of it is */
-	bool uffd_wp;  /* a write to some of it is to be noticed, page by page */
-	bool busy;     /* some of it is migrated now */
+	uint16_t on_node[PF_MAX_NODES]; /* by node, those that are in memory */
+	bool lazyfree;                  /* some of it is */
+	bool uffd_wp;                   /* a write to some of it is to be noticed, page by page */
+	bool busy;                      /* some of it is migrated now */
 	bool no_entry; /* there is no leaf table, and not even the table that it would be linked in */
 	bool refused; /* something in it cannot be copied: a marker, a page of a mapping */
 };

@@ -6,9 +6,9 @@
 #ifndef PF_TLB_SPACE_H
 #define PF_TLB_SPACE_H
 
+#include "phys/policy.h"
 #include "pt/table.h"
 
-struct pf_phys;
 struct pf_swaps;
 
 /* Software's counters (SCENARIOS.md). Changed under the mmap lock or a table lock; statistics only.
@@ -24,6 +24,7 @@ struct pf_space {
 	struct pf_phys *phys;
 	const struct pf_swaps *swaps; /* the machine's swap devices; NULL: none */
 	pf_pfn_t zero_pfn;            /* the shared page of zeros, mapped special */
+	struct pf_policy policy;      /* of the process: for areas that have none. mmap lock */
 	uint16_t mm_id;               /* who maps a large folio (lib/phys), never 0 */
 	/*
 	 * Gathers in progress. More than one means that another thread may have changed entries

@@ -30,6 +30,8 @@ static struct pf_phys phys;
 static struct pf_system sys;
 static struct pf_mm mm;
 
+/* Set before world_start: when blocks fold. */
+static enum pf_fold_policy world_policy = PF_FOLD_WATCH;
 /* Set before world_start: how many nodes memory is divided into, of equal sizes; 0: it is as it comes. */
 static unsigned world_nodes;
 #define WORLD_NODE_ORDER 7u /* the largest block then */
@@ -66,7 +68,7 @@ static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 	if (world_nodes)
 		world_divide();
 	table_watch_start(&phys);
-	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, PF_FOLD_WATCH), 0);
+	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, world_policy), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;
 	assert_int_equal(pf_mm_init(&mm, &sys, WORLD_ASID), 0);
