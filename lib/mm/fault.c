@@ -48,6 +48,13 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 	/* What is not asked for page by page would be there without the userfaultfd's having been told. */
 	orders = vma->uffd ? 1 : pf_thp_orders(mm->sys, vma->area.flags);
 	result = mm->sys->fmt->fault(&mm->space, &vma->area, va, flags, orders);
+	if (result == PF_FAULT_HINT) {
+		/* Moved, it is accessible; if it stays, somebody has it, and the hint is taken back. */
+		result = PF_FAULT_DONE;
+		if (!pf_numa_move(vma, va))
+			result = mm->sys->fmt->fault(
+				&mm->space, &vma->area, va, flags | PF_FAULT_FLAG_STAY, orders);
+	}
 	if (result == PF_FAULT_MISSING)
 		result = vma->area.flags & PF_VM_PFNMAP ? pf_pfnmap_fault(vma, va, flags)
 							: pf_filemap_fault(vma, va, flags);
@@ -116,6 +123,7 @@ static int populate_vma(
 		case PF_FAULT_UFFD:
 			return -PF_EAGAIN;
 		case PF_FAULT_MISSING: /* these never come this far */
+		case PF_FAULT_HINT:
 		case PF_FAULT_UFFD_MISSING:
 		case PF_FAULT_UFFD_MINOR:
 		case PF_FAULT_UFFD_WP:

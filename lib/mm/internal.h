@@ -453,6 +453,11 @@ struct pf_remap {
 	pf_pfn_t to;
 };
 
+/*
+ * A NUMA hint's page moves to the node of this CPU (numa.c). False: somebody has it, it is one that does not move, or there is
+ * no room. mmap lock, any way.
+ */
+bool pf_numa_move(struct pf_vma *vma, pf_va_t va);
 /* A folio that src's pages could move to. NULL: there is none. */
 struct pf_folio *pf_alloc_for(
 	struct pf_system *sys, const struct pf_folio *src, struct pf_where where);

@@ -369,6 +369,18 @@ static enum pf_fault_result fault_exclusive(
 	return PF_FAULT_DONE;
 }
 
+/* Is it a hint of a page that should be on this CPU's node, and is not? */
+static bool is_far(const struct fault *f, pf_pte_t pte)
+{
+	const struct pf_phys *phys = f->space->phys;
+	unsigned node;
+
+	if (phys->nr_nodes == 1 || pf_pte_special(pte))
+		return false;
+	node = pf_phys_node(phys, pf_pte_pfn(pte));
+	return pf_area_hint_node(f->space, f->area, node) != node;
+}
+
 enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	unsigned flags, uint32_t orders)
 {
@@ -404,8 +416,12 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 		pf_pte_unmap_unlock(&m);
 		return pf_softleaf_fault(pte);
 	}
-	/* PROT_NONE where the area allows access: a NUMA hint. There is no other node: taken back. */
+	/* PROT_NONE where the area allows access: a NUMA hint. */
 	if (pf_pte_protnone(pte) && (area->flags & PF_VM_ACCESS)) {
+		if (!(flags & PF_FAULT_FLAG_STAY) && is_far(&f, pte)) {
+			pf_pte_unmap_unlock(&m);
+			return PF_FAULT_HINT;
+		}
 		pf_fault_hint(space, area, f.va, &m, pte);
 		pf_pte_unmap_unlock(&m);
 		return PF_FAULT_DONE;

@@ -90,6 +90,8 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 #define PF_FAULT_FLAG_UNSHARE 4u
 /* No access of the process itself: what a kernel does on its behalf. Some userfaultfds refuse these. */
 #define PF_FAULT_FLAG_KERNEL 8u
+/* A NUMA hint is taken back where the page is. */
+#define PF_FAULT_FLAG_STAY 16u
 
 /* How pages are followed, with Linux's values. */
 #define PF_FOLL_WRITE            PF_BIT(0)
@@ -121,6 +123,7 @@ enum pf_fault_result {
 	PF_FAULT_SIGBUS,   /* past the end of what backs it, or it cannot be read */
 	PF_FAULT_HWPOISON, /* the page is lost, or a userfaultfd says that it is: a SIGBUS, too */
 	PF_FAULT_SWAP,     /* only inside the library: the page is to be brought in (swap_look) */
+	PF_FAULT_HINT, /* only inside the library: a hint, and the page should be on another node */
 	/* Only inside the library: a userfaultfd has asked to be told. Nothing changed. */
 	PF_FAULT_UFFD_MISSING,
 	PF_FAULT_UFFD_MINOR,

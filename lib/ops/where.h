@@ -34,4 +34,29 @@ PF_INLINE struct pf_where pf_area_where(
 			((va - area->start) >> (phys->page_shift + order)));
 }
 
+/* Do pages follow their user, where hints tell who that is? Linux: vma_policy_mof. */
+PF_INLINE bool pf_area_follows(const struct pf_space *space, const struct pf_area *area)
+{
+	const struct pf_policy *policy = pf_area_policy(space, area);
+
+	return policy->mode == PF_MPOL_DEFAULT || (policy->flags & PF_MPOL_F_NUMA_BALANCING) ||
+	       PF_MUTANT("hint-ignores-policy");
+}
+
+/*
+ * A page on node `at` is used on this CPU, and a hint tells: which node should it be on? mmap lock, any way. (Linux: mpol_misplaced, but
+ * that here the first use counts.)
+ */
+PF_INLINE unsigned pf_area_hint_node(
+	const struct pf_space *space, const struct pf_area *area, unsigned at)
+{
+	const struct pf_policy *policy = pf_area_policy(space, area);
+	const unsigned here = pf_phys_local_node(space->phys);
+
+	if (!pf_area_follows(space, area) ||
+		(policy->mode != PF_MPOL_DEFAULT && !(policy->nodes >> here & 1)))
+		return at;
+	return here;
+}
+
 #endif

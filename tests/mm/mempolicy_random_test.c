@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "mm/mempolicy.h"
+#include "mm/numa.h"
 #include "mm/rmap.h"
 #include "ops/formats.h"
 
@@ -153,6 +154,30 @@ static enum pf_fault_result access_page(struct proc *p, unsigned i, bool write, 
 	return PF_FAULT_SIGSEGV;
 }
 
+static bool hinted(const struct proc *p, unsigned i)
+{
+	struct pf_page_info info;
+
+	pf_page_info(p->mm, A + i * P, &info);
+	return p->page[i].frame && pf_pte_protnone(info.pte);
+}
+
+static void op_hint(struct proc *p, unsigned first, unsigned nr)
+{
+	SAY("hint %u+%u", first, nr);
+	WANT(!pf_numa_hint(p->mm, A + first * P, nr * P));
+	for (unsigned i = first; i < first + nr; i++) {
+		const struct page *g = &p->page[i];
+
+		if (!g->frame)
+			continue;
+		/* What is the process's own, and not bound. */
+		if (g->frame->pages == 1 && g->mode == PF_MPOL_DEFAULT &&
+			p->mode == PF_MPOL_DEFAULT)
+			WANT(hinted(p, i));
+	}
+}
+
 static void op_access(struct proc *p, unsigned first, unsigned nr)
 {
 	const bool write = rnd(4);
@@ -164,6 +189,10 @@ static void op_access(struct proc *p, unsigned first, unsigned nr)
 		uint64_t v = ++stamp;
 
 		SAY("%s page %u on node %u", write ? "store" : "load", i, cpu_node);
+		/* A hint: its page comes here, unless somebody has said where it is to be. */
+		if (allowed && hinted(p, i) && g->mode == PF_MPOL_DEFAULT &&
+			p->mode == PF_MPOL_DEFAULT)
+			g->frame->node = cpu_node;
 		WANT(access_page(p, i, write, &v) == (allowed ? PF_FAULT_DONE : PF_FAULT_SIGSEGV));
 		if (!allowed)
 			continue;
@@ -480,6 +509,8 @@ static void step(void)
 		op_move_pages(p);
 	else if (what < 74)
 		op_migrate_pages(p);
+	else if (what < 79)
+		op_hint(p, first, nr);
 	else
 		op_access(p, first, nr);
 }
