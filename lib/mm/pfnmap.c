@@ -56,7 +56,8 @@ int pf_insert_pfns(const struct pf_pfn_fault *f, uint64_t index, pf_pfn_t pfn, u
 static int copy(struct pf_vma *vma, pf_va_t va, pf_pte_t pte)
 {
 	struct pf_system *sys = vma->mm->sys;
-	struct pf_folio *folio = pf_folio_alloc(sys->phys, 0, PF_USE_ANON);
+	struct pf_folio *folio = pf_folio_alloc_where(
+		sys->phys, 0, PF_USE_ANON, pf_area_where(&vma->mm->space, &vma->area, va, 0));
 	int err;
 
 	if (!folio)

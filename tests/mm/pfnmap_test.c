@@ -5,6 +5,7 @@
 #include "pfnmap_world.h"
 
 #include "mm/ksm.h"
+#include "mm/mempolicy.h"
 #include "mm/numa.h"
 #include "mm/proc.h"
 #include "mm/sample.h"
@@ -548,6 +549,43 @@ static void forked(void)
 }
 EVERYWHERE(forked)
 
+/* A copy is memory like any other: on the node where its mapping wants it. The frames are of none, and stay. */
+static void two_nodes(void)
+{
+	const pf_va_t pages[2] = {A, A + P};
+	int status[2];
+
+	assert_int_equal(map_dev(A, NR, RW, PRIVATE, 0), A);
+	assert_int_equal(pf_remap_pfn_range(&mm, A, NR * P, DEV), 0);
+	assert_int_equal(pf_mbind(&mm, A, NR * P, PF_MPOL_INTERLEAVE, 3, 0), 0);
+	finds(A, 0xd0000);
+	assert_int_equal(put(A + P, 1), PF_FAULT_DONE);
+	finds(A + 2 * P, 0xd0002);
+	assert_int_equal(put(A + 2 * P, 2), PF_FAULT_DONE);
+	for (unsigned i = 1; i < 3; i++)
+		assert_int_equal(WORLD_NODE(pf_pte_pfn(at(A + i * P).pte)), i % 2);
+	assert_int_equal(pf_move_pages(&mm, 2, pages, NULL, status, 0), 0);
+	assert_int_equal(status[0], -PF_ENOENT);
+	assert_int_equal(status[1], 1);
+	/* Nothing of such a mapping moves, not even copies, which is said to who insists. */
+	assert_int_equal(pf_mbind(&mm, A, NR * P, PF_MPOL_BIND, 2, PF_MPOL_MF_MOVE), 0);
+	assert_int_equal(
+		pf_mbind(&mm, A, P, PF_MPOL_BIND, 2, PF_MPOL_MF_MOVE | PF_MPOL_MF_STRICT), 0);
+	assert_int_equal(
+		pf_mbind(&mm, A, NR * P, PF_MPOL_BIND, 2, PF_MPOL_MF_MOVE | PF_MPOL_MF_STRICT),
+		-PF_EIO);
+	assert_int_equal(pf_migrate_pages(&mm, 3, 3, PF_MPOL_MF_MOVE_ALL), 0);
+	finds(A, 0xd0000);
+}
+
+static void test_two_nodes(void **state)
+{
+	(void)state;
+	world_nodes = 2;
+	everywhere(two_nodes);
+	world_nodes = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -563,6 +601,7 @@ int main(void)
 		cmocka_unit_test(test_private),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_forked),
+		cmocka_unit_test(test_two_nodes),
 	};
 
 	return cmocka_run_group_tests_name("PFN maps", tests, NULL, NULL);
