@@ -54,6 +54,7 @@ static const char *class_name(int cls)
 		[PF_LOCK_ANON] = "anon",
 		[PF_LOCK_TABLE] = "table",
 		[PF_LOCK_TREE] = "tree",
+		[PF_LOCK_NOTIFY] = "notify",
 		[PF_LOCK_ZONE] = "zone",
 		[PF_LOCK_SWAP] = "swap",
 		[PF_LOCK_SYSTEM] = "system",

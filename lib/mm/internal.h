@@ -11,6 +11,7 @@
 #include "mm/mm.h"
 #include "mm/rmap.h"
 #include "mm/vma.h"
+#include "ops/notify.h"
 #include "ops/where.h"
 #include "phys/phys.h"
 #include "reclaim/reclaim.h"
@@ -446,6 +447,14 @@ enum pf_home pf_file_home(void *ctx, struct pf_folio *folio);
 bool pf_file_evict(void *ctx, struct pf_folio *folio, struct pf_swap *dev, uint64_t slot);
 /* For struct pf_phys: when memory has run out. ctx is the pf_system. */
 uint64_t pf_reclaim_for_alloc(void *ctx, uint32_t nodes);
+
+/* A place that the reverse map has found is about to change: as pf_notify_start(). */
+PF_INLINE void pf_notify_place(struct pf_mmu_notifier_range *range, const struct pf_mm *mm,
+	enum pf_mmu_notifier_event event, const struct pf_rmap_place *place)
+{
+	pf_notify_start(
+		range, &mm->space, event, place->va, place->va + (place->nr << pf_mm_shift(mm)));
+}
 
 /* A folio whose mappings are migration entries, and where its pages will be. */
 struct pf_remap {

@@ -154,15 +154,21 @@ no_tables:
 void pf_mm_exit(struct pf_mm *mm)
 {
 	const struct pf_format *fmt = mm->sys->fmt;
+	struct pf_mmu_notifier_range range;
 	struct pf_gather g;
 	struct pf_vma *vma;
 
+	/* Before the first page is freed. */
+	if (mm->space.notifier_subscriptions && !PF_MUTANT("notify-release-late"))
+		pf_mmu_notifier_release(mm->space.notifier_subscriptions);
 	/* Nobody else is left, but those who find the mm by its pages: they lock. */
 	pf_mmap_write_lock(mm);
 	pf_tlb_gather_mmu_fullmm(&g, &mm->space);
+	pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_UNMAP, 0, mm->sys->task_size);
 	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma))
 		fmt->zap_range(&g, &vma->area, vma->area.start,
 			pf_mm_pages(mm, vma->area.start, vma->area.end), 0);
+	pf_notify_end(&range);
 	/* Before the tables: no walker that came by a page is in them then (anon_vma.h). */
 	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		pf_vma_leave_mapping(vma);
@@ -189,6 +195,10 @@ void pf_mm_exit(struct pf_mm *mm)
 	fmt->pt->destroy(&mm->space.pt);
 	pf_port_meta_free(mm->vmas, sizeof(*mm->vmas));
 	mm->vmas = NULL;
+	if (mm->space.notifier_subscriptions && PF_MUTANT("notify-release-late"))
+		pf_mmu_notifier_release(mm->space.notifier_subscriptions);
+	pf_mmu_notifier_subscriptions_put(mm->space.notifier_subscriptions);
+	mm->space.notifier_subscriptions = NULL;
 	mm_id_put(mm->sys, mm->space.mm_id);
 }
 

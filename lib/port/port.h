@@ -58,7 +58,7 @@ enum pf_barrier {
 
 /* What an allocation or a lock is for; for the port's statistics, checks and failure injection. */
 enum pf_mem_use { PF_USE_TABLE, PF_USE_ANON, PF_USE_META, PF_USE_FILE };
-/* SYNC, PAGES, I_MMAP and TREE are a mapping's (mm/mapping.h). */
+/* SYNC, PAGES, I_MMAP and TREE are a mapping's (mm/mapping.h); NOTIFY an address space's subscribers' (notify/notify.h). */
 enum pf_lock_class {
 	PF_LOCK_MMAP,
 	PF_LOCK_VMA,
@@ -69,6 +69,7 @@ enum pf_lock_class {
 	PF_LOCK_ANON,
 	PF_LOCK_TABLE,
 	PF_LOCK_TREE,
+	PF_LOCK_NOTIFY,
 	PF_LOCK_ZONE,
 	PF_LOCK_SWAP,
 	PF_LOCK_SYSTEM

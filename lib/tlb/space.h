@@ -10,6 +10,7 @@
 #include "pt/table.h"
 
 struct pf_swaps;
+struct pf_mmu_notifier_subscriptions;
 
 /* Software's counters (SCENARIOS.md). Changed under the mmap lock or a table lock; statistics only.
  */
@@ -25,7 +26,9 @@ struct pf_space {
 	const struct pf_swaps *swaps; /* the machine's swap devices; NULL: none */
 	pf_pfn_t zero_pfn;            /* the shared page of zeros, mapped special */
 	struct pf_policy policy;      /* of the process: for areas that have none. mmap lock */
-	uint16_t mm_id;               /* who maps a large folio (lib/phys), never 0 */
+	/* Who is told of changes (ops/notify.h); NULL: nobody. Set once, with a release. */
+	struct pf_mmu_notifier_subscriptions *notifier_subscriptions;
+	uint16_t mm_id; /* who maps a large folio (lib/phys), never 0 */
 	/*
 	 * Gathers in progress. More than one means that another thread may have changed entries
 	 * whose flush it has not done yet; read under a table lock.

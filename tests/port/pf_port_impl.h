@@ -10,6 +10,7 @@
 #ifndef PF_PORT_IMPL_H
 #define PF_PORT_IMPL_H
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ struct test_port {
 	unsigned rcu_depth;
 	struct pf_rcu_head *rcu_queue;
 	struct pf_lazy_mmu *lazy; /* of whoever runs */
+	void (*relax)(void);      /* what the library waits for; NULL: another thread */
 };
 
 extern struct test_port test_port;
@@ -232,6 +234,10 @@ static inline bool pf_port_rw_read_trylock(struct pf_rwlock *l, enum pf_lock_cla
 
 static inline void pf_port_relax(void)
 {
+	if (test_port.relax)
+		test_port.relax();
+	else
+		sched_yield();
 }
 
 static inline struct pf_lazy_mmu *pf_port_lazy_mmu(void)
