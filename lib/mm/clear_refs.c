@@ -32,6 +32,7 @@ static void clear_used(struct pf_mm *mm, unsigned what)
  */
 static void clear_written(struct pf_mm *mm)
 {
+	struct pf_mmu_notifier_range range;
 	struct pf_gather g;
 	struct pf_vma *vma;
 
@@ -39,6 +40,8 @@ static void clear_written(struct pf_mm *mm)
 		return;
 	pf_mmap_write_lock(mm);
 	pf_tlb_gather_mmu(&g, &mm->space);
+	pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_SOFT_DIRTY, 0,
+		PF_MUTANT("notify-soft-dirty-forgets") ? 0 : mm->sys->task_size);
 	for (vma = pf_find_vma(mm, 0); vma; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		if (vma->area.flags & PF_VM_SOFTDIRTY)
 			pf_vma_set_flags(mm, vma, vma->area.flags & ~PF_VM_SOFTDIRTY);
@@ -46,6 +49,7 @@ static void clear_written(struct pf_mm *mm)
 			continue;
 		mm->sys->fmt->clear_soft_dirty(&g, &vma->area, vma->area.start, pages_of(vma));
 	}
+	pf_notify_end(&range);
 	pf_tlb_finish_mmu(&g);
 	pf_mmap_write_unlock(mm);
 }

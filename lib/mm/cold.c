@@ -64,8 +64,15 @@ struct pageout {
 static bool unmap_here(void *ctx, struct pf_folio *folio)
 {
 	const struct pageout *p = ctx;
+	struct pf_mmu_notifier_range range;
+	bool all;
 
-	return p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->run.nr, folio, p->run.pfn);
+	pf_notify_start(&range, &p->mm->space, PF_MMU_NOTIFY_CLEAR, p->va,
+		PF_MUTANT("notify-pageout-forgets") ? p->va
+						    : p->va + (p->run.nr << pf_mm_shift(p->mm)));
+	all = p->mm->sys->fmt->unmap(&p->mm->space, p->area, p->va, p->run.nr, folio, p->run.pfn);
+	pf_notify_end(&range);
+	return all;
 }
 
 static enum pf_home home(void *ctx, struct pf_folio *folio)

@@ -298,14 +298,19 @@ static void copy(struct collapse *c)
 /* mmap lock for writing. The new folio is used up, or was not needed. */
 static int replace(struct collapse *c)
 {
+	struct pf_mmu_notifier_range range = {0};
 	struct pf_collapse_view scan;
 	int err = look(c, &scan);
 	unsigned taken = 0;
 
 	if (!err && scan.swap)
 		err = -PF_EAGAIN;
-	if (!err)
-		err = take_all(c);
+	if (err)
+		return err;
+	if (!PF_MUTANT("notify-collapse-forgets"))
+		pf_notify_start(&range, &c->mm->space, PF_MMU_NOTIFY_CLEAR, c->va,
+			c->va + pf_mm_pmd_size(c->mm));
+	err = take_all(c);
 	for (unsigned i = 0; i < c->nr; i++)
 		taken += (unsigned)c->pieces[i].place.nr;
 	if (!err) {
@@ -314,10 +319,11 @@ static int replace(struct collapse *c)
 			    &c->mm->space, &c->vma->area, c->va, c->folio, taken))
 			err = -PF_EAGAIN;
 	}
-	if (err) {
+	if (err)
 		let_go(c, true);
+	pf_notify_end(&range);
+	if (err)
 		return err;
-	}
 	c->folio = NULL;
 	let_go(c, false);
 	pf_add_relaxed(&c->mm->sys->collapses, 1);

@@ -8,9 +8,9 @@
  * -PF_ENOMEM if somebody has it; migration and reclaim, with that lock, make a migration or swap entry of it, memory
  * failure one that says so; munmap, exit and madvise end it at any time. All else finds an entry that is not present.
  *
- * There are no notifiers: a device is told of none of these. So it has the page to itself for as long as the caller keeps the
- * folio's lock, and the entry: what has been unmapped, no process can see any more. Whoever lets the device go on after that must
- * ask again (Linux tells it).
+ * Nobody but a zap takes the page from the device while its folio is locked. Before any of these happens notifiers are told (mm/notify.h), so
+ * a device goes on after that until it is: by an interval notifier, read_begin before and read_retry after the call, with the
+ * folio still locked, as for a snapshot (mm/hmm.h). Of its own call it is told with the event EXCLUSIVE and `owner`.
  */
 #ifndef PF_MM_DEVICE_H
 #define PF_MM_DEVICE_H
@@ -25,6 +25,7 @@
  * pf_gup() of a page to be written. Takes the mmap lock for reading, and waits for the folio lock without. The entry is flushed
  * before its table's lock is released: a walker finds it empty for a moment, then device-exclusive.
  */
-int pf_make_device_exclusive(struct pf_mm *mm, pf_va_t va, struct pf_folio **folio, pf_pfn_t *pfn);
+int pf_make_device_exclusive(
+	struct pf_mm *mm, pf_va_t va, void *owner, struct pf_folio **folio, pf_pfn_t *pfn);
 
 #endif

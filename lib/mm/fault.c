@@ -62,7 +62,8 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 		result = pf_swap_fault(mm, vma, va, flags, orders);
 	if (result == PF_FAULT_UFFD_MISSING || result == PF_FAULT_UFFD_MINOR ||
 		result == PF_FAULT_UFFD_WP)
-		return pf_uffd_tell(mm, vma, va, flags, result);
+		return flags & PF_FAULT_FLAG_NO_WAIT ? PF_FAULT_SIGBUS
+						     : pf_uffd_tell(mm, vma, va, flags, result);
 	return result;
 }
 

@@ -62,9 +62,26 @@ static bool has_entries(const struct pf_vma *dup)
 	       (dup->area.flags & (PF_VM_MAYBE_GUARD | PF_VM_WIPEONFORK)) == PF_VM_MAYBE_GUARD;
 }
 
+/* Of memory that is copied on write the parent's entries lose W. */
+static int copy_entries(struct pf_mm *child, struct pf_mm *parent, const struct pf_vma *dup,
+	const struct pf_vma *vma, bool *flush)
+{
+	const pf_va_t start = vma->area.start, end = vma->area.end;
+	const bool told = pf_area_cow(&vma->area) && !PF_MUTANT("notify-fork-forgets");
+	struct pf_mmu_notifier_range range;
+	int err;
+
+	pf_notify_start(
+		&range, &parent->space, PF_MMU_NOTIFY_PROTECTION_PAGE, told ? start : end, end);
+	err = parent->sys->fmt->copy_range(&child->space, &parent->space, &dup->area, &vma->area,
+		start, pf_mm_pages(parent, start, end), flush);
+	if (!err || !PF_MUTANT("notify-end-missing-on-error"))
+		pf_notify_end(&range);
+	return err;
+}
+
 static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
 {
-	const struct pf_format *fmt = parent->sys->fmt;
 	struct pf_vma *vma = pf_find_vma(parent, 0);
 
 	for (; vma; vma = pf_vma_tree_next(parent->vmas, vma)) {
@@ -75,9 +92,7 @@ static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
 			continue;
 		err = dup_vma(child, vma, &dup);
 		if (!err && has_entries(dup))
-			err = fmt->copy_range(&child->space, &parent->space, &dup->area, &vma->area,
-				vma->area.start,
-				pf_mm_pages(parent, vma->area.start, vma->area.end), flush);
+			err = copy_entries(child, parent, dup, vma, flush);
 		if (err)
 			return err;
 	}

@@ -73,17 +73,28 @@ static bool is_busy(const struct side *s)
 	return pf_folio_test_flags(s->folio, PF_FOLIO_SWAPCACHE | PF_FOLIO_HWPOISON);
 }
 
+static void notify(struct pf_mmu_notifier_range *range, const struct side *s)
+{
+	pf_notify_start(
+		range, &s->mm->space, PF_MMU_NOTIFY_CLEAR, s->va, s->va + pf_mm_page(s->mm));
+}
+
 /* Folio locks are waited for with a mmap lock held, so with one held a mmap lock is only tried. */
 static int protect(const struct side *s)
 {
+	struct pf_mmu_notifier_range range = {0};
 	int err = -PF_EAGAIN;
 
 	if (PF_MUTANT("ksm-waits-locked"))
 		pf_mmap_read_lock(s->mm);
 	else if (!pf_mmap_read_trylock(s->mm))
 		return -PF_EAGAIN;
-	if (find(s))
+	if (find(s)) {
+		if (!PF_MUTANT("notify-ksm-protect-forgets"))
+			notify(&range, s);
 		err = s->mm->sys->fmt->ksm_protect(&s->mm->space, s->va, s->folio);
+		pf_notify_end(&range);
+	}
 	pf_mmap_read_unlock(s->mm);
 	return err;
 }
@@ -99,12 +110,15 @@ static int replace(const struct side *keep, const struct side *gone, struct pf_v
 	struct pf_system *sys = keep->mm->sys;
 	struct pf_ksm_node *node = pf_ksm_node(sys, keep->folio);
 	struct pf_anon_vma *was = node ? NULL : pf_anon_get(sys, keep->folio);
+	struct pf_mmu_notifier_range range = {0};
 	int err;
 
 	if (!node && !was)
 		return -PF_EAGAIN;
 	if (!node)
 		node = r->node;
+	if (!PF_MUTANT("notify-ksm-replace-forgets"))
+		notify(&range, gone);
 	pf_port_rw_write_lock(&sys->ksm.lock, PF_LOCK_KSM);
 	err = sys->fmt->ksm_replace(&gone->mm->space, &vma->area, gone->va, gone->folio,
 		keep->folio, node->head.handle);
@@ -119,6 +133,7 @@ static int replace(const struct side *keep, const struct side *gone, struct pf_v
 		pf_ksm_look(sys, LOOK_NODES);
 	}
 	pf_port_rw_write_unlock(&sys->ksm.lock, PF_LOCK_KSM);
+	pf_notify_end(&range);
 	if (was)
 		pf_anon_put(sys, was);
 	return err;

@@ -156,6 +156,25 @@ static int guard_reserve(struct pf_mm *mm, pf_va_t start, pf_va_t end)
 	return err;
 }
 
+/* Pages go, or lose D. */
+static void discard(struct pf_mm *mm, struct pf_gather *g, const struct pf_vma *vma, pf_va_t start,
+	pf_va_t end, int advice)
+{
+	const struct pf_format *fmt = mm->sys->fmt;
+	const uint64_t nr = pf_mm_pages(mm, start, end);
+	struct pf_mmu_notifier_range range;
+
+	pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_CLEAR,
+		PF_MUTANT("notify-advise-forgets") ? end : start, end);
+	if (advice == PF_MADV_FREE)
+		pf_advise_cold(g, mm, &vma->area, start, end, fmt->free_lazily);
+	else if (advice == PF_MADV_GUARD_INSTALL)
+		fmt->guard_install(g, &vma->area, start, nr);
+	else
+		fmt->zap_range(g, &vma->area, start, nr, PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
+	pf_notify_end(&range);
+}
+
 /* One VMA's part of the range. */
 static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gather *g,
 	struct pf_vma *vma, pf_va_t start, pf_va_t end, int advice)
@@ -186,14 +205,13 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 		if ((flags & PF_VM_PFNMAP) ||
 			((flags & PF_VM_LOCKED) && advice == PF_MADV_DONTNEED))
 			return -PF_EINVAL;
-		mm->sys->fmt->zap_range(g, &vma->area, start, pf_mm_pages(mm, start, end),
-			PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
+		discard(mm, g, vma, start, end, advice);
 		return 0;
 	case PF_MADV_GUARD_INSTALL:
 		if (!guardable(flags, advice))
 			return -PF_EINVAL;
 		pf_or_relaxed(&vma->area.flags, PF_VM_MAYBE_GUARD);
-		mm->sys->fmt->guard_install(g, &vma->area, start, pf_mm_pages(mm, start, end));
+		discard(mm, g, vma, start, end, advice);
 		return 0;
 	case PF_MADV_GUARD_REMOVE:
 		if (!guardable(flags, advice))
@@ -203,7 +221,7 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 	case PF_MADV_FREE:
 		if ((flags & (PF_VM_LOCKED | PF_VM_PFNMAP)) || vma->area.backing != PF_BACKED_ANON)
 			return -PF_EINVAL;
-		pf_advise_cold(g, mm, &vma->area, start, end, mm->sys->fmt->free_lazily);
+		discard(mm, g, vma, start, end, advice);
 		return 0;
 	case PF_MADV_COLD:
 	case PF_MADV_PAGEOUT:

@@ -16,9 +16,16 @@
 static bool unmap_visit(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
+	struct pf_mmu_notifier_range range = {0};
+	bool all;
+
 	(void)ctx;
 	(void)vma;
-	return mm->sys->fmt->try_to_migrate_one(&mm->space, place);
+	if (!PF_MUTANT("notify-migrate-forgets"))
+		pf_notify_place(&range, mm, PF_MMU_NOTIFY_CLEAR, place);
+	all = mm->sys->fmt->try_to_migrate_one(&mm->space, place);
+	pf_notify_end(&range);
+	return all;
 }
 
 static bool remap_visit(

@@ -184,13 +184,18 @@ static int reserve_moves(
 static void move_entries(struct pf_mm *mm, const struct pf_vma *old, pf_va_t from,
 	const struct pf_vma *new, pf_va_t to, uint64_t nr)
 {
+	const pf_va_t end = from + (nr << pf_mm_shift(mm));
+	struct pf_mmu_notifier_range range;
 	struct pf_anon_vma *root;
 
+	pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_UNMAP,
+		PF_MUTANT("notify-mremap-forgets") ? end : from, end);
 	pf_i_mmap_lock(old);
 	root = pf_anon_lock_write(mm->sys, old);
 	mm->sys->fmt->move_range(&mm->space, &old->area, from, &new->area, to, nr);
 	pf_anon_unlock_write(root);
 	pf_i_mmap_unlock(old);
+	pf_notify_end(&range);
 }
 
 /*

@@ -67,6 +67,7 @@ static int unmap(
 {
 	const struct pf_format *fmt = mm->sys->fmt;
 	pf_va_t floor = 0, ceiling = mm->sys->task_size;
+	struct pf_mmu_notifier_range range;
 	struct pf_gather g;
 	struct pf_vma *vma;
 	int err;
@@ -79,11 +80,14 @@ static int unmap(
 		return 0;
 
 	pf_tlb_gather_mmu(&g, &mm->space);
+	pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_UNMAP,
+		PF_MUTANT("notify-munmap-forgets") ? end : start, end);
 	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		pf_va_t from = pf_max(vma->area.start, start), to = pf_min(vma->area.end, end);
 
 		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to), 0);
 	}
+	pf_notify_end(&range);
 	cut(mm, r, start, end, promised);
 	/*
 	 * A table goes when nothing mapped is left in its reach: up to the neighbours. After the VMAs, so that

@@ -195,6 +195,7 @@ int64_t pf_pagemap_scan(struct pf_mm *mm, struct pf_pm_scan *arg, struct pf_page
 {
 	struct scan s = {.mm = mm, .arg = arg, .vec = arg->vec_len ? vec : NULL};
 	int err = check(mm, arg, vec);
+	struct pf_mmu_notifier_range range = {0};
 	const struct pf_vma *vma;
 	struct pf_gather g;
 
@@ -208,6 +209,9 @@ int64_t pf_pagemap_scan(struct pf_mm *mm, struct pf_pm_scan *arg, struct pf_page
 	if (arg->flags & PF_PM_SCAN_WP_MATCHING) {
 		pf_tlb_gather_mmu(&g, &mm->space);
 		s.g = &g;
+		if (!PF_MUTANT("notify-scan-forgets"))
+			pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_PROTECTION_VMA,
+				arg->start, arg->end);
 	}
 	/* An empty range meets no mapping, whatever it lies in. */
 	vma = arg->start < arg->end ? pf_find_vma(mm, arg->start) : NULL;
@@ -216,6 +220,7 @@ int64_t pf_pagemap_scan(struct pf_mm *mm, struct pf_pm_scan *arg, struct pf_page
 		err = scan_vma(&s, vma, pf_max(vma->area.start, arg->start),
 			pf_min(vma->area.end, arg->end));
 	/* Once for all: whoever reads what was told as written does so afterwards, and any later store faults. */
+	pf_notify_end(&range);
 	if (s.g)
 		pf_tlb_finish_mmu(s.g);
 	pf_mmap_read_unlock(mm);

@@ -67,9 +67,13 @@ static void retire(struct pf_system *sys, struct pf_folio *page)
 static bool poison_visit(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
+	struct pf_mmu_notifier_range range = {0};
 	const bool *again = ctx;
 
+	if (!PF_MUTANT("notify-poison-forgets"))
+		pf_notify_place(&range, mm, PF_MMU_NOTIFY_CLEAR, place);
 	mm->sys->fmt->poison_one(&mm->space, &vma->area, place, *again);
+	pf_notify_end(&range);
 	return true;
 }
 

@@ -18,7 +18,14 @@
 static bool unmap_visit(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
-	return mm->sys->fmt->unmap(&mm->space, &vma->area, place->va, place->nr, ctx, place->pfn);
+	struct pf_mmu_notifier_range range = {0};
+	bool all;
+
+	if (!PF_MUTANT("notify-reclaim-forgets"))
+		pf_notify_place(&range, mm, PF_MMU_NOTIFY_CLEAR, place);
+	all = mm->sys->fmt->unmap(&mm->space, &vma->area, place->va, place->nr, ctx, place->pfn);
+	pf_notify_end(&range);
+	return all;
 }
 
 static bool unmap(void *ctx, struct pf_folio *folio)

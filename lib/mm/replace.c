@@ -65,6 +65,7 @@ static int restore(const struct replacement *r)
 {
 	struct pf_system *sys = r->mm->sys;
 	const bool own = pf_folio_is_file(pf_page_folio(sys->phys, r->old));
+	struct pf_mmu_notifier_range range;
 	struct pf_gather g;
 
 	if (!r->vma->mapping || r->vma->uffd || (!own && !says_the_same(r)))
@@ -73,7 +74,10 @@ static int restore(const struct replacement *r)
 		return -PF_EAGAIN;
 	if (!own) {
 		pf_tlb_gather_mmu(&g, &r->mm->space);
+		pf_notify_start(&range, &r->mm->space, PF_MMU_NOTIFY_CLEAR, r->va,
+			r->va + pf_mm_page(r->mm));
 		sys->fmt->zap_range(&g, &r->vma->area, r->va, 1, 0);
+		pf_notify_end(&range);
 		pf_tlb_finish_mmu(&g);
 	}
 	pf_folio_put(sys->phys, r->by, 1);

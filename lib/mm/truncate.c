@@ -10,11 +10,15 @@
 
 static bool zap(void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
+	struct pf_mmu_notifier_range range = {0};
 	const unsigned *flags = ctx;
 	struct pf_gather g;
 
 	pf_tlb_gather_mmu(&g, &mm->space);
+	if (!PF_MUTANT("notify-truncate-forgets"))
+		pf_notify_place(&range, mm, PF_MMU_NOTIFY_CLEAR, place);
 	mm->sys->fmt->zap_range(&g, &vma->area, place->va, place->nr, *flags);
+	pf_notify_end(&range);
 	pf_tlb_finish_mmu(&g);
 	return true;
 }
@@ -145,11 +149,16 @@ int pf_mapping_punch(struct pf_mapping *mapping, uint64_t offset, uint64_t len)
 static bool mkclean(
 	void *ctx, struct pf_mm *mm, struct pf_vma *vma, const struct pf_rmap_place *place)
 {
+	struct pf_mmu_notifier_range range = {0};
+
 	(void)ctx;
 	/* Private pages are clean as long as they are the file's. */
-	if (pf_load_relaxed(&vma->area.flags) & PF_VM_SHARED)
-		mm->sys->fmt->mkclean_range(
-			&mm->space, &vma->area, place->va, place->nr, place->pfn);
+	if (!(pf_load_relaxed(&vma->area.flags) & PF_VM_SHARED))
+		return true;
+	if (!PF_MUTANT("notify-mkclean-forgets"))
+		pf_notify_place(&range, mm, PF_MMU_NOTIFY_PROTECTION_PAGE, place);
+	mm->sys->fmt->mkclean_range(&mm->space, &vma->area, place->va, place->nr, place->pfn);
+	pf_notify_end(&range);
 	return true;
 }
 

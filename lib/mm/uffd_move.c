@@ -72,14 +72,28 @@ static int split(struct move *m, struct pf_folio *folio)
 	return err;
 }
 
+/* Up to the end of the table that the next page is in: no more move at a time. */
+static uint64_t pages_in_table(const struct move *m)
+{
+	const uint64_t pmd = pf_mm_pmd_size(m->mm);
+
+	return (pmd - (m->from & (pmd - 1))) >> pf_mm_shift(m->mm);
+}
+
 /* 0: some pages are dealt with, or the next step may do more. */
 static int step(struct move *m)
 {
+	struct pf_mmu_notifier_range range;
+	enum pf_move moved;
 	struct pf_folio *large;
-	uint64_t n = m->nr;
+	uint64_t n = pf_min(m->nr, pages_in_table(m));
 
-	switch (m->mm->sys->fmt->uffd_move(
-		&m->mm->space, &m->dst->area, m->from, m->to, m->holes, &n, &large)) {
+	pf_notify_start(&range, &m->mm->space, PF_MMU_NOTIFY_CLEAR, m->from,
+		PF_MUTANT("notify-move-forgets") ? m->from : m->from + (n << pf_mm_shift(m->mm)));
+	moved = m->mm->sys->fmt->uffd_move(
+		&m->mm->space, &m->dst->area, m->from, m->to, m->holes, &n, &large);
+	pf_notify_end(&range);
+	switch (moved) {
 	case PF_MOVE_HOLE:
 		if (!m->holes)
 			return -PF_ENOENT;

@@ -38,7 +38,7 @@ bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn)
  * The entry keeps the folio. Its lock is tried, under the table's: who has it may be about to look for this very entry, and is
  * not waited for here.
  */
-bool pf_restore_exclusive(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+static void restore(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
 	unsigned idx, pf_pte_t pte)
 {
 	const pf_pfn_t pfn = pf_pte_pfn(pte);
@@ -46,30 +46,74 @@ bool pf_restore_exclusive(struct pf_space *space, const struct pf_area *area, st
 	pf_pte_t new = pf_pte_mk(
 		pfn, (area->prot & ~PF_PTE_W) | (pte.v & (PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP)));
 
-	if (!pf_folio_trylock(folio))
-		return false;
 	/* Not young: nobody has used it by this entry. */
 	if ((area->flags & PF_VM_WRITE) && pf_folio_ae_test(folio, pf_folio_idx(folio, pfn)) &&
 		(pf_pte_unwatched(area, new) || PF_MUTANT("restore-ignores-watch")))
 		new = pf_pte_set(new, (area->prot & PF_PTE_W) | PF_PTE_D);
 	pf_set_pte_at(m, idx, new, pf_folio_extent(space->phys, folio));
+}
+
+bool pf_restore_exclusive(struct pf_space *space, const struct pf_area *area, struct pf_pte_map *m,
+	unsigned idx, pf_pte_t pte)
+{
+	struct pf_folio *folio = pf_page_folio(space->phys, pf_pte_pfn(pte));
+
+	if (!pf_folio_trylock(folio))
+		return false;
+	restore(space, area, m, idx, pte);
 	pf_folio_unlock(folio);
 	return true;
 }
 
+/* False: the entry is none of a device's, and its table is not locked. */
+static bool lock_exclusive(struct pf_space *space, pf_va_t va, struct pf_pte_map *m, pf_pte_t *pte)
+{
+	if (!pf_pte_offset_map_lock(&space->pt, va, m))
+		return false;
+	*pte = pf_ptep_get(m, pf_pte_idx(m, va));
+	if (pf_pte_kind(*pte) == PF_PTE_DEVICE_EXCLUSIVE)
+		return true;
+	pf_pte_unmap_unlock(m);
+	return false;
+}
+
+/*
+ * The folio's lock is tried under the table's, for the entry keeps the folio; then a reference does, and the table's lock is
+ * given up to tell the device.
+ */
 bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va)
 {
+	struct pf_mmu_notifier_range range;
+	struct pf_folio *folio;
 	struct pf_pte_map m;
-	bool ended = true;
-	unsigned idx;
+	pf_pfn_t pfn;
 	pf_pte_t pte;
+	bool locked;
 
-	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+	va = pf_align_down(va, PF_PAGE_SIZE);
+	if (!lock_exclusive(space, va, &m, &pte))
 		return true;
-	idx = pf_pte_idx(&m, va);
-	pte = pf_ptep_get(&m, idx);
-	if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
-		ended = pf_restore_exclusive(space, area, &m, idx, pte);
+	pfn = pf_pte_pfn(pte);
+	folio = pf_page_folio(space->phys, pfn);
+	locked = pf_folio_trylock(folio);
+	if (locked)
+		pf_folio_get(folio, 1);
 	pf_pte_unmap_unlock(&m);
-	return ended;
+	if (!locked)
+		return false;
+	/* The device lets go of the page before CPUs have it. */
+	if (!PF_MUTANT("notify-restore-silent"))
+		pf_notify_start(&range, space, PF_MMU_NOTIFY_CLEAR, va, va + PF_PAGE_SIZE);
+	else
+		range.subscriptions = NULL;
+	/* With the folio locked the entry is what it was, or it has been zapped. */
+	if (lock_exclusive(space, va, &m, &pte)) {
+		if (pf_pte_pfn(pte) == pfn)
+			restore(space, area, &m, pf_pte_idx(&m, va), pte);
+		pf_pte_unmap_unlock(&m);
+	}
+	pf_notify_end(&range);
+	pf_folio_unlock(folio);
+	pf_folio_put(space->phys, folio, 1);
+	return true;
 }

@@ -237,6 +237,7 @@ static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *
 	struct pf_space *space = f->space;
 	bool zero = pf_pte_special(old);
 	struct pf_folio *src = zero ? NULL : pf_page_folio(space->phys, pf_pte_pfn(old));
+	struct pf_mmu_notifier_range range;
 	struct pf_folio *copy;
 
 	/* Keeps the page what it is while the lock is dropped. */
@@ -251,11 +252,18 @@ static enum pf_fault_result copy_page(const struct fault *f, struct pf_pte_map *
 			pf_port_clear_pages(pa, PF_PAGE_SIZE);
 		else
 			pf_port_copy_pages(pa, pf_pte_pfn(old) << PF_PAGE_SHIFT, PF_PAGE_SIZE);
+		if (!PF_MUTANT("notify-cow-after"))
+			pf_notify_start(
+				&range, space, PF_MMU_NOTIFY_CLEAR, f->va, f->va + PF_PAGE_SIZE);
 		if (pf_pte_offset_map_lock(&space->pt, f->va, m)) {
 			if (put_copy(f, m, old, copy))
 				copy = NULL;
 			pf_pte_unmap_unlock(m);
 		}
+		if (PF_MUTANT("notify-cow-after"))
+			pf_notify_start(
+				&range, space, PF_MMU_NOTIFY_CLEAR, f->va, f->va + PF_PAGE_SIZE);
+		pf_notify_end(&range);
 		if (copy)
 			pf_folio_put(space->phys, copy, 1);
 	} else {
@@ -358,13 +366,10 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 }
 
 /* A device has the page to itself: no more. The access is run again, and waits so for who has the folio's lock. */
-static enum pf_fault_result fault_exclusive(
-	const struct fault *f, struct pf_pte_map *m, pf_pte_t pte)
+static enum pf_fault_result fault_exclusive(const struct fault *f, struct pf_pte_map *m)
 {
-	const bool restored = pf_restore_exclusive(f->space, f->area, m, pf_pte_idx(m, f->va), pte);
-
 	pf_pte_unmap_unlock(m);
-	if (!restored)
+	if (!pf_end_exclusive(f->space, f->area, f->va))
 		pf_port_relax();
 	return PF_FAULT_DONE;
 }
@@ -411,7 +416,7 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 		return PF_FAULT_MISSING;
 	}
 	if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
-		return fault_exclusive(&f, &m, pte);
+		return fault_exclusive(&f, &m);
 	if (!pf_pte_present(pte)) {
 		pf_pte_unmap_unlock(&m);
 		return pf_softleaf_fault(pte);
@@ -468,13 +473,16 @@ bool pf_put_copy(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 {
 	const struct fault f = {
 		.space = space, .area = area, .va = va, .write = write, .unshare = !write};
+	struct pf_mmu_notifier_range range;
 	struct pf_pte_map m;
-	bool put;
+	bool put = false;
 
-	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
-		return false;
-	space->pt.cause = PF_CAUSE_COW;
-	put = put_copy(&f, &m, old, copy);
-	pf_pte_unmap_unlock(&m);
+	pf_notify_start(&range, space, PF_MMU_NOTIFY_CLEAR, va, va + PF_PAGE_SIZE);
+	if (pf_pte_offset_map_lock(&space->pt, va, &m)) {
+		space->pt.cause = PF_CAUSE_COW;
+		put = put_copy(&f, &m, old, copy);
+		pf_pte_unmap_unlock(&m);
+	}
+	pf_notify_end(&range);
 	return put;
 }

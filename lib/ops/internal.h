@@ -6,6 +6,7 @@
 #define PF_OPS_INTERNAL_H
 
 #include "base/err.h"
+#include "ops/notify.h"
 #include "ops/ops.h"
 #include "ops/where.h"
 #include "phys/phys.h"

@@ -92,6 +92,8 @@ PF_INLINE bool pf_area_cow(const struct pf_area *a)
 #define PF_FAULT_FLAG_KERNEL 8u
 /* A NUMA hint is taken back where the page is. */
 #define PF_FAULT_FLAG_STAY 16u
+/* Nobody waits for a userfaultfd: where one would have to be told, it is not, and the fault is a SIGBUS. */
+#define PF_FAULT_FLAG_NO_WAIT 32u
 
 /* How pages are followed, with Linux's values. */
 #define PF_FOLL_WRITE            PF_BIT(0)
@@ -529,7 +531,8 @@ struct pf_format {
 	bool (*make_exclusive)(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
 	/*
 	 * The end of that, as by a fault: the entry is present again, with the area's rights, W only where a fault would give it
-	 * without a question; not flushed, for no TLB has anything of it. False: somebody has the folio's lock. mmap lock, any way.
+	 * without a question; not flushed, for no TLB has anything of it. The device is told before. False: somebody has the folio's
+	 * lock. mmap lock, any way; may sleep.
 	 */
 	bool (*end_exclusive)(struct pf_space *space, const struct pf_area *area, pf_va_t va);
 

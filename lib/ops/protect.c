@@ -169,6 +169,29 @@ void pf_restore_prot(struct pf_space *space, const struct pf_area *area, struct 
 	change_present(&p, m, idx, pte, nr);
 }
 
+/*
+ * Told from the first table on, and not at all if there is none (D4): what is not mapped nobody has a translation of. While the
+ * mmap lock is held a table stays.
+ */
+static void start_at_table(
+	struct pf_mmu_notifier_range *range, struct pf_space *space, pf_va_t va, uint64_t nr)
+{
+	const pf_va_t end = va + (nr << PF_PAGE_SHIFT);
+
+	if (PF_LIKELY(!pf_space_subscriptions(space)) || PF_MUTANT("notify-protect-forgets")) {
+		range->subscriptions = NULL;
+		return;
+	}
+	while (va < end && !PF_MUTANT("notify-protect-empty")) {
+		const uint64_t hole = pf_pte_hole(&space->pt, va, (end - va) >> PF_PAGE_SHIFT);
+
+		if (!hole)
+			break;
+		va += hole << PF_PAGE_SHIFT;
+	}
+	pf_notify_start(range, space, PF_MMU_NOTIFY_PROTECTION_VMA, va, end);
+}
+
 int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf_va_t va,
 	uint64_t nr, uint64_t prot, unsigned cp_flags)
 {
@@ -183,15 +206,19 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 		.clear = cp_flags & PF_CP_UFFD_WP_RESOLVE ? PF_PTE_UFFD_WP : 0,
 		.markers = cp_flags & PF_CP_UFFD_MARKERS,
 	};
+	struct pf_mmu_notifier_range range;
 	struct pf_pte_map m;
 	int64_t pages = 0;
 
 	if (p.set)
 		p.prot &= ~PF_PTE_W;
+	start_at_table(&range, g->space, va, nr);
 	g->space->pt.cause = PF_CAUSE_MPROTECT;
 	pf_tlb_start_vma(g);
-	if (cp_flags & PF_CP_PROT_NUMA)
-		return pf_hint_range(g, area, va, nr);
+	if (cp_flags & PF_CP_PROT_NUMA) {
+		pages = pf_hint_range(g, area, va, nr);
+		nr = 0;
+	}
 	while (pf_next_table(g->space, &va, &nr, &m)) {
 		unsigned n = pf_pages_in_table(va, nr);
 
@@ -200,5 +227,6 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 		va += (pf_va_t)n << PF_PAGE_SHIFT;
 		nr -= n;
 	}
+	pf_notify_end(&range);
 	return pages;
 }

@@ -2,7 +2,7 @@
 /*
  * What the reverse map does with one area: the entries that map a folio's pages, run by run. Which kinds of entries these are the
  * search says, and no other is looked at: a softleaf's frame field says something else, or the same of a page that is not mapped; and
- * one that maps a page for a device has no A, and no block (B45).
+ * one that maps a page for a device has no A, and no block (B45): of its use only the device can tell.
  */
 #include "ops/internal.h"
 
@@ -123,9 +123,12 @@ uint64_t pf_mapped_one(struct pf_space *space, const struct pf_rmap_place *place
 	return nr;
 }
 
-/* One run: true if it was young. */
-static bool age_hit(struct hit *h, enum pf_age how)
+/* One run: true if its entries say that it was young. */
+static bool age_entries(struct hit *h, enum pf_age how)
 {
+	/* A device's alone: no CPU has used it. */
+	if (!pf_pte_present(h->pte))
+		return false;
 	if (how == PF_AGE_LOOK) {
 		for (unsigned i = h->idx; i < h->idx + h->nr; i++)
 			if (pf_pte_young(pf_ptep_get(&h->m, i)))
@@ -137,13 +140,32 @@ static bool age_hit(struct hit *h, enum pf_age how)
 	return pf_clear_flush_young_ptes(&h->m, h->idx, h->nr);
 }
 
+/* Who else uses the pages by this address is asked, too, and all of them, where A is cleared (E4, D6). */
+static bool age_hit(struct pf_space *space, struct hit *h, enum pf_age how)
+{
+	struct pf_mmu_notifier_subscriptions *s = pf_space_subscriptions(space);
+	const pf_va_t start = pf_pte_va(&h->m, h->idx);
+	const pf_va_t end = start + ((pf_va_t)h->nr << PF_PAGE_SHIFT);
+	bool young = age_entries(h, how);
+
+	if (PF_LIKELY(!s) || PF_MUTANT("notify-age-ignored"))
+		return young;
+	if (how == PF_AGE_CLEAR)
+		return young | pf_mmu_notifier_clear_young(s, start, end);
+	if (how == PF_AGE_FLUSH)
+		return young | pf_mmu_notifier_clear_flush_young(s, start, end);
+	for (pf_va_t va = start; !young && va < end; va += PF_PAGE_SIZE)
+		young = pf_mmu_notifier_test_young(s, va);
+	return young;
+}
+
 bool pf_referenced_one(struct pf_space *space, const struct pf_rmap_place *place, enum pf_age how)
 {
-	struct search s = {.space = space, .place = place};
+	struct search s = {.space = space, .place = place, .kinds = FOR_MAPPINGS};
 	bool young = false;
 
 	while (next_hit(&s))
-		young |= age_hit(&s.hit, how);
+		young |= age_hit(space, &s.hit, how);
 	return young;
 }
 
@@ -163,12 +185,10 @@ uint64_t pf_age_range(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_a
 			 * Folio by folio: A may be cleared of a whole block, and is an answer about one folio.
 			 * The zero page's says nothing.
 			 */
-			for (unsigned j = 0;
-				j < k && pf_pte_present(h.pte) && !pf_pte_special(h.pte);
-				j += h.nr) {
+			for (unsigned j = 0; j < k && pf_pte_maps(h.pte); j += h.nr) {
 				h.idx = idx + i + j;
 				h.nr = pf_piece_one(space->phys, pf_pte_pfn(h.pte) + j, k - j).nr;
-				young += age_hit(&h, how) ? h.nr : 0;
+				young += age_hit(space, &h, how) ? h.nr : 0;
 			}
 			i += k;
 		}

@@ -53,16 +53,17 @@ static void refused(void)
 	struct pf_folio *folio;
 	pf_pfn_t pfn;
 
-	assert_int_equal(pf_make_device_exclusive(&mm, B, &folio, &pfn), -PF_EFAULT);
-	assert_int_equal(pf_make_device_exclusive(&mm, sys.task_size, &folio, &pfn), -PF_EFAULT);
+	assert_int_equal(pf_make_device_exclusive(&mm, B, NULL, &folio, &pfn), -PF_EFAULT);
+	assert_int_equal(
+		pf_make_device_exclusive(&mm, sys.task_size, NULL, &folio, &pfn), -PF_EFAULT);
 	assert_int_equal(pf_mprotect(&mm, A + P, P, PF_PROT_READ), 0);
-	assert_int_equal(pf_make_device_exclusive(&mm, A + P, &folio, &pfn), -PF_EFAULT);
+	assert_int_equal(pf_make_device_exclusive(&mm, A + P, NULL, &folio, &pfn), -PF_EFAULT);
 	/* Shared memory. */
 	f.mapping = pf_mapping_create(&sys, NULL, NULL, 4 * P);
 	assert_non_null(f.mapping);
 	assert_int_equal(pf_mmap_file(&mm, B, 4 * P, RW, PF_MAP_SHARED | PF_MAP_FIXED, &f, 0), B);
 	machine_note_store(B);
-	assert_int_equal(pf_make_device_exclusive(&mm, B, &folio, &pfn), -PF_EOPNOTSUPP);
+	assert_int_equal(pf_make_device_exclusive(&mm, B, NULL, &folio, &pfn), -PF_EOPNOTSUPP);
 	assert_int_equal(pf_folio_extra_ref(pf_page_folio(&phys, pf_pte_pfn(at(B)))), 1);
 	assert_false(pf_folio_test_flags(pf_page_folio(&phys, pf_pte_pfn(at(B))), PF_FOLIO_LOCKED));
 	assert_int_equal(pf_munmap(&mm, B, 4 * P), 0);
@@ -166,7 +167,7 @@ static void locked_faults(void)
 		else if (i == 1)
 			assert_int_equal(pf_gup(&mm, A, 1, PF_FOLL_GET, &pin), 1);
 		else
-			assert_int_equal(pf_make_device_exclusive(&mm, A, &folio, &pin), 0);
+			assert_int_equal(pf_make_device_exclusive(&mm, A, NULL, &folio, &pin), 0);
 		machine_set_schedule(NULL, NULL);
 		assert_int_equal(waited, 1);
 		assert_int_equal(is_exclusive(A), i == 2);
@@ -405,7 +406,7 @@ static void uffd_wp(void)
 	assert_int_equal(pf_handle_mm_fault(&mm, A, PF_FAULT_FLAG_WRITE), PF_FAULT_UFFD);
 	assert_int_equal(told, 1);
 	/* A device's store would not be noticed: it does not get the page. */
-	assert_int_equal(pf_make_device_exclusive(&mm, A, &folio, &pfn), -PF_EAGAIN);
+	assert_int_equal(pf_make_device_exclusive(&mm, A, NULL, &folio, &pfn), -PF_EAGAIN);
 	assert_int_equal(told, 2);
 	assert_true(pf_pte_present(at(A)));
 	assert_int_equal(pf_uffd_writeprotect(&u, A, P, 0), 0);
@@ -474,7 +475,7 @@ static void fail_each(void **state)
 				if (!k)
 					first = machine_counters.allocs;
 				machine_note_store(va);
-				err = pf_make_device_exclusive(&mm, va, &folio, &pfn);
+				err = pf_make_device_exclusive(&mm, va, NULL, &folio, &pfn);
 				if (!k)
 					last = machine_counters.allocs;
 				if (err) {

@@ -88,7 +88,7 @@ static inline struct pf_folio *make_locked(pf_va_t va, pf_pfn_t *pfn)
 
 	/* As GUP for a store. */
 	machine_note_store(va);
-	assert_int_equal(pf_make_device_exclusive(&mm, va, &folio, pfn), 0);
+	assert_int_equal(pf_make_device_exclusive(&mm, va, NULL, &folio, pfn), 0);
 	assert_ptr_equal(folio, pf_page_folio(&phys, *pfn));
 	assert_true(pf_folio_test_flags(folio, PF_FOLIO_LOCKED));
 	assert_true(is_exclusive(va));

@@ -387,13 +387,13 @@ static void op_device(struct proc *p, unsigned first, unsigned nr)
 
 		say("a device wants page %u", i);
 		if (!g->mapped || !(g->prot & PF_PROT_WRITE)) {
-			WANT(pf_make_device_exclusive(&p->mm, va_of(i), &folio, &pfn) ==
+			WANT(pf_make_device_exclusive(&p->mm, va_of(i), NULL, &folio, &pfn) ==
 				-PF_EFAULT);
 			continue;
 		}
 		/* As GUP for a store. */
 		machine_note_store(va_of(i));
-		WANT(!pf_make_device_exclusive(&p->mm, va_of(i), &folio, &pfn));
+		WANT(!pf_make_device_exclusive(&p->mm, va_of(i), NULL, &folio, &pfn));
 		WANT(pf_pte_same(pf_pte_clear(entry_of(p, i), PF_PTE_SOFT_DIRTY),
 			pf_pte_device_exclusive(pfn, 0)));
 		WANT(*(uint64_t *)pf_port_virt(pfn * page_size) == g->value);

@@ -147,7 +147,7 @@ static void take_first(void)
 	pf_pte_t pte;
 
 	machine_note_store(A);
-	if (pf_make_device_exclusive(&mm, A, &folio, &pfn)) {
+	if (pf_make_device_exclusive(&mm, A, NULL, &folio, &pfn)) {
 		result[in_other] = PF_FAULT_OOM;
 		return;
 	}
