@@ -3,7 +3,8 @@
  * Random programs of up to four processes on the software machine, under its judge: every page's
  * content, every signal and every VMA border is compared with a model that knows nothing but pages;
  * after each call the machine says whether a rule was broken, and pf_mm_check whether the address
- * space is well formed. One test per format, with folding and without.
+ * space is well formed. Some processes have a device that maps what they map (mirror.h): after each call it has nothing that they have
+ * not, and finds in it what they have written. One test per format, with folding and without.
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -14,11 +15,15 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "machine/machine.h"
+#include "mirror.h"
 #include "mm/device.h"
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/mm.h"
+#include "mm/numa.h"
+#include "mm/proc.h"
 #include "mm/rmap.h"
 #include "phys/phys.h"
 #include "tests/table_watch.h"
@@ -42,6 +47,8 @@ struct proc {
 	struct pf_mm mm;
 	uint16_t asid;
 	struct page page[PAGES];
+	bool mirrored;
+	struct mirror mirror;
 };
 
 static struct pf_phys phys;
@@ -288,6 +295,9 @@ static void stop(struct proc *p)
 		machine_set_root(c, 0, 0);
 	}
 	pf_mm_exit(&p->mm);
+	if (p->mirrored)
+		mirror_stop(&p->mirror);
+	p->mirrored = false;
 	machine_retire_asid(p->asid);
 	p->alive = false;
 }
@@ -363,6 +373,74 @@ static void op_migrate(struct proc *p, unsigned first, unsigned nr)
 {
 	say("migrate %u+%u", first, nr);
 	WANT(!pf_migrate(&p->mm, va_of(first), nr * page_size));
+}
+
+/* What else changes entries and no page. */
+static void op_entries(struct proc *p, unsigned first, unsigned nr)
+{
+	switch (rnd(3)) {
+	case 0:
+		say("NUMA hint %u+%u", first, nr);
+		WANT(!pf_numa_hint(&p->mm, va_of(first), nr * page_size));
+		break;
+	case 1:
+		say("split %u", first);
+		pf_split(&p->mm, va_of(first));
+		break;
+	default:
+		say("clear_refs");
+		WANT(!pf_clear_refs(&p->mm, PF_CLEAR_REFS_SOFT_DIRTY));
+	}
+}
+
+/* ---- devices that map what a process maps ---- */
+
+/* It begins, ends, or maps some pages: those that may be written for writing, or what is there. */
+static void op_mirror(struct proc *p, unsigned first, unsigned nr)
+{
+	const uint64_t asked = rnd(3) ? PF_HMM_PFN_REQ_FAULT : 0;
+
+	if (!p->mirrored) {
+		say("a device comes");
+		WANT(!mirror_begin(&p->mirror, &p->mm, BASE, PAGES));
+		p->mirrored = true;
+	} else if (!rnd(40)) {
+		say("a device goes");
+		mirror_stop(&p->mirror);
+		p->mirrored = false;
+		return;
+	}
+	for (unsigned i = first, n; i < first + nr; i += n) {
+		const uint8_t prot = p->page[i].prot;
+		const bool mapped = p->page[i].mapped;
+		uint64_t want = asked;
+		int err;
+
+		for (n = 1; i + n < first + nr && p->page[i + n].mapped == mapped &&
+			    p->page[i + n].prot == prot;
+			n++)
+			;
+		if (asked && (prot & PF_PROT_WRITE) && rnd(2))
+			want |= PF_HMM_PFN_REQ_WRITE;
+		say("a device maps %u+%u, prot %d, asks for %d", i, n, mapped ? prot : -1,
+			(int)(want >> 62));
+		/* As GUP for a store. */
+		for (unsigned k = i; k < i + n && (want & PF_HMM_PFN_REQ_WRITE); k++)
+			machine_note_store(va_of(k));
+		err = mirror_map(&p->mirror, i, n, want);
+		WANT(err == (want && !(mapped && (prot & PF_PROT_READ)) ? -PF_EFAULT : 0));
+	}
+}
+
+static void check_mirror(struct proc *p)
+{
+	mirror_check_idle(&p->mirror, last);
+	for (unsigned i = 0; i < PAGES; i++) {
+		const struct mirror_page *m = &p->mirror.page[i];
+
+		if (m->valid)
+			WANT(*(uint64_t *)pf_port_virt(m->pfn * page_size) == p->page[i].value);
+	}
 }
 
 /* ---- devices that have pages to themselves ---- */
@@ -493,6 +571,8 @@ static void check(bool thorough)
 
 		if (!procs[i].alive)
 			continue;
+		if (procs[i].mirrored)
+			check_mirror(&procs[i]);
 		machine_check_quiescent(procs[i].asid);
 		if (machine_violation())
 			fail_msg("%s: rule %s: %s", last, machine_violation(),
@@ -538,6 +618,10 @@ static void step(void)
 		pf_ksm_prune(&sys);
 	else if (what < 76)
 		op_device(p, first, nr);
+	else if (what < 84)
+		op_mirror(p, first, nr);
+	else if (what < 86)
+		op_entries(p, first, nr);
 	else
 		op_access(p);
 }
