@@ -184,7 +184,8 @@ int pf_zap_vma_ptes(struct pf_mm *mm, pf_va_t va, uint64_t len)
 	vma = find(mm, va, len);
 	if (vma) {
 		pf_tlb_gather_mmu(&g, &mm->space);
-		pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_CLEAR, va, va + len);
+		pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_CLEAR, va,
+			PF_MUTANT("notify-frames-forgets") ? va : va + len);
 		mm->sys->fmt->zap_range(&g, &vma->area, va, pf_mm_pages(mm, va, va + len), 0);
 		pf_notify_end(&range);
 		pf_tlb_finish_mmu(&g);

@@ -75,7 +75,7 @@ static int restore(const struct replacement *r)
 	if (!own) {
 		pf_tlb_gather_mmu(&g, &r->mm->space);
 		pf_notify_start(&range, &r->mm->space, PF_MMU_NOTIFY_CLEAR, r->va,
-			r->va + pf_mm_page(r->mm));
+			PF_MUTANT("notify-restore-forgets") ? r->va : r->va + pf_mm_page(r->mm));
 		sys->fmt->zap_range(&g, &r->vma->area, r->va, 1, 0);
 		pf_notify_end(&range);
 		pf_tlb_finish_mmu(&g);

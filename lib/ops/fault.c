@@ -477,7 +477,8 @@ bool pf_put_copy(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	struct pf_pte_map m;
 	bool put = false;
 
-	pf_notify_start(&range, space, PF_MMU_NOTIFY_CLEAR, va, va + PF_PAGE_SIZE);
+	pf_notify_start(&range, space, PF_MMU_NOTIFY_CLEAR, va,
+		PF_MUTANT("notify-put-copy-forgets") ? va : va + PF_PAGE_SIZE);
 	if (pf_pte_offset_map_lock(&space->pt, va, &m)) {
 		space->pt.cause = PF_CAUSE_COW;
 		put = put_copy(&f, &m, old, copy);

@@ -7,8 +7,10 @@
 
 #include "mm/migrate.h"
 #include "mm/numa.h"
+#include "mm/pfnmap.h"
 #include "mm/poison.h"
 #include "mm/proc.h"
+#include "mm/replace.h"
 
 #define MOVE  (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)
 #define SLOTS 256u
@@ -213,7 +215,88 @@ static int64_t move_pages(void)
 	return pf_uffd_move(&uffd, &mm, AT(HOLE), AT(32), 2 * P, 0, &done);
 }
 
+/* Page 2 of the private file is replaced by one that says what page `like` does, or, if that is the file's, put back. */
+static int64_t replace_by(
+	unsigned like, int (*how)(struct pf_mm *, pf_va_t, pf_pfn_t, struct pf_folio *))
+{
+	const pf_va_t va = AT(COPIES + 2);
+	struct pf_page_info info;
+	struct pf_folio *by;
+	pf_pfn_t old;
+	int64_t err = pf_gup(&mm, va, 1, PF_FOLL_GET | PF_FOLL_FORCE, &old);
+
+	if (err < 0)
+		return err;
+	by = pf_folio_alloc(&phys, 0, PF_USE_ANON);
+	if (by) {
+		pf_page_info(&mm, AT(like), &info);
+		pf_port_copy_pages(pf_folio_pfn(&phys, by) * P, pf_pte_pfn(info.pte) * P, P);
+	}
+	err = by ? how(&mm, va, old, by) : -PF_ENOMEM;
+	if (by && err)
+		pf_folio_put(&phys, by, 1);
+	pf_put_user_pages(&sys, &old, 1);
+	return err;
+}
+
+static int64_t replace(void)
+{
+	return replace_by(50, pf_replace_page);
+}
+
+static int64_t put_back(void)
+{
+	return replace_by(SHARED + 2, pf_restore_page);
+}
+
+static int64_t take_frames(void)
+{
+	return pf_zap_vma_ptes(&mm, AT(HOLE + 2), 3 * P);
+}
+
+static int64_t write_frame(void)
+{
+	return fault(AT(HOLE + 1), PF_FAULT_FLAG_WRITE);
+}
+
 /* ---- before them ---- */
+
+static void before_put_back(void)
+{
+	assert_int_equal(replace(), 0);
+}
+
+static int copy_frame(struct pf_mapping *m, pf_pfn_t pfn, pf_pa_t pa)
+{
+	(void)m;
+	(void)pfn;
+	pf_port_clear_pages(pa, P);
+	return 0;
+}
+
+/* Frames behind all memory. The VMA keeps the device. */
+static void map_frames(unsigned flags)
+{
+	static const struct pf_mapping_ops ops = {.copy = copy_frame};
+	struct pf_file f = {.mode = PF_FILE_READ | PF_FILE_WRITE};
+
+	f.mapping = pf_mapping_create(&sys, &ops, NULL, 0);
+	assert_non_null(f.mapping);
+	assert_int_equal(
+		pf_mmap_file(&mm, AT(HOLE), 8 * P, RW, flags | PF_MAP_FIXED, &f, 0), AT(HOLE));
+	pf_mapping_put(f.mapping);
+	assert_int_equal(pf_remap_pfn_range(&mm, AT(HOLE), 8 * P, phys.first + phys.nr), 0);
+}
+
+static void before_take_frames(void)
+{
+	map_frames(PF_MAP_SHARED);
+}
+
+static void before_write_frame(void)
+{
+	map_frames(PF_MAP_PRIVATE);
+}
 
 static void no_wake(struct pf_uffd *u, pf_va_t start, uint64_t len)
 {
@@ -334,6 +417,10 @@ static const struct row {
 	{"NUMA hint", NULL, hint, {{VMA, 8, 4}}, 1, 0},
 	{"device-exclusive", NULL, exclusive, {{PF_MMU_NOTIFY_EXCLUSIVE, 9, 1}}, 1, 0},
 	{"device-exclusive, back", before_fault, fault_back, {{CLEAR, 9, 1}}, 1, 0},
+	{"replaced", NULL, replace, {{CLEAR, COPIES + 2, 1}}, 1, 0},
+	{"put back", before_put_back, put_back, {{CLEAR, COPIES + 2, 1}}, 1, 0},
+	{"frames taken away", before_take_frames, take_frames, {{CLEAR, HOLE + 2, 3}}, 1, 0},
+	{"copy of a frame", before_write_frame, write_frame, {{CLEAR, HOLE + 1, 1}}, 1, 0},
 	{"reclaim", with_swap, reclaim, {{0}}, 0, SOME},
 	{"split", NULL, split, {{CLEAR, 16, 16}}, 1, LARGE},
 	{"uffd-wp", before_wp, write_protect, {{VMA, 32, 4}}, 1, WP},
