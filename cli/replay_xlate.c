@@ -165,6 +165,7 @@ static bool fault(struct replay_world *w, struct replay_process *p, uint64_t pag
 			(unsigned long long)w->cfg->memory);
 	case PF_FAULT_MISSING:
 	case PF_FAULT_HINT:
+	case PF_FAULT_DEVICE:
 	case PF_FAULT_UFFD_MISSING:
 	case PF_FAULT_UFFD_MINOR:
 	case PF_FAULT_UFFD_WP:

@@ -111,6 +111,7 @@ static bool access_page(struct run_world *w, struct run_process *p, enum sc_call
 			break;
 		case PF_FAULT_MISSING: /* lib/mm keeps these to itself */
 		case PF_FAULT_HINT:
+		case PF_FAULT_DEVICE:
 		case PF_FAULT_UFFD_MISSING:
 		case PF_FAULT_UFFD_MINOR:
 		case PF_FAULT_UFFD_WP:

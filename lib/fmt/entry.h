@@ -132,11 +132,11 @@ PF_INLINE bool pf_pte_special(pf_pte_t e)
 	return e.v & PF_PTE_SPECIAL;
 }
 
-/* Is it a mapping of a folio's page, counted with the folio? One that is not present is a device's (mm/device.h). */
+/* Is it a mapping of a folio's page, counted with the folio? One that is not present is a device's (mm/device.h, device_memory.h). */
 PF_INLINE bool pf_pte_maps(pf_pte_t e)
 {
 	return (pf_pte_present(e) && !pf_pte_special(e)) ||
-	       pf_pte_kind(e) == PF_PTE_DEVICE_EXCLUSIVE;
+	       pf_pte_kind(e) == PF_PTE_DEVICE_EXCLUSIVE || pf_pte_kind(e) == PF_PTE_DEVICE_PRIVATE;
 }
 
 PF_INLINE bool pf_pte_same(pf_pte_t a, pf_pte_t b)
@@ -208,6 +208,13 @@ PF_INLINE enum pf_mig_kind pf_pte_mig_kind(pf_pte_t e)
 PF_INLINE pf_pte_t pf_pte_device_exclusive(pf_pfn_t pfn, uint64_t bits)
 {
 	return pf_pte(pfn << PF_PTE_FRAME_SHIFT | bits | PF_PTE_DEVICE_EXCLUSIVE);
+}
+
+/* write: the process may write the page without asking whether it is shared. */
+PF_INLINE pf_pte_t pf_pte_device_private(pf_pfn_t pfn, bool write, uint64_t bits)
+{
+	return pf_pte(
+		pfn << PF_PTE_FRAME_SHIFT | (write ? PF_PTE_W : 0) | bits | PF_PTE_DEVICE_PRIVATE);
 }
 
 PF_INLINE pf_pte_t pf_pte_hwpoison(pf_pfn_t pfn)

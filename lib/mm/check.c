@@ -154,6 +154,9 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 		for (uint64_t i = 0; present && i < n && !bad; i++) {
 			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
 			bad = check_page(mm, vma, va + (i << shift), &info);
+			if (!bad && !pf_pte_special(info.pte) &&
+				pf_phys_is_device(mm->sys->phys, pf_pte_pfn(info.pte)))
+				bad = "an entry maps memory that CPUs cannot use";
 			if (!bad && !pf_pte_special(info.pte)) {
 				const pf_pfn_t pfn = pf_pte_pfn(info.pte);
 				const struct pf_folio *folio = pf_page_folio(mm->sys->phys, pfn);
@@ -210,6 +213,35 @@ static const char *check_exclusive(
 	return check_found(mm, vma, va, pfn, folio);
 }
 
+/* A page in a device's memory is mapped by its entry, too. */
+static const char *check_private(
+	struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, struct count *c)
+{
+	const struct pf_folio *folio;
+	struct pf_page_info info;
+	pf_pfn_t pfn;
+
+	mm->sys->fmt->page_info(&mm->space, va, &info);
+	pfn = pf_pte_pfn(info.pte);
+	if (!pf_phys_has(mm->sys->phys, pfn) || !pf_phys_is_device(mm->sys->phys, pfn))
+		return "a device's page is in memory that is none's";
+	folio = pf_page_folio(mm->sys->phys, pfn);
+	count_page(vma, folio, c);
+	if (pf_folio_is_file(folio) || !pf_area_cow(&vma->area) || !vma->area.anon)
+		return "a device has a page that is not private";
+	if (!pf_folio_mapcount(folio))
+		return "G3: a mapped folio has no mapping counted";
+	if (pf_pte_write(info.pte) && !info.exclusive)
+		return "G1: a device may write a page that is shared";
+	if (info.exclusive && pf_folio_mapcount(folio) != 1)
+		return "G2: a device has an exclusive page that is shared";
+	if (!pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
+		return "what a device writes could be lost";
+	if ((info.pte.v & PF_PTE_UFFD_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
+		return "an entry says uffd-wp where nobody has asked for it";
+	return check_found(mm, vma, va, pfn, folio);
+}
+
 /* Entries that are not present. */
 static const char *check_softleaves(struct pf_mm *mm, struct pf_vma *vma, struct count *c)
 {
@@ -226,7 +258,7 @@ static const char *check_softleaves(struct pf_mm *mm, struct pf_vma *vma, struct
 		else if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
 			bad = check_exclusive(mm, vma, va, c);
 		else if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE)
-			bad = "an entry of memory that is a device's, of which there is none";
+			bad = check_private(mm, vma, va, c);
 	}
 	return bad;
 }

@@ -181,8 +181,10 @@ static int swap_in(struct collapse *c)
 				return -PF_EAGAIN;
 			continue;
 		}
-		switch (pf_swap_fault(
-			c->mm, c->vma, va, 0, pf_thp_orders(c->mm->sys, c->vma->area.flags))) {
+		switch (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE
+				? pf_device_fault(c->vma, va)
+				: pf_swap_fault(c->mm, c->vma, va, 0,
+					  pf_thp_orders(c->mm->sys, c->vma->area.flags))) {
 		case PF_FAULT_DONE:
 			break;
 		case PF_FAULT_OOM:

@@ -58,6 +58,8 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 	if (result == PF_FAULT_MISSING)
 		result = vma->area.flags & PF_VM_PFNMAP ? pf_pfnmap_fault(vma, va, flags)
 							: pf_filemap_fault(vma, va, flags);
+	if (result == PF_FAULT_DEVICE)
+		result = pf_device_fault(vma, va);
 	if (result == PF_FAULT_SWAP)
 		result = pf_swap_fault(mm, vma, va, flags, orders);
 	if (result == PF_FAULT_UFFD_MISSING || result == PF_FAULT_UFFD_MINOR ||
@@ -125,6 +127,7 @@ static int populate_vma(
 			return -PF_EAGAIN;
 		case PF_FAULT_MISSING: /* these never come this far */
 		case PF_FAULT_HINT:
+		case PF_FAULT_DEVICE:
 		case PF_FAULT_UFFD_MISSING:
 		case PF_FAULT_UFFD_MINOR:
 		case PF_FAULT_UFFD_WP:

@@ -81,8 +81,12 @@ static int bring_in(struct snapshot *s, struct pf_vma *vma, pf_pte_t pte, uint64
 	}
 }
 
-static uint64_t rights(pf_pte_t pte)
+static uint64_t rights(const struct snapshot *s, pf_pte_t pte)
 {
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE && s->range->dev_private_owner &&
+		(pf_device_owner(s->mm->sys, pf_pte_pfn(pte)) == s->range->dev_private_owner ||
+			PF_MUTANT("hmm-any-owner")))
+		return pf_pte_write(pte) ? PF_HMM_PFN_VALID | PF_HMM_PFN_WRITE : PF_HMM_PFN_VALID;
 	if (!pf_pte_present(pte) || pf_pte_protnone(pte))
 		return 0;
 	if (pf_pte_write(pte) || PF_MUTANT("hmm-all-writable"))
@@ -93,8 +97,8 @@ static uint64_t rights(pf_pte_t pte)
 /* Pages that are alike, up to the first that needs something done. */
 static int take_run(struct snapshot *s, struct pf_vma *vma, const struct pf_page_run *run)
 {
-	const uint64_t have = rights(run->pte);
-	/* Frames that are no memory; there are none yet but the page of zeros, which is. */
+	const uint64_t have = rights(s, run->pte);
+	/* Frames that are no memory; VMAs of them are refused, and the page of zeros is memory. */
 	const bool odd =
 		have && pf_pte_special(run->pte) && pf_pte_pfn(run->pte) != s->mm->space.zero_pfn;
 

@@ -34,6 +34,8 @@ struct pf_hmm_range {
 	uint64_t notifier_seq;                     /* of pf_mmu_interval_read_begin() */
 	pf_va_t start, end;                        /* of pages */
 	uint64_t *pfns;                            /* one for each page: request, then answer */
+	/* Whose own memory (mm/device_memory.h) the device can use: pages there are VALID. NULL: nobody's. Pages in others' are as if not there. */
+	void *dev_private_owner;
 	/* A page is asked for: what its word says within the mask, and what `default` says. */
 	uint64_t default_flags, pfn_flags_mask;
 };

@@ -467,6 +467,13 @@ struct pf_remap {
  * no room. mmap lock, any way.
  */
 bool pf_numa_move(struct pf_vma *vma, pf_va_t va);
+
+/* device_memory.c: PF_FAULT_DEVICE is dealt with: the page is back, or soon will be. mmap lock, any way. */
+enum pf_fault_result pf_device_fault(struct pf_vma *vma, pf_va_t va);
+/* Contents of src, of the same order, to which nobody stores; of a device's memory by its device. False: it could not. */
+bool pf_copy_folio(struct pf_system *sys, struct pf_folio *dst, struct pf_folio *src);
+/* Whose memory the frame is; NULL: no device's. */
+void *pf_device_owner(const struct pf_system *sys, pf_pfn_t pfn);
 /* A folio that src's pages could move to. NULL: there is none. */
 struct pf_folio *pf_alloc_for(
 	struct pf_system *sys, const struct pf_folio *src, struct pf_where where);

@@ -12,7 +12,7 @@
 
 static uint64_t all_nodes(const struct pf_mm *mm)
 {
-	return PF_BIT(mm->sys->phys->nr_nodes) - 1;
+	return pf_phys_memory_nodes(mm->sys->phys);
 }
 
 /* ---- what is asked for ---- */
@@ -57,7 +57,7 @@ static int make_policy(
 	policy->mode = (uint8_t)mode;
 	policy->flags = (uint16_t)flags;
 	policy->asked = fixed ? nodes : 0;
-	have = flags & PF_MPOL_F_RELATIVE_NODES ? relative(nodes, mm->sys->phys->nr_nodes)
+	have = flags & PF_MPOL_F_RELATIVE_NODES ? relative(nodes, pf_nodes_weight(all_nodes(mm)))
 						: nodes & all_nodes(mm);
 	if (!have && mode != PF_MPOL_LOCAL)
 		return -PF_EINVAL;

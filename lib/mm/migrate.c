@@ -79,26 +79,24 @@ static uint32_t state(const struct pf_folio *folio)
  * So src loses that flag first, then the counts are looked at, and what has been stored by then is copied; whoever comes
  * later leaves the flag behind for pf_mapping_replace.
  */
-static bool move(
+static int move(
 	struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst, const struct pf_rmap *at)
 {
-	const unsigned shift = sys->fmt->pt->page_shift;
-
 	pf_folio_clear_flags(src, PF_FOLIO_DIRTY);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!pf_folio_is_alone(src, at->mapping))
-		return false;
-	pf_port_copy_pages(
-		pf_folio_pfn(sys->phys, dst) << shift, at->pfn << shift, (size_t)at->nr << shift);
+		return -PF_EAGAIN;
+	if (!pf_copy_folio(sys, dst, src))
+		return -PF_EIO;
 	if (at->mapping)
-		return pf_mapping_replace(at->mapping, src, dst);
+		return pf_mapping_replace(at->mapping, src, dst) ? 0 : -PF_EAGAIN;
 	if (at->ksm) {
 		pf_ksm_moved(sys, src, dst);
 	} else {
 		dst->head.index = src->head.index;
 		dst->head.mapping = src->head.mapping;
 	}
-	return true;
+	return 0;
 }
 
 int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst)
@@ -114,13 +112,12 @@ int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_foli
 		 * atomic (FRAME.md 4). */
 		pf_folio_trylock(dst);
 		pf_folio_set_flags(dst, state(src));
-		if (move(sys, src, dst, &r.at)) {
+		err = move(sys, src, dst, &r.at);
+		if (!err)
 			r.to = pf_folio_pfn(sys->phys, dst);
-		} else {
+		else
 			/* Before it is mapped again: its entries are as dirty as it is. */
 			pf_folio_set_flags(src, state(dst) & PF_FOLIO_DIRTY);
-			err = -PF_EAGAIN;
-		}
 		pf_folio_remap(sys, &r);
 		pf_folio_unlock(dst);
 	}

@@ -20,7 +20,8 @@ int pf_migrate(struct pf_mm *mm, pf_va_t addr, uint64_t len);
 
 /*
  * The pages of src, which the caller has locked, move to dst, which is of the same order and known to nobody else. The caller has a
- * reference on each. 0, also when nobody maps src any more; -PF_EBUSY, -PF_EAGAIN, with src as it was.
+ * reference on each. 0, also when nobody maps src any more; -PF_EBUSY, -PF_EAGAIN, with src as it was; so -PF_EIO: a device could not copy
+ * (mm/device_memory.h).
  */
 int pf_migrate_folio(struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst);
 

@@ -134,6 +134,8 @@ struct pf_system {
 	uint64_t collapses;  /* folios that took the place of smaller ones; atomic */
 	struct pf_handle_pool mappings; /* struct pf_mapping */
 	struct pf_ksm ksm;
+	/* Whose own memory a node is (mm/device_memory.h); set while nobody allocates there. */
+	struct pf_device_memory *device_memory[PF_MAX_NODES];
 	struct pf_swaps swaps; /* devices; change under mms_lock, for writing */
 	struct pf_rwlock mms_lock;
 	struct pf_mm *mms; /* all there are, under mms_lock: for swapoff */

@@ -246,7 +246,7 @@ static int64_t move_all(struct batch *b, uint64_t nr, const pf_va_t *pages, bool
 		const int node = b->nodes[i];
 		int at;
 
-		if (node < 0 || node >= phys->nr_nodes) {
+		if (node < 0 || !(pf_phys_memory_nodes(phys) >> node & 1)) {
 			err = -PF_ENODEV;
 			break;
 		}
@@ -349,7 +349,7 @@ int64_t pf_migrate_pages(struct pf_mm *mm, uint64_t from, uint64_t to, unsigned 
 	uint64_t left = from, failed = 0;
 	unsigned source, target;
 
-	to &= PF_BIT(mm->sys->phys->nr_nodes) - 1;
+	to &= pf_phys_memory_nodes(mm->sys->phys);
 	if ((flags != PF_MPOL_MF_MOVE && flags != PF_MPOL_MF_MOVE_ALL) || !to)
 		return -PF_EINVAL;
 	while (next_source(left, from, to, &source, &target)) {

@@ -12,6 +12,8 @@ static unsigned kind_number(pf_pte_t pte)
 {
 	if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
 		return 25 + pf_pte_mig_kind(pte);
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE)
+		return pf_pte_write(pte) ? 28 : 29;
 	return pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE ? 30 : 24;
 }
 

@@ -190,6 +190,9 @@ static int get_frame(struct pf_system *sys, pf_pfn_t pfn, struct pf_folio **foli
 {
 	if (!pf_phys_has(sys->phys, pfn))
 		return -PF_ENXIO;
+	/* A device's own memory fails as the device says (Linux). */
+	if (pf_phys_is_device(sys->phys, pfn))
+		return -PF_EOPNOTSUPP;
 	*folio = pf_folio_try_get_page(sys->phys, pfn);
 	return *folio ? 0 : -PF_EBUSY;
 }

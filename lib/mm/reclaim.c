@@ -113,7 +113,7 @@ static uint64_t reclaim(struct pf_system *sys, uint64_t pages, uint32_t nodes)
 		.swaps = locked ? &sys->swaps : &none,
 		.ops = &ops,
 		.ctx = sys,
-		.nodes = nodes,
+		.nodes = nodes & pf_phys_memory_nodes(sys->phys),
 	};
 	uint64_t freed = pf_reclaim_sweep(&r, &sys->hand, pages);
 

@@ -35,7 +35,7 @@ enum pf_mmu_notifier_event {
 	PF_MMU_NOTIFY_PROTECTION_PAGE, /* entries lose W: fork, a file's page that is cleaned */
 	PF_MMU_NOTIFY_SOFT_DIRTY,      /* clear_refs: W goes so that writes are noticed */
 	PF_MMU_NOTIFY_RELEASE,         /* the address space ends */
-	PF_MMU_NOTIFY_MIGRATE,         /* to a device's memory: not sent yet */
+	PF_MMU_NOTIFY_MIGRATE,         /* to a device's memory; `owner` is the device's */
 	PF_MMU_NOTIFY_EXCLUSIVE,       /* a device, `owner`, gets a page to itself */
 };
 

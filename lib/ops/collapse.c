@@ -26,7 +26,8 @@ static void scan_pages(
 /* To be brought in first, if at all: Linux counts a device's pages with those in swap. */
 static bool is_away(pf_pte_t pte)
 {
-	return pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE;
+	return pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE ||
+	       pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE;
 }
 
 bool pf_collapse_scan(struct pf_space *space, pf_va_t va, struct pf_collapse_view *scan)

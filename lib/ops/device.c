@@ -6,6 +6,30 @@
  */
 #include "ops/internal.h"
 
+/*
+ * The folio's lock is tried under the table's, for the entry keeps the folio; so who does not get it never has a reference, which
+ * would keep the page from whoever moves it.
+ */
+struct pf_folio *pf_lock_private(struct pf_space *space, pf_va_t va)
+{
+	struct pf_folio *folio = NULL;
+	struct pf_pte_map m;
+	pf_pte_t pte;
+
+	if (!pf_pte_offset_map_lock(&space->pt, va, &m))
+		return NULL;
+	pte = pf_ptep_get(&m, pf_pte_idx(&m, va));
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE) {
+		folio = pf_page_folio(space->phys, pf_pte_pfn(pte));
+		if (pf_folio_trylock(folio))
+			pf_folio_get(folio, 1);
+		else
+			folio = NULL;
+	}
+	pf_pte_unmap_unlock(&m);
+	return folio;
+}
+
 bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn)
 {
 	struct pf_pte_map m;

@@ -157,6 +157,7 @@ const struct pf_format pf_format_this = {
 	.protect_run = pf_protect_page_run,
 	.clear_refs = pf_clear_refs,
 	.clear_soft_dirty = pf_clear_soft_dirty,
+	.lock_private = pf_lock_private,
 	.make_exclusive = pf_make_exclusive,
 	.end_exclusive = pf_end_exclusive,
 	.insert_pfns = pf_insert_pfns,

@@ -52,6 +52,7 @@
 #define pf_clear_refs           PF_FN(clear_refs)
 #define pf_clear_soft_dirty     PF_FN(clear_soft_dirty)
 #define pf_make_exclusive       PF_FN(make_exclusive)
+#define pf_lock_private         PF_FN(lock_private)
 #define pf_end_exclusive        PF_FN(end_exclusive)
 #define pf_insert_pfns          PF_FN(insert_pfns)
 #define pf_put_copy             PF_FN(put_copy)
@@ -118,6 +119,7 @@ void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf
 void pf_clear_refs(struct pf_space *space, pf_va_t va, uint64_t nr);
 void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+struct pf_folio *pf_lock_private(struct pf_space *space, pf_va_t va);
 bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
 bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va);
 int64_t pf_insert_pfns(

@@ -126,6 +126,7 @@ enum pf_fault_result {
 	PF_FAULT_HWPOISON, /* the page is lost, or a userfaultfd says that it is: a SIGBUS, too */
 	PF_FAULT_SWAP,     /* only inside the library: the page is to be brought in (swap_look) */
 	PF_FAULT_HINT, /* only inside the library: a hint, and the page should be on another node */
+	PF_FAULT_DEVICE, /* only inside the library: the page is in a device's memory (lock_private) */
 	/* Only inside the library: a userfaultfd has asked to be told. Nothing changed. */
 	PF_FAULT_UFFD_MISSING,
 	PF_FAULT_UFFD_MINOR,
@@ -522,6 +523,11 @@ struct pf_format {
 	void (*clear_soft_dirty)(
 		struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 
+	/*
+	 * The folio of the page that the entry of va names in a device's memory, locked and with a reference. NULL: the entry is another, or
+	 * somebody has the folio. mmap lock, any way.
+	 */
+	struct pf_folio *(*lock_private)(struct pf_space *space, pf_va_t va);
 	/*
 	 * A device is to have the page to itself: the entry of va, if it is present, writable and maps pfn, a page of an anonymous
 	 * folio, becomes device-exclusive, flushed before the table lock is released; of a folded block the rest stays. It keeps its

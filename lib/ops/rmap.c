@@ -263,6 +263,18 @@ bool pf_try_to_migrate_one(struct pf_space *space, const struct pf_rmap_place *p
 	return all;
 }
 
+/* The same in a device's memory: one entry a page. Its A and D are the device's to know. */
+static void set_private(struct hit *h, unsigned at, pf_pfn_t pfn, unsigned nr)
+{
+	const bool write = pf_pte_mig_kind(h->pte) == PF_MIG_WRITE;
+	const uint64_t bits =
+		h->pte.v & (write ? PF_PTE_SOFT_DIRTY : PF_PTE_SOFT_DIRTY | PF_PTE_UFFD_WP);
+
+	for (unsigned i = 0; i < nr; i++)
+		pf_set_pte_at(&h->m, h->idx + at + i, pf_pte_device_private(pfn + i, write, bits),
+			PF_NO_EXTENT);
+}
+
 /* What a migration entry says of the page at its new frame, as the area now is. */
 static pf_pte_t restored(
 	const struct pf_area *area, pf_pte_t entry, pf_pfn_t pfn, const struct pf_folio *folio)
@@ -303,6 +315,10 @@ void pf_remove_migration_one(struct pf_space *space, const struct pf_area *area,
 			} else if (!pf_folio_add_file_rmap_ptes(folio, n, space->mm_id)) {
 				/* It can be mapped again by a fault, when fewer do. */
 				pf_add_relaxed(pf_rss(space, area, true), -(int64_t)n);
+				continue;
+			}
+			if (pf_phys_is_device(space->phys, pfn + i)) {
+				set_private(h, i, pfn + i, n);
 				continue;
 			}
 			/* Into empty slots of which no TLB holds anything: whole blocks fold. */

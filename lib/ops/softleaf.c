@@ -8,7 +8,7 @@
  * operations have moved or copied it meanwhile. It keeps what the page's entry said: might it be written
  * without a fault, was it exclusive, A, D, soft-dirty, uffd-wp.
  *
- * A device's entry (mm/device.h) is a mapping of its page, counted as one and found as one, that no TLB has anything of.
+ * A device's entry (mm/device.h, mm/device_memory.h) is a mapping of its page, counted as one and found as one, that no TLB has anything of.
  */
 #include "ops/softleaf.h"
 
@@ -91,6 +91,28 @@ static unsigned copy_exclusive(
 	return 0;
 }
 
+/*
+ * A page in a device's memory is shared as any page is. Nobody has it pinned, for CPUs cannot use it; and nothing is flushed, for no TLB has
+ * anything of it: the device is told of the fork (coremm 4.4).
+ */
+static void copy_private(struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, int *err)
+{
+	const pf_pfn_t pfn = pf_pte_pfn(pte);
+
+	*err = pf_folio_try_dup_anon_rmap_ptes(
+		pf_page_folio(c->src->phys, pfn), pfn, 1, c->dst->mm_id, false);
+	if (*err)
+		return;
+	if (pf_pte_write(pte) && !PF_MUTANT("fork-keeps-device-write")) {
+		pte = pf_pte_clear(pte, PF_PTE_W);
+		pf_set_pte_at(&c->s, sidx, pte, PF_NO_EXTENT);
+	}
+	if (!(c->dst_area->flags & PF_VM_UFFD_WP))
+		pte = pf_pte_clear(pte, PF_PTE_UFFD_WP);
+	pf_set_pte_at(&c->d, didx, pte, PF_NO_EXTENT);
+	c->anon++;
+}
+
 unsigned pf_softleaf_copy(
 	struct pf_copy *c, unsigned didx, unsigned sidx, pf_pte_t pte, unsigned max, int *err)
 {
@@ -110,6 +132,9 @@ unsigned pf_softleaf_copy(
 		return 1;
 	case PF_PTE_DEVICE_EXCLUSIVE:
 		return copy_exclusive(c, didx, sidx, pte, err);
+	case PF_PTE_DEVICE_PRIVATE:
+		copy_private(c, didx, sidx, pte, err);
+		return !*err;
 	default:
 		*err = -PF_EOPNOTSUPP;
 		return 0;
@@ -117,7 +142,7 @@ unsigned pf_softleaf_copy(
 }
 
 /* Its entry is gone. No TLB has anything of the page, so its mapping and reference need not wait for the gather. */
-static void drop_exclusive(struct pf_space *space, pf_pte_t pte)
+static void drop_device(struct pf_space *space, pf_pte_t pte)
 {
 	struct pf_folio *folio = pf_page_folio(space->phys, pf_pte_pfn(pte));
 
@@ -137,8 +162,8 @@ unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, str
 		/* Its mapping went when the entry was written; what is left is the count of pages. */
 		if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
 			pf_add_relaxed(pf_rss(space, area, pf_softleaf_is_file(space, pte)), -1);
-		if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
-			drop_exclusive(space, pte);
+		if (pf_pte_maps(pte))
+			drop_device(space, pte);
 		return n;
 	}
 	n = pf_swap_pte_batch(m, idx, max, pte);
@@ -175,10 +200,12 @@ bool pf_softleaf_protect(const struct pf_space *space, struct pf_pte_map *m, uns
 		!PF_MUTANT("mprotect-keeps-migration-write"))
 		new = pf_pte(
 			(pte.v & ~(UINT64_C(3) << PF_MIG_SHIFT)) | (uint64_t)kind << PF_MIG_SHIFT);
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE && !PF_MUTANT("mprotect-keeps-device-write"))
+		new = pf_pte_clear(new, PF_PTE_W);
 	new = pf_pte_set(pf_pte_clear(new, clear), set);
 	if (!pf_pte_same(new, pte))
 		pf_set_pte_at(m, idx, new, PF_NO_EXTENT);
-	return pf_pte_kind(pte) == PF_PTE_MIGRATION || set || clear;
+	return pf_pte_kind(pte) == PF_PTE_MIGRATION || !pf_pte_same(new, pte) || set || clear;
 }
 
 /* The memory at the new address is new to who tracks it there (coremm B32). */
@@ -199,6 +226,8 @@ enum pf_fault_result pf_softleaf_fault(pf_pte_t pte)
 	}
 	if (pf_pte_kind(pte) == PF_PTE_SWAP)
 		return PF_FAULT_SWAP;
+	if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE)
+		return PF_FAULT_DEVICE;
 	/* Of the others only lost pages and guards are built, and a fault on one is an error. */
 	return pf_pte_lost(pte) ? PF_FAULT_HWPOISON : PF_FAULT_SIGSEGV;
 }

@@ -70,7 +70,8 @@ PF_INLINE bool pf_softleaf_is_file(const struct pf_space *space, pf_pte_t pte)
 PF_INLINE bool pf_softleaf_tracked(pf_pte_t pte)
 {
 	return pf_pte_kind(pte) == PF_PTE_SWAP || pf_pte_kind(pte) == PF_PTE_MIGRATION ||
-	       pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE;
+	       pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE ||
+	       pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE;
 }
 
 PF_INLINE pf_pte_t pf_pte_swap_advance(pf_pte_t pte, uint64_t n)

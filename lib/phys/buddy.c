@@ -121,9 +121,20 @@ static uint64_t take_near(struct pf_phys *phys, unsigned order, unsigned from, u
 	return idx;
 }
 
+/* A device's memory is for who names its node alone. */
+static bool for_device(const struct pf_phys *phys, struct pf_where where)
+{
+	return !(where.only & ~phys->device_nodes);
+}
+
 static uint64_t take(struct pf_phys *phys, unsigned order, struct pf_where where)
 {
-	uint64_t idx = take_near(phys, order, where.node, where.only & where.first);
+	uint64_t idx;
+
+	if (PF_UNLIKELY(phys->device_nodes) && !for_device(phys, where) &&
+		!PF_MUTANT("device-memory-for-all"))
+		where.only &= (uint8_t)~phys->device_nodes;
+	idx = take_near(phys, order, where.node, where.only & where.first);
 
 	if (idx == UINT64_MAX && (where.only & ~where.first))
 		idx = take_near(phys, order, where.node, where.only & ~(unsigned)where.first);
@@ -144,7 +155,7 @@ static uint64_t block_alloc(
 	do {
 		idx = take(phys, order, where);
 	} while (idx == UINT64_MAX && (!order || use == PF_USE_TABLE) && phys->reclaim &&
-		 phys->reclaim(phys->reclaim_ctx, where.only));
+		 !for_device(phys, where) && phys->reclaim(phys->reclaim_ctx, where.only));
 	if (idx != UINT64_MAX)
 		pf_port_note_alloc(use, (phys->first + idx) << phys->page_shift,
 			PF_BIT(order) << phys->page_shift);
@@ -245,6 +256,7 @@ int pf_phys_divide(struct pf_phys *phys, const pf_pfn_t *from, unsigned nr, cons
 			return -PF_EBUSY;
 	__builtin_memset(phys->node, 0, sizeof(phys->node));
 	phys->nr_nodes = (uint8_t)nr;
+	phys->device_nodes = 0;
 	for (unsigned i = 0; i < nr; i++) {
 		const uint64_t end = i + 1 < nr ? from[i + 1] - phys->first : phys->nr;
 
@@ -257,6 +269,19 @@ int pf_phys_divide(struct pf_phys *phys, const pf_pfn_t *from, unsigned nr, cons
 		if (frame_at(phys, i)->count.word)
 			frame_at(phys, i)->count.word = 0;
 	free_all(phys);
+	return 0;
+}
+
+int pf_phys_set_device(struct pf_phys *phys, unsigned node)
+{
+	const unsigned bits = (unsigned)(PF_BIT(phys->nr_nodes) - PF_BIT(node));
+
+	if (!node || node >= phys->nr_nodes ||
+		(phys->device_nodes | PF_BIT(node)) != (phys->device_nodes | bits))
+		return -PF_EINVAL;
+	if (phys->node[node].free_pages != phys->node_end[node] - phys->node_end[node - 1])
+		return -PF_EBUSY;
+	phys->device_nodes |= (uint8_t)PF_BIT(node);
 	return 0;
 }
 

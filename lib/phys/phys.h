@@ -48,7 +48,8 @@ struct pf_phys {
 	struct pf_frame *frames;
 	uint8_t page_shift;
 	uint8_t max_order;
-	uint8_t nr_nodes; /* 1, until it is divided */
+	uint8_t nr_nodes;     /* 1, until it is divided */
+	uint8_t device_nodes; /* a mask of those whose memory CPUs cannot use: the last ones */
 	/*
 	 * Asked when no frame is left of the nodes in the mask that an allocation may use, or none for a table: 0: none can be made free;
 	 * else it is worth another try. May sleep, and allocates nothing itself. NULL: nobody to ask.
@@ -111,6 +112,26 @@ PF_INLINE unsigned pf_phys_node(const struct pf_phys *phys, pf_pfn_t pfn)
 	while (pfn - phys->first >= phys->node_end[n])
 		n++;
 	return n;
+}
+
+/*
+ * Node `node` is a device's own memory, which no CPU reads or writes (Linux: MEMORY_DEVICE_PRIVATE): it has frames, folios and counts as
+ * all memory, is allocated only for whoever asks for this node and no other, and is not reclaimed. All nodes behind it are devices'.
+ * After pf_phys_divide(), while nothing of it is allocated. -PF_EINVAL: no such node, the first, or one that has memory behind it;
+ * -PF_EBUSY.
+ */
+int pf_phys_set_device(struct pf_phys *phys, unsigned node);
+
+/* A mask of the nodes of memory; and is the frame, which must be managed, a device's? Any context. */
+PF_INLINE uint32_t pf_phys_memory_nodes(const struct pf_phys *phys)
+{
+	return (uint32_t)(PF_BIT(phys->nr_nodes) - 1) & ~(uint32_t)phys->device_nodes;
+}
+
+PF_INLINE bool pf_phys_is_device(const struct pf_phys *phys, pf_pfn_t pfn)
+{
+	return PF_UNLIKELY(phys->device_nodes) &&
+	       (phys->device_nodes >> pf_phys_node(phys, pfn) & 1);
 }
 
 /* The node of the CPU that this runs on. */

@@ -19,7 +19,8 @@
 #define FIXED (PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED)
 #define MOVE  (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)
 
-static bool large; /* folios of 16 pages */
+static bool large;            /* folios of 16 pages */
+static void (*started)(void); /* called before anything is mapped, or NULL */
 
 static inline struct pf_page_info at_of(struct pf_mm *m, pf_va_t va)
 {
@@ -73,6 +74,8 @@ static inline void check(const char *when)
 static inline void begin(const struct pf_format *fmt, uint64_t fail_at)
 {
 	world_start(fmt, fail_at);
+	if (started)
+		started();
 	if (!large)
 		sys.thp.order[2] = sys.thp.order[4] = PF_THP_NEVER;
 	assert_int_equal(pf_mmap(&mm, A, NR * P, RW, FIXED), A);

@@ -19,6 +19,7 @@
 #include "machine/machine.h"
 #include "mirror.h"
 #include "mm/device.h"
+#include "mm/device_memory.h"
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/mm.h"
@@ -456,6 +457,49 @@ static pf_pte_t entry_of(struct proc *p, unsigned page)
 	return info.pte;
 }
 
+/* ---- memory of a device's own: what is there is inverted ---- */
+
+static bool device_copy(struct pf_device_memory *memory, pf_pfn_t dst, pf_pfn_t src)
+{
+	uint64_t *to = pf_port_virt(dst * page_size);
+
+	(void)memory;
+	pf_port_copy_pages(dst * page_size, src * page_size, page_size);
+	*to = ~*to;
+	return true;
+}
+
+static struct pf_device_memory device_memory = {.copy = device_copy, .owner = procs};
+
+/* The last block of memory. */
+static void divide(void)
+{
+	const pf_pfn_t from[] = {phys.first, phys.first + phys.nr - PF_BIT(phys.max_order)};
+
+	assert_int_equal(pf_phys_divide(&phys, from, 2, NULL), 0);
+	assert_int_equal(pf_phys_set_device(&phys, 1), 0);
+}
+
+/* Some pages have been stored to just before. */
+static void op_device_memory(struct proc *p, unsigned first, unsigned nr)
+{
+	int64_t n;
+
+	for (unsigned i = first; i < first + nr && i < first + 4; i++) {
+		struct page *g = &p->page[i];
+		uint64_t v = stamp + 1;
+
+		if (!g->mapped || !(g->prot & PF_PROT_WRITE))
+			continue;
+		say("store page %u, for a device", i);
+		WANT(access_page(p, i, true, &v) == PF_FAULT_DONE);
+		g->value = ++stamp;
+	}
+	say("to a device %u+%u", first, nr);
+	n = pf_migrate_to_device(&p->mm, va_of(first), nr * page_size, 1);
+	WANT(n >= 0 || n == -PF_ENOMEM);
+}
+
 static void op_device(struct proc *p, unsigned first, unsigned nr)
 {
 	for (unsigned i = first; i < first + nr && i < first + 8; i++) {
@@ -486,9 +530,10 @@ static void devices_store(void)
 {
 	bool left = false;
 
-	if (!devices)
+	if (devices)
+		devices--;
+	else if (rnd(8))
 		return;
-	devices--;
 	for (unsigned i = 0; i < PROCS * PAGES; i++) {
 		struct proc *p = &procs[i / PAGES];
 		struct page *g = &p->page[i % PAGES];
@@ -498,13 +543,18 @@ static void devices_store(void)
 		if (!p->alive || !g->mapped)
 			continue;
 		pte = entry_of(p, i % PAGES);
-		if (pf_pte_kind(pte) != PF_PTE_DEVICE_EXCLUSIVE)
+		if (pf_pte_kind(pte) != PF_PTE_DEVICE_EXCLUSIVE &&
+			(pf_pte_kind(pte) != PF_PTE_DEVICE_PRIVATE || !pf_pte_write(pte)))
 			continue;
 		say("a device stores to page %u", i % PAGES);
+		WANT(g->prot & PF_PROT_WRITE || pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE);
 		enter(p);
 		machine_note_store(va_of(i % PAGES));
 		g->value = ++stamp;
-		*(uint64_t *)pf_port_virt(pf_pte_pfn(pte) * page_size) = g->value;
+		*(uint64_t *)pf_port_virt(pf_pte_pfn(pte) * page_size) =
+			pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE ? ~g->value : g->value;
+		if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE)
+			continue;
 		left = true;
 		if (!devices && (g->prot & PF_PROT_READ)) {
 			WANT(access_page(p, i % PAGES, false, &v) == PF_FAULT_DONE);
@@ -618,6 +668,8 @@ static void step(void)
 		pf_ksm_prune(&sys);
 	else if (what < 76)
 		op_device(p, first, nr);
+	else if (what < 79)
+		op_device_memory(p, first, nr);
 	else if (what < 84)
 		op_mirror(p, first, nr);
 	else if (what < 86)
@@ -644,11 +696,13 @@ static void run(const struct pf_format *fmt, enum pf_fold_policy policy, uint64_
 	next_asid = 1;
 	page_size = PF_BIT(fmt->pt->page_shift);
 	assert_int_equal(pf_phys_init(&phys, MACHINE_RAM_BASE, MEMORY, fmt->pt->page_shift, 10), 0);
+	divide();
 	table_watch_start(&phys);
 	assert_int_equal(pf_system_init(&sys, fmt, &phys, cfg.features, policy), 0);
 	sys.thp.order[2] = PF_THP_ALWAYS;
 	sys.thp.order[4] = PF_THP_ALWAYS;
 	sys.thp.order[6] = PF_THP_MADVISE;
+	assert_int_equal(pf_device_memory_add(&sys, 1, &device_memory), 0);
 	procs[0].asid = 1;
 	procs[0].alive = true;
 	assert_int_equal(pf_mm_init(&procs[0].mm, &sys, 1), 0);
