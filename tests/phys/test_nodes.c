@@ -221,7 +221,7 @@ static void divide_refuses(void **state)
 /* What borders on another node is not joined with it, from either side. */
 static void blocks_stay_in_their_node(void **state)
 {
-	struct pf_folio *f[FRAMES];
+	struct pf_folio *f[FRAMES + 1]; /* the last is NULL */
 	struct pf_phys_stats before[2], after;
 	unsigned n = 0;
 
@@ -294,7 +294,7 @@ static uint64_t give_one_up(void *ctx, uint32_t nodes)
 
 static void reclaim_is_told_where(void **state)
 {
-	struct pf_folio *f[FRAMES];
+	struct pf_folio *f[FRAMES + 1]; /* the last is NULL */
 	unsigned n = 0;
 
 	(void)state;
