@@ -399,15 +399,10 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	};
 	struct pf_pte_map m;
 	pf_pte_t pte;
-	int err;
 
 	space->stats.fault++;
-	do {
-		err = pf_pte_alloc(&space->pt, f.va);
-		if (err)
-			return PF_FAULT_OOM;
-	} while (!pf_pte_offset_map_lock(&space->pt, f.va, &m));
-
+	if (pf_pte_alloc_map_lock(&space->pt, f.va, &m))
+		return PF_FAULT_OOM;
 	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
 	if (pf_pte_vacant(pte)) {
 		if (area->backing == PF_BACKED_ANON)

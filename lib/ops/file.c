@@ -77,10 +77,8 @@ enum pf_fault_result pf_map_file(struct pf_space *space, const struct pf_area *a
 		.write = flags & PF_FAULT_FLAG_WRITE,
 	};
 
-	do {
-		if (pf_pte_alloc(&space->pt, f.va))
-			return PF_FAULT_OOM;
-	} while (!pf_pte_offset_map_lock(&space->pt, f.va, &f.m));
+	if (pf_pte_alloc_map_lock(&space->pt, f.va, &f.m))
+		return PF_FAULT_OOM;
 	for (unsigned i = 0; i < nr; i++) {
 		map_run(&f, &run[i]);
 		/* The page itself is in the first; what does not fit beside it does not matter. */

@@ -337,6 +337,19 @@ PF_INLINE pf_pte_t pf_take_mappings(
 }
 
 /*
+ * Lock the table of va, made if there is none. It may be gone again by the time of the lock, having been empty: then it is
+ * made once more. 0, or -PF_ENOMEM.
+ */
+PF_INLINE int pf_pte_alloc_map_lock(struct pf_pt *pt, pf_va_t va, struct pf_pte_map *m)
+{
+	do {
+		if (pf_pte_alloc(pt, va))
+			return -PF_ENOMEM;
+	} while (!pf_pte_offset_map_lock(pt, va, m));
+	return 0;
+}
+
+/*
  * Skip what no table covers, then lock the table of *va. False: nothing is left. The range may lose
  * tables meanwhile; then there was nothing in them.
  */

@@ -15,10 +15,8 @@ int64_t pf_insert_pfns(
 	int64_t inserted = 0;
 	unsigned idx;
 
-	do {
-		if (pf_pte_alloc(&space->pt, va))
-			return -PF_ENOMEM;
-	} while (!pf_pte_offset_map_lock(&space->pt, va, &m));
+	if (pf_pte_alloc_map_lock(&space->pt, va, &m))
+		return -PF_ENOMEM;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
 	pf_forget_zapped(space, va, nr);

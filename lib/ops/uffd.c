@@ -65,10 +65,8 @@ int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	unsigned idx;
 	pf_pte_t pte;
 
-	do {
-		if (pf_pte_alloc(&space->pt, va))
-			return -PF_ENOMEM;
-	} while (!pf_pte_offset_map_lock(&space->pt, va, &m));
+	if (pf_pte_alloc_map_lock(&space->pt, va, &m))
+		return -PF_ENOMEM;
 	idx = pf_pte_idx(&m, va);
 	nr = room(&m, idx, (unsigned)pf_min(nr, pf_pages_in_table(va, nr)), flags);
 	if (!nr || (file && !pf_folio_add_file_rmap_ptes(folio, nr, space->mm_id))) {
@@ -102,10 +100,8 @@ int pf_uffd_poison_run(struct pf_space *space, pf_va_t va, uint64_t nr)
 	unsigned idx, max = pf_pages_in_table(va, nr), n = 0;
 	struct pf_pte_map m;
 
-	do {
-		if (pf_pte_alloc(&space->pt, va))
-			return -PF_ENOMEM;
-	} while (!pf_pte_offset_map_lock(&space->pt, va, &m));
+	if (pf_pte_alloc_map_lock(&space->pt, va, &m))
+		return -PF_ENOMEM;
 	space->pt.cause = PF_CAUSE_OTHER;
 	idx = pf_pte_idx(&m, va);
 	n = room(&m, idx, max, PF_MUTANT("poison-over-markers") ? 0 : PF_FILL_EMPTY);
