@@ -58,6 +58,8 @@ static const char *check_page(const struct pf_mm *mm, const struct pf_vma *vma, 
 		return "G10: the zero page, not special";
 	if (!pf_phys_has(phys, pf_pte_pfn(pte)))
 		return "an entry maps a frame that is not managed";
+	if (pf_phys_is_device(phys, pf_pte_pfn(pte)))
+		return "an entry maps memory that CPUs cannot use";
 	folio = pf_page_folio(phys, pf_pte_pfn(pte));
 	if (!pf_folio_mapcount(folio))
 		return "G3: a mapped folio has no mapping counted";
@@ -132,7 +134,8 @@ static const char *check_policy(const struct pf_mm *mm, const struct pf_policy *
 {
 	const bool none = p->mode == PF_MPOL_DEFAULT || p->mode == PF_MPOL_LOCAL;
 
-	if (p->mode >= PF_MPOL_MAX || p->nodes >> mm->sys->phys->nr_nodes || none != !p->nodes)
+	if (p->mode >= PF_MPOL_MAX || (p->nodes & ~pf_phys_memory_nodes(mm->sys->phys)) ||
+		none != !p->nodes)
 		return "a memory policy that nobody can follow";
 	return p->mode == PF_MPOL_PREFERRED && (p->nodes & (p->nodes - 1))
 		       ? "a memory policy prefers two nodes"
@@ -154,9 +157,6 @@ static const char *check_mapped(struct pf_mm *mm, struct pf_vma *vma, struct cou
 		for (uint64_t i = 0; present && i < n && !bad; i++) {
 			mm->sys->fmt->page_info(&mm->space, va + (i << shift), &info);
 			bad = check_page(mm, vma, va + (i << shift), &info);
-			if (!bad && !pf_pte_special(info.pte) &&
-				pf_phys_is_device(mm->sys->phys, pf_pte_pfn(info.pte)))
-				bad = "an entry maps memory that CPUs cannot use";
 			if (!bad && !pf_pte_special(info.pte)) {
 				const pf_pfn_t pfn = pf_pte_pfn(info.pte);
 				const struct pf_folio *folio = pf_page_folio(mm->sys->phys, pfn);
@@ -186,54 +186,34 @@ static const char *check_swapped(
 	return vma->area.anon ? NULL : "a swapped page in a VMA without a family";
 }
 
-/* A page that a device has to itself is mapped by its entry: all that needs no hardware's entry holds of it, too. */
-static const char *check_exclusive(
+/* A device's entry maps its page, too: all that needs no hardware's entry holds of it. */
+static const char *check_device(
 	struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, struct count *c)
 {
 	const struct pf_folio *folio;
 	struct pf_page_info info;
+	bool private;
 	pf_pfn_t pfn;
 
 	mm->sys->fmt->page_info(&mm->space, va, &info);
+	private = pf_pte_kind(info.pte) == PF_PTE_DEVICE_PRIVATE;
 	pfn = pf_pte_pfn(info.pte);
 	if (!pf_phys_has(mm->sys->phys, pfn))
 		return "an entry maps a frame that is not managed";
-	folio = pf_page_folio(mm->sys->phys, pfn);
-	count_page(vma, folio, c);
-	if (pf_folio_is_file(folio) || !pf_area_cow(&vma->area) || !vma->area.anon)
-		return "a device has a page to itself that is not private";
-	if (!pf_folio_mapcount(folio))
-		return "G3: a mapped folio has no mapping counted";
-	if (!info.exclusive || (!info.order && pf_folio_mapcount(folio) != 1))
-		return "G2: a device has a page to itself that is not exclusive";
-	if (!pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
-		return "what a device writes could be lost";
-	if ((info.pte.v & PF_PTE_UFFD_WP) && !(vma->area.flags & PF_VM_UFFD_WP))
-		return "an entry says uffd-wp where nobody has asked for it";
-	return check_found(mm, vma, va, pfn, folio);
-}
-
-/* A page in a device's memory is mapped by its entry, too. */
-static const char *check_private(
-	struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va, struct count *c)
-{
-	const struct pf_folio *folio;
-	struct pf_page_info info;
-	pf_pfn_t pfn;
-
-	mm->sys->fmt->page_info(&mm->space, va, &info);
-	pfn = pf_pte_pfn(info.pte);
-	if (!pf_phys_has(mm->sys->phys, pfn) || !pf_phys_is_device(mm->sys->phys, pfn))
-		return "a device's page is in memory that is none's";
+	if (pf_phys_is_device(mm->sys->phys, pfn) != private)
+		return "an entry says of a device's memory that it is not, or of other memory that "
+		       "it is";
 	folio = pf_page_folio(mm->sys->phys, pfn);
 	count_page(vma, folio, c);
 	if (pf_folio_is_file(folio) || !pf_area_cow(&vma->area) || !vma->area.anon)
 		return "a device has a page that is not private";
 	if (!pf_folio_mapcount(folio))
 		return "G3: a mapped folio has no mapping counted";
-	if (pf_pte_write(info.pte) && !info.exclusive)
+	if (!info.exclusive && !private)
+		return "G2: a device has a page to itself that is not exclusive";
+	if (!info.exclusive && pf_pte_write(info.pte))
 		return "G1: a device may write a page that is shared";
-	if (info.exclusive && pf_folio_mapcount(folio) != 1)
+	if (info.exclusive && !info.order && pf_folio_mapcount(folio) != 1)
 		return "G2: a device has an exclusive page that is shared";
 	if (!pf_folio_test_flags(folio, PF_FOLIO_DIRTY))
 		return "what a device writes could be lost";
@@ -255,10 +235,8 @@ static const char *check_softleaves(struct pf_mm *mm, struct pf_vma *vma, struct
 		va += pf_mm_page(mm)) {
 		if (pf_pte_kind(pte) == PF_PTE_SWAP)
 			bad = check_swapped(mm, vma, pte, c);
-		else if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
-			bad = check_exclusive(mm, vma, va, c);
-		else if (pf_pte_kind(pte) == PF_PTE_DEVICE_PRIVATE)
-			bad = check_private(mm, vma, va, c);
+		else if (pf_pte_maps(pte))
+			bad = check_device(mm, vma, va, c);
 	}
 	return bad;
 }
