@@ -390,6 +390,8 @@ const struct mutant mutants[] = {
 		"memory that CPUs cannot use is allocated to whoever wants any"},
 	{"device-memory-clean", "", "mm/device_memory.c move",
 		"a page that a device may write to in its memory is not dirty"},
+	{"reclaim-takes-device", "", "mm/reclaim.c reclaim",
+		"pages in a device's memory go to swap, read by a CPU"},
 	{"hmm-any-owner", "", "mm/hmm.c rights", "a device gets frames of another device's memory"},
 	{"notify-put-copy-forgets", "", "ops/fault.c pf_put_copy",
 		"a page that somebody else has filled replaces another, and no notifier is told"},

@@ -113,7 +113,9 @@ static uint64_t reclaim(struct pf_system *sys, uint64_t pages, uint32_t nodes)
 		.swaps = locked ? &sys->swaps : &none,
 		.ops = &ops,
 		.ctx = sys,
-		.nodes = nodes & pf_phys_memory_nodes(sys->phys),
+		.nodes = PF_MUTANT("reclaim-takes-device")
+				 ? nodes
+				 : nodes & pf_phys_memory_nodes(sys->phys),
 	};
 	uint64_t freed = pf_reclaim_sweep(&r, &sys->hand, pages);
 

@@ -32,7 +32,7 @@ static void made(void)
 	assert_true(at_of(&mm, A + 5 * P).exclusive);
 	assert_true(pf_folio_test_flags(folio, PF_FOLIO_DIRTY));
 	assert_int_equal(mm.space.rss_anon, rss);
-	check("locked");
+	world_check("locked");
 	/* One block is unfolded, and no more; its other pages are as they were. */
 	assert_int_equal(mm.space.pt.stats.unfold - unfolds, folded);
 	for (unsigned i = 0; i < NR; i++)
@@ -111,7 +111,7 @@ static void faults(void)
 	assert_true(pf_pte_write(at(A + 3 * P)));
 	assert_true(pf_pte_dirty(at(A + 3 * P)));
 	assert_int_equal(at_of(&mm, A).folded, folded);
-	check("restored by a load");
+	world_check("restored by a load");
 	assert_int_equal(get(A + 3 * P), 0x77);
 	make(A + 3 * P, 0x78);
 	put(A + 3 * P, 0x79);
@@ -187,7 +187,7 @@ static void forked(void)
 	pf_pfn_t again;
 
 	assert_int_equal(pf_fork(&child, &mm, 2), 0);
-	check("forked");
+	world_check("forked");
 	assert_null(pf_mm_check(&child));
 	assert_int_equal(pf_pte_pfn(at(A + 2 * P)), pfn);
 	for (unsigned i = 0; i < NR; i++) {
@@ -207,7 +207,7 @@ static void forked(void)
 	assert_int_equal(pf_fork(&child, &mm, 2), -PF_ENOMEM);
 	machine_retire_asid(2);
 	assert_true(is_exclusive(A + 2 * P));
-	check("not forked");
+	world_check("not forked");
 	let_go(folio);
 	assert_int_equal(pf_fork(&child, &mm, 2), 0);
 	pf_mm_exit(&child);
@@ -248,7 +248,7 @@ static void expect_gone(pf_va_t va, struct pf_folio *folio, unsigned left, int64
 	assert_int_equal(pf_folio_mapcount(folio), left);
 	assert_int_equal(pf_folio_extra_ref(folio), 1);
 	assert_int_equal(mm.space.rss_anon, rss);
-	check("unmapped");
+	world_check("unmapped");
 }
 
 /* Each page's mapping and reference go; what is left of a large folio waits to be split. */
@@ -308,7 +308,7 @@ static void protected(void)
 
 	assert_int_equal(pf_mprotect(&mm, A, 4 * P, PF_PROT_READ), 0);
 	assert_int_equal(at(A + P).v, entry.v);
-	check("read only");
+	world_check("read only");
 	assert_int_equal(get(A + P), 0x41);
 	assert_false(pf_pte_write(at(A + P)));
 	assert_true(at_of(&mm, A + P).exclusive);
@@ -320,7 +320,7 @@ static void protected(void)
 	/* Present without access, if it must be. */
 	assert_int_equal(pf_fork(&child, &mm, 2), 0);
 	assert_true(pf_pte_protnone(at(A + P)));
-	check("no access");
+	world_check("no access");
 	pf_mm_exit(&child);
 	machine_retire_asid(2);
 	assert_int_equal(pf_mprotect(&mm, A, 4 * P, RW), 0);
@@ -334,7 +334,7 @@ static void moved(void)
 	assert_int_equal(pf_clear_refs(&mm, PF_CLEAR_REFS_SOFT_DIRTY), 0);
 	assert_int_equal(at(A + 2 * P).v & PF_PTE_SOFT_DIRTY, 0);
 	assert_int_equal(pf_mremap(&mm, A, 4 * P, 4 * P, MOVE, B), B);
-	check("moved");
+	world_check("moved");
 	/* The memory at the new address counts as written (bug B32). */
 	assert_int_equal(at(B + 2 * P).v,
 		pf_pte_device_exclusive(pfn, sys.fmt->pt->pte_supported & PF_PTE_SOFT_DIRTY).v);
@@ -355,7 +355,7 @@ static void soft_dirty(void)
 	assert_int_equal(get(A), 0x61);
 	/* The next write must be noticed. */
 	assert_int_equal(pf_pte_write(at(A)), !has);
-	check("after clear_refs");
+	world_check("after clear_refs");
 	put(A, 0x62);
 	assert_true(!has || (at(A).v & PF_PTE_SOFT_DIRTY));
 	/* It was written so that it could become the device's. */
@@ -400,7 +400,7 @@ static void uffd_wp(void)
 	pfn = make(A, 0x71);
 	assert_int_equal(pf_uffd_writeprotect(&u, A, P, PF_UFFDIO_WRITEPROTECT_WP), 0);
 	assert_true(is_exclusive(A) && (at(A).v & PF_PTE_UFFD_WP));
-	check("protected");
+	world_check("protected");
 	assert_int_equal(get(A), 0x71);
 	assert_true((at(A).v & PF_PTE_UFFD_WP) && !pf_pte_write(at(A)));
 	assert_int_equal(pf_handle_mm_fault(&mm, A, PF_FAULT_FLAG_WRITE), PF_FAULT_UFFD);
@@ -482,13 +482,13 @@ static void fail_each(void **state)
 					assert_true(k);
 					assert_int_equal(err, -PF_ENOMEM);
 					failures++;
-					check("no memory");
+					world_check("no memory");
 					assert_false(is_exclusive(va));
 					folio = make_locked(va, &pfn);
 				}
 				assert_true(!copy || pfn != pf_pte_pfn(at_of(&child, va).pte));
 				let_go(folio);
-				check("in the end");
+				world_check("in the end");
 				if (copy) {
 					pf_mm_exit(&child);
 					machine_retire_asid(2);

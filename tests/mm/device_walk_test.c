@@ -14,6 +14,7 @@
 #include "mm/poison.h"
 #include "mm/proc.h"
 #include "mm/sample.h"
+#include "swap_disk.h"
 
 #define SLOTS 128u
 
@@ -50,7 +51,7 @@ static void bug_coremm_45(void)
 	assert_int_equal(
 		pf_gup(&mm, A + 3 * P, 1, PF_FOLL_GET | PF_FOLL_NOFAULT, &got), -PF_EFAULT);
 	assert_int_equal(at(A + 3 * P).v, entry);
-	check("aged");
+	world_check("aged");
 	pf_folio_put(&phys, folio, 1);
 	machine_adversary(true);
 	assert_int_equal(get(A + 3 * P), 0x11);
@@ -88,7 +89,7 @@ static void migrated(void)
 	pf_folio_remap(&sys, &r);
 	pf_folio_unlock(folio);
 	pf_folio_put(&phys, folio, 1);
-	check("it came back");
+	world_check("it came back");
 	assert_int_equal(pf_pte_pfn(at(A + 3 * P)), pfn);
 	assert_false(pf_pte_write(at(A + 3 * P)));
 	assert_true(at_of(&mm, A + 3 * P).exclusive);
@@ -106,7 +107,7 @@ static void migrated(void)
 		assert_true(pf_pte_pfn(at(A + 3 * P)) != pfn);
 		pf_folio_put(&phys, folio, 1);
 	}
-	check("moved");
+	world_check("moved");
 	assert_int_equal(get(A + 3 * P), 0x23);
 	assert_int_equal(get(A + 4 * P), 0x22);
 	put(A + 3 * P, 0x24);
@@ -131,7 +132,7 @@ static void migration_refused(void)
 	assert_int_equal(pf_soft_offline(&sys, pin), -PF_EBUSY);
 	for (unsigned i = 0; i < 16; i++)
 		assert_int_equal(at(A + i * P).v & ~PF_PTE_A, entry[i]);
-	check("refused");
+	world_check("refused");
 	pf_unpin_user_pages(&sys, &pin, 1);
 	assert_int_equal(get(A + 3 * P), 0x31);
 }
@@ -141,7 +142,7 @@ static void split(void)
 	const pf_pfn_t pfn = make(A + 3 * P, 0x41);
 
 	assert_int_equal(pf_split(&mm, A), 0);
-	check("split");
+	world_check("split");
 	assert_int_equal(at_of(&mm, A + 3 * P).order, 0);
 	assert_int_equal(pf_pte_pfn(at(A + 3 * P)), pfn);
 	/* Of a large folio it came back; a small one's was not touched. */
@@ -151,33 +152,15 @@ static void split(void)
 
 /* ---- reclaim ---- */
 
-static char store[SLOTS * P];
-
-static int dev_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	memcpy(pf_port_virt(pa), store + slot * P, bytes);
-	return 0;
-}
-
-static int dev_write(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	memcpy(store + slot * P, pf_port_virt(pa), bytes);
-	return 0;
-}
-
-static const struct pf_swap_ops swap_ops = {.read = dev_read, .write = dev_write};
-
 static void swapon(void)
 {
-	assert_int_equal(pf_swapon(&sys, &swap_ops, NULL, SLOTS), 0);
+	assert_int_equal(pf_swapon(&sys, &swap_disk_ops, NULL, SLOTS), 0);
 }
 
 static void swapoff(void)
 {
 	assert_int_equal(pf_swapoff(&sys, 0), 0);
-	check("swapped in");
+	world_check("swapped in");
 }
 
 static void reclaim_all(void)
@@ -185,7 +168,7 @@ static void reclaim_all(void)
 	/* Used pages are passed over at first. */
 	for (unsigned i = 0; i < 8; i++)
 		pf_reclaim(&sys, NR);
-	check("reclaimed");
+	world_check("reclaimed");
 }
 
 /* Its entry becomes a swap entry, and what the device stored comes back. */
@@ -241,7 +224,7 @@ static void dirty_restored(void)
 	make(A + 3 * P, 0x62);
 	assert_int_equal(get(A + 3 * P), 0x62);
 	assert_int_equal(pf_madvise(&mm, A, 16 * P, PF_MADV_PAGEOUT), 0);
-	check("out again");
+	world_check("out again");
 	assert_int_equal(get(A + 3 * P), 0x62);
 	swapoff();
 }
@@ -269,7 +252,7 @@ static void reclaim_refused(void)
 	pf_folio_unlock(folio);
 	pf_folio_put(&phys, folio, pf_folio_unpin_refs(folio, 1));
 	pf_folio_put(&phys, folio, 1);
-	check("refused");
+	world_check("refused");
 	swapoff();
 	assert_int_equal(get(A + 3 * P), 0x63);
 }
@@ -287,7 +270,7 @@ static void advised(void)
 		assert_int_equal(pf_madvise(&mm, A + 3 * P, P, advice[i]), 0);
 		assert_true(is_exclusive(A + 3 * P));
 		assert_int_equal(pf_pte_pfn(at(A + 3 * P)), pfn);
-		check("advised");
+		world_check("advised");
 	}
 	/* As for GUP: it is the process's, then it fails. */
 	world_note(A + 3 * P, 1);
@@ -315,7 +298,7 @@ static void failed(void)
 	assert_int_equal(mm.space.rss_anon, NR - 1);
 	assert_int_equal(pf_pagemap(&mm, A + 3 * P, 1, &told), 1);
 	assert_int_equal(told & ~PF_PM_SOFT_DIRTY, PF_PM_SWAP | pfn << PF_PM_SWAP_SHIFT | 24);
-	check("failed");
+	world_check("failed");
 	/* For the world, which wants all memory back. */
 	pf_folio_put(&phys, page, 1);
 }
@@ -429,7 +412,7 @@ static void collapsed(void **state)
 		folio = make_locked(A + P, &pfn);
 		assert_int_equal(pf_folio_order(folio), bits);
 		let_go(folio);
-		check("one page of the largest folio");
+		world_check("one page of the largest folio");
 		world_stop();
 	}
 }

@@ -61,16 +61,6 @@ static inline uint64_t get(pf_va_t va)
 	return value;
 }
 
-static inline void check(const char *when)
-{
-	const char *bad;
-
-	world_check(when);
-	bad = pf_rmap_check(&sys);
-	if (bad)
-		fail_msg("%s: %s", when, bad);
-}
-
 static inline void begin(const struct pf_format *fmt, uint64_t fail_at)
 {
 	world_start(fmt, fail_at);
@@ -111,7 +101,7 @@ static inline pf_pfn_t make(pf_va_t va, uint64_t value)
 	struct pf_folio *folio = make_locked(va, &pfn);
 
 	let_go(folio);
-	check("a device has it");
+	world_check("a device has it");
 	assert_true(is_exclusive(va));
 	/* No table of a CPU's leads there. */
 	machine_note_store(va);
@@ -127,7 +117,7 @@ static inline void everywhere(void (*test)(void))
 			large = k;
 			begin(pf_formats[i], 0);
 			test();
-			check("the end");
+			world_check("the end");
 			world_stop();
 		}
 }

@@ -14,6 +14,7 @@
 #include "mm/poison.h"
 #include "mm/uffd.h"
 #include "ops/formats.h"
+#include "swap_disk.h"
 
 #define A     UINT64_C(0x10000000)
 #define NR    32u
@@ -293,20 +294,9 @@ static void on_its_way(void)
 	pf_folio_put(&phys, folio, 1);
 }
 
-static int swap_io(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	(void)slot;
-	(void)pa;
-	(void)bytes;
-	return 0;
-}
-
 static void in_swap(void)
 {
-	static const struct pf_swap_ops no_io = {.read = swap_io, .write = swap_io};
-
-	assert_true(pf_swapon(&sys, &no_io, NULL, 16) >= 0);
+	assert_true(pf_swapon(&sys, &swap_disk_ops, NULL, 16) >= 0);
 	put(A);
 	assert_int_equal(pf_madvise(&mm, A, P, PF_MADV_PAGEOUT), 0);
 	assert_true(pf_pte_kind(at(A)) == PF_PTE_SWAP);

@@ -11,25 +11,15 @@
 #include "mm/poison.h"
 #include "mm/proc.h"
 #include "mm/replace.h"
+#include "quiet_uffd.h"
+#include "swap_disk.h"
 
-#define MOVE  (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)
-#define SLOTS 256u
-
-static int swap_io(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	(void)slot;
-	(void)pa;
-	(void)bytes;
-	return 0;
-}
-
-static const struct pf_swap_ops no_io = {.read = swap_io, .write = swap_io};
+#define MOVE (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)
 
 /* As soon as it is clear what for. */
 static void with_swap(void)
 {
-	assert_true(pf_swapon(&sys, &no_io, NULL, SLOTS) >= 0);
+	assert_true(pf_swapon(&sys, &swap_disk_ops, NULL, SWAP_DISK_SLOTS) >= 0);
 	swap_on = true;
 }
 
@@ -298,27 +288,10 @@ static void before_write_frame(void)
 	map_frames(PF_MAP_PRIVATE);
 }
 
-static void no_wake(struct pf_uffd *u, pf_va_t start, uint64_t len)
-{
-	(void)u;
-	(void)start;
-	(void)len;
-}
-
-static void no_fault(struct pf_uffd *u, const struct pf_uffd_msg *msg)
-{
-	(void)u;
-	fail_msg("a userfaultfd is told of %llx", (unsigned long long)msg->address);
-}
-
 static void with_uffd(pf_va_t va, unsigned mode, uint64_t features)
 {
-	static const struct pf_uffd_ops ops = {.fault = no_fault, .wake = no_wake};
-	uint64_t ioctls;
-
-	assert_int_equal(pf_userfaultfd(&uffd, &mm, 0, &ops, NULL), 0);
-	assert_int_equal(pf_uffd_api(&uffd, PF_UFFD_API, &features, &ioctls), 0);
-	assert_int_equal(pf_uffd_register(&uffd, va, 8 * P, mode, &ioctls), 0);
+	quiet_uffd_open(&uffd, features);
+	quiet_uffd_register(&uffd, va, 8, mode);
 }
 
 static void before_wp(void)

@@ -116,13 +116,8 @@ static inline void begin(const struct pf_format *fmt, uint64_t fail_at)
 
 static inline void check(const char *when)
 {
-	const char *bad;
-
 	mirror_check_idle(&mirror, when);
 	world_check(when);
-	bad = pf_rmap_check(&sys);
-	if (bad)
-		fail_msg("%s: %s", when, bad);
 }
 
 static inline void end(void)

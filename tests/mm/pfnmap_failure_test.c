@@ -101,7 +101,7 @@ static void run_to(const struct pf_format *fmt, unsigned n, uint64_t fail_at)
 
 static void leave(void)
 {
-	check("left");
+	world_check("left");
 	if (have_child) {
 		const char *bad = pf_mm_check(&child);
 
@@ -137,7 +137,7 @@ static void every_allocation(void **state)
 				was[1] = at(B + 2 * P);
 				vmas = mm.map_count;
 				err = program[at_step]();
-				check("an allocation failed");
+				world_check("an allocation failed");
 				if (!err) {
 					leave();
 					continue;

@@ -9,7 +9,7 @@
 #include "mm/numa.h"
 #include "mm/proc.h"
 #include "mm/sample.h"
-#include "mm/uffd.h"
+#include "quiet_uffd.h"
 
 #define NR 64u
 
@@ -41,7 +41,7 @@ static void no_pages(void)
 static void remapped(void)
 {
 	map_all(A);
-	check("remapped");
+	world_check("remapped");
 	no_pages();
 	for (unsigned i = 0; i < NR; i++) {
 		const struct pf_page_info info = at(A + i * P);
@@ -53,12 +53,12 @@ static void remapped(void)
 		assert_int_equal(put(A + i * P, i), PF_FAULT_DONE);
 		assert_int_equal(*word(DEV + i), i);
 	}
-	check("used");
+	world_check("used");
 	assert_int_equal(faults, 0);
 	/* What is there stays; frames that are memory's, or nobody's, are not mapped. */
 	assert_int_equal(pf_remap_pfn_range(&mm, A + P, P, DEV), -PF_EBUSY);
 	assert_int_equal(pf_munmap(&mm, A, NR * P), 0);
-	check("unmapped");
+	world_check("unmapped");
 	assert_int_equal(map_dev(A, NR, RW, SHARED, 0), A);
 	assert_int_equal(pf_remap_pfn_range(&mm, A, NR * P, DEV - 1), -PF_EINVAL);
 	assert_int_equal(
@@ -107,22 +107,22 @@ static void blocks(void)
 
 	map_all(A);
 	assert_int_equal(pf_mprotect(&mm, A, NR * P, PF_PROT_READ), 0);
-	check("read-only");
+	world_check("read-only");
 	assert_int_equal(at(A + P).folded, folds());
 	assert_int_equal(put(A, 1), PF_FAULT_SIGSEGV);
 	finds(A, 0xd0000);
 	assert_int_equal(pf_mprotect(&mm, A, NR * P, PF_PROT_NONE), 0);
-	check("nothing");
+	world_check("nothing");
 	assert_false(at(A + P).folded);
 	assert_int_equal(get(A, &(uint64_t){0}), PF_FAULT_SIGSEGV);
 	assert_int_equal(pf_mprotect(&mm, A, NR * P, RW), 0);
-	check("back");
+	world_check("back");
 	assert_int_equal(at(A + P).folded, folds());
 	assert_int_equal(put(A, 1), PF_FAULT_DONE);
 	assert_int_equal(pf_mprotect(&mm, A + P, P, PF_PROT_READ), 0);
 	assert_false(at(A).folded);
 	assert_int_equal(at(A + n * P).folded, folds());
-	check("one page");
+	world_check("one page");
 	/* Special VMAs are merged with nothing. */
 	assert_int_equal(mm.map_count, 3);
 	assert_int_equal(pf_mprotect(&mm, A + P, P, RW), 0);
@@ -130,19 +130,19 @@ static void blocks(void)
 	assert_int_equal(at(A).folded, folds());
 	assert_int_equal(pf_munmap(&mm, A + (n + 1) * P, P), 0);
 	assert_false(at(A + n * P).folded);
-	check("a hole");
+	world_check("a hole");
 	finds(A + n * P, 0xd0000 + n);
 	/* Moved to where frames and slots agree, and to where they do not. */
 	assert_int_equal(pf_mremap(&mm, A + 2 * n * P, 2 * n * P, 2 * n * P, MOVE, B + 2 * n * P),
 		B + 2 * n * P);
-	check("moved");
+	world_check("moved");
 	assert_int_equal(at(B + 2 * n * P).folded, folds());
 	finds(B + 3 * n * P, 0xd0000 + 3 * n);
 	assert_int_equal(pf_mremap(&mm, B + 2 * n * P, n * P, n * P, MOVE, B + P), B + P);
 	assert_false(at(B + P).folded);
 	finds(B + P, 0xd0000 + 2 * n);
 	assert_int_equal(pf_mremap(&mm, B + P, n * P, n * P, MOVE, B + 8 * n * P), B + 8 * n * P);
-	check("aligned again");
+	world_check("aligned again");
 	assert_int_equal(at(B + 8 * n * P).folded, folds());
 	no_pages();
 }
@@ -220,7 +220,7 @@ static void calls(void)
 	assert_int_equal(pf_sample_young(&mm, A, NR), 0);
 	assert_int_equal(pf_ksm_merge(&mm, A, &mm, A + P), -PF_EINVAL);
 	assert_int_equal(pf_clear_refs(&mm, PF_CLEAR_REFS_ALL), 0);
-	check("asked");
+	world_check("asked");
 	for (unsigned i = 0; i < NR; i++) {
 		assert_true(
 			pf_pte_accessible(at(A + i * P).pte) && pf_pte_young(at(A + i * P).pte));
@@ -233,31 +233,14 @@ static void calls(void)
 }
 EVERYWHERE(calls)
 
-static void told(struct pf_uffd *u, const struct pf_uffd_msg *msg)
-{
-	(void)u;
-	(void)msg;
-	fail_msg("a userfaultfd is told");
-}
-
-static void woken(struct pf_uffd *u, pf_va_t start, uint64_t len)
-{
-	(void)u;
-	(void)start;
-	(void)len;
-}
-
 static void no_userfaultfd(void)
 {
-	static const struct pf_uffd_ops ops = {.fault = told, .wake = woken};
-	uint64_t features = PF_UFFD_FEATURE_WP_ASYNC, ioctls;
 	struct pf_uffd uffd;
+	uint64_t ioctls;
 
 	map_all(A);
-	if (!(sys.fmt->pt->pte_supported & PF_PTE_UFFD_WP))
-		features = 0;
-	assert_int_equal(pf_userfaultfd(&uffd, &mm, 0, &ops, NULL), 0);
-	assert_int_equal(pf_uffd_api(&uffd, PF_UFFD_API, &features, &ioctls), 0);
+	quiet_uffd_open(
+		&uffd, sys.fmt->pt->pte_supported & PF_PTE_UFFD_WP ? PF_UFFD_FEATURE_WP_ASYNC : 0);
 	assert_int_equal(
 		pf_uffd_register(&uffd, A, NR * P, PF_UFFDIO_REGISTER_MODE_MISSING, &ioctls),
 		-PF_EINVAL);
@@ -275,7 +258,7 @@ static void soft_dirty(void)
 
 	map_all(A);
 	assert_int_equal(pf_clear_refs(&mm, PF_CLEAR_REFS_SOFT_DIRTY), 0);
-	check("cleared");
+	world_check("cleared");
 	assert_int_equal(pf_pagemap(&mm, A, 1, &entry), 1);
 	assert_int_equal(entry, 0);
 	assert_true(pf_pte_write(at(A).pte));
@@ -285,12 +268,12 @@ static void soft_dirty(void)
 	assert_int_equal(pf_remap_pfn_range(&mm, A, NR * P, DEV), 0);
 	assert_int_equal(pf_pte_write(at(A).pte), !has);
 	assert_int_equal(put(A + P, 7), PF_FAULT_DONE);
-	check("written");
+	world_check("written");
 	assert_int_equal(*word(DEV + 1), 7);
 	assert_true(pf_pte_write(at(A + P).pte) && pf_pte_special(at(A + P).pte));
 	for (unsigned i = 0; i < NR; i++)
 		assert_int_equal(put(A + i * P, i), PF_FAULT_DONE);
-	check("all written");
+	world_check("all written");
 	assert_int_equal(copies, 0);
 	no_pages();
 }
@@ -304,7 +287,7 @@ static void faulted(void)
 	around = 16;
 	finds(A + 9 * P, 0xd0000 + 17);
 	assert_int_equal(faults, 1);
-	check("around");
+	world_check("around");
 	for (unsigned i = 0; i < NR; i++)
 		assert_int_equal(pf_pte_none(at(A + i * P).pte), i < 8 || i >= 24);
 	/* A is at a multiple of 16 pages, frames are 8 further on. */
@@ -321,11 +304,11 @@ static void faulted(void)
 	fault_says = 0;
 	/* What is empty is filled, what is not stays. */
 	assert_int_equal(pf_zap_vma_ptes(&mm, A + 10 * P, 2 * P), 0);
-	check("zapped");
+	world_check("zapped");
 	assert_true(pf_pte_none(at(A + 11 * P).pte) && pf_pte_present(at(A + 12 * P).pte));
 	finds(A + 10 * P, 0xd0000 + 18);
 	assert_int_equal(faults, 5);
-	check("again");
+	world_check("again");
 	no_pages();
 	assert_int_equal(pf_zap_vma_ptes(&mm, A, (NR + 1) * P), -PF_EINVAL);
 	assert_int_equal(pf_zap_vma_ptes(&mm, B, P), -PF_EINVAL);
@@ -342,7 +325,7 @@ static void taken_away(void)
 	finds(A, 0xd0000);
 	finds(B, 0xd0000 + 16);
 	pf_unmap_mapping_pages(dev, 20, 10, false);
-	check("unmapped");
+	world_check("unmapped");
 	for (unsigned i = 0; i < NR; i++) {
 		assert_int_equal(pf_pte_none(at(A + i * P).pte), i >= 20 && i < 30);
 		assert_int_equal(
@@ -351,7 +334,7 @@ static void taken_away(void)
 	fault_says = -PF_EIO;
 	assert_int_equal(get(A + 20 * P, &(uint64_t){0}), PF_FAULT_SIGBUS);
 	pf_unmap_mapping_pages(dev, 30, 0, false);
-	check("to the end");
+	world_check("to the end");
 	assert_true(pf_pte_none(at(A + (NR - 1) * P).pte) && pf_pte_present(at(A + 19 * P).pte));
 }
 EVERYWHERE(taken_away)
@@ -381,7 +364,7 @@ static void wrong_frames(void)
 	assert_int_equal(map_dev(A, NR, RW, SHARED, 0), A);
 	finds(A, 0xd0000);
 	assert_int_equal(insert_says, 0);
-	check("wrong frames");
+	world_check("wrong frames");
 	for (unsigned i = 1; i < NR; i++)
 		assert_true(pf_pte_none(at(A + i * P).pte));
 }
@@ -399,9 +382,9 @@ static void private(void)
 	assert_int_equal(faults, 0);
 	assert_int_equal(pf_remap_pfn_range(&mm, A, (NR - 1) * P, DEV), -PF_EINVAL);
 	assert_int_equal(pf_remap_pfn_range(&mm, A + P, (NR - 1) * P, DEV), -PF_EINVAL);
-	check("nothing");
+	world_check("nothing");
 	assert_int_equal(pf_remap_pfn_range(&mm, A, NR * P, DEV + 32), 0);
-	check("remapped");
+	world_check("remapped");
 	for (unsigned i = 0; i < NR; i++) {
 		assert_false(pf_pte_write(at(A + i * P).pte));
 		finds(A + i * P, 0xd0000 + 32 + i);
@@ -410,7 +393,7 @@ static void private(void)
 	no_pages();
 	*(word(DEV + 34) + 1) = 77;
 	assert_int_equal(put(A + 2 * P, 1), PF_FAULT_DONE);
-	check("copied");
+	world_check("copied");
 	assert_int_equal(copies, 1);
 	assert_int_equal(mm.space.rss_anon, 1);
 	assert_false(pf_pte_special(at(A + 2 * P).pte));
@@ -428,24 +411,24 @@ static void private(void)
 	copy_says = -PF_ENOMEM;
 	assert_int_equal(put(A, 1), PF_FAULT_OOM);
 	copy_says = 0;
-	check("not copied");
+	world_check("not copied");
 	assert_int_equal(mm.space.rss_anon, 1);
 	/* Moved, cut and protected, each page has the frame that it had. */
 	assert_int_equal(pf_mremap(&mm, A + 8 * P, 8 * P, 8 * P, MOVE, B + 3 * P), B + 3 * P);
-	check("moved");
+	world_check("moved");
 	finds(B + 3 * P, 0xd0000 + 40);
 	assert_int_equal(put(B + 4 * P, 9), PF_FAULT_DONE);
 	assert_int_equal(pf_mprotect(&mm, A, 4 * P, PF_PROT_READ), 0);
 	assert_int_equal(put(A + 2 * P, 3), PF_FAULT_SIGSEGV);
 	assert_int_equal(pf_mprotect(&mm, A, 4 * P, RW), 0);
-	check("protected and back");
+	world_check("protected and back");
 	assert_false(pf_pte_write(at(A).pte));
 	assert_int_equal(put(A + 2 * P, 3), PF_FAULT_DONE);
 	assert_int_equal(put(A + 3 * P, 4), PF_FAULT_DONE);
-	check("written");
+	world_check("written");
 	/* The device takes back what is its own, then what was made of it, too. */
 	pf_unmap_mapping_pages(dev, 0, 0, false);
-	check("unmapped");
+	world_check("unmapped");
 	finds(A + 2 * P, 3);
 	assert_int_equal(get(A, &(uint64_t){0}), PF_FAULT_SIGBUS);
 	assert_int_equal(mm.space.rss_anon, 3);
@@ -476,7 +459,7 @@ static void kinds(void)
 	finds(A + P, 0xd0001);
 	finds(A + 5 * P, 0xd0005);
 	assert_int_equal(pf_mprotect(&mm, A, NR * P, RW), -PF_EACCES);
-	check("read only");
+	world_check("read only");
 	assert_int_equal(pf_munmap(&mm, A, NR * P), 0);
 
 	dev->memtype = PF_MEM_NC;
@@ -487,7 +470,7 @@ static void kinds(void)
 		assert_int_equal(pf_mprotect(&mm, A, 8 * P, PF_PROT_READ), 0);
 		assert_int_equal(pf_mprotect(&mm, A, 8 * P, RW), 0);
 		assert_int_equal(pf_mprotect(&mm, A, 8 * P, PF_PROT_NONE), 0);
-		check("another type");
+		world_check("another type");
 		for (unsigned i = 0; i < NR; i++)
 			assert_int_equal(
 				(at(A + i * P).pte.v & PF_PTE_MEM) >> PF_PTE_MEM_SHIFT, PF_MEM_NC);
@@ -510,7 +493,7 @@ static void forked(void)
 	assert_int_equal(put(B + P, 5), PF_FAULT_DONE);
 	assert_int_equal(pf_munmap(&mm, A + P, P), 0);
 	assert_int_equal(pf_fork(&child, &mm, 2), 0);
-	check("forked");
+	world_check("forked");
 	bad = pf_mm_check(&child);
 	if (bad)
 		fail_msg("the child: %s", bad);

@@ -79,19 +79,9 @@ static inline void begin(const struct pf_format *fmt, enum pf_fold_policy policy
 	assert_non_null(dev);
 }
 
-static inline void check(const char *when)
-{
-	const char *bad;
-
-	world_check(when);
-	bad = pf_rmap_check(&sys);
-	if (bad)
-		fail_msg("%s: %s", when, bad);
-}
-
 static inline void finish(void)
 {
-	check("the end");
+	world_check("the end");
 	pf_mapping_put(dev);
 	world_stop();
 }

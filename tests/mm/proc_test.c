@@ -7,6 +7,7 @@
 #include "mm/internal.h"
 #include "mm/proc.h"
 #include "ops/formats.h"
+#include "swap_disk.h"
 
 #define A      UINT64_C(0x10000000)
 #define S      UINT64_C(0x20000000)
@@ -214,30 +215,13 @@ static void smaps(void)
 	assert_int_equal(s.private_clean, 16 * P);
 }
 
-static char device[16 * P];
-
-static int dev_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	memcpy(pf_port_virt(pa), device + slot * P, bytes);
-	return 0;
-}
-
-static int dev_write(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	memcpy(device + slot * P, pf_port_virt(pa), bytes);
-	return 0;
-}
-
 /* What is in swap, alone and with another. */
 static void smaps_swap(void)
 {
-	static const struct pf_swap_ops swap_ops = {.read = dev_read, .write = dev_write};
 	struct pf_smaps s;
 	struct pf_mm child;
 
-	assert_int_equal(pf_swapon(&sys, &swap_ops, NULL, 16), 0);
+	assert_int_equal(pf_swapon(&sys, &swap_disk_ops, NULL, 16), 0);
 	assert_int_equal(pf_madvise(&mm, A, 16 * P, PF_MADV_PAGEOUT), 0);
 	pf_smaps(&mm, 0, &s);
 	assert_int_equal(s.swap, 16 * P);

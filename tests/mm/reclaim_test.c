@@ -11,36 +11,19 @@
 #include "mm/sample.h"
 #include "ops/formats.h"
 #include "reclaim/reclaim.h"
+#include "swap_disk.h"
 
 #define A     UINT64_C(0x10000000)
 #define B     UINT64_C(0x20000000)
 #define RW    (PF_PROT_READ | PF_PROT_WRITE)
 #define FIXED (PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED)
 #define PAGES 32u
-#define SLOTS 256u
 
 /* ---- what pages go to ---- */
 
-static char device[SLOTS * P], disk[PAGES * P];
+static char disk[PAGES * P];
 static unsigned written; /* pages */
-static int write_error;
 static void (*meanwhile)(void);
-
-static int dev_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	memcpy(pf_port_virt(pa), device + slot * P, bytes);
-	return 0;
-}
-
-static int dev_write(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	(void)ctx;
-	memcpy(device + slot * P, pf_port_virt(pa), bytes);
-	return write_error;
-}
-
-static const struct pf_swap_ops swap_ops = {.read = dev_read, .write = dev_write};
 
 static int read_disk(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr)
 {
@@ -52,13 +35,13 @@ static int read_disk(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, uns
 static int write_disk(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr)
 {
 	(void)mapping;
-	if (!write_error) {
+	if (!disk_write_error) {
 		memcpy(disk + index * P, pf_port_virt(pa), nr * P);
 		written += nr;
 	}
 	if (meanwhile)
 		meanwhile();
-	return write_error;
+	return disk_write_error;
 }
 
 static const struct pf_mapping_ops disk_ops = {.read = read_disk, .write = write_disk};
@@ -106,10 +89,10 @@ static void start(void)
 	machine_adversary(false);
 	memset(disk, 0, sizeof(disk));
 	written = 0;
-	write_error = 0;
+	disk_write_error = 0;
 	meanwhile = NULL;
 	file = NULL;
-	assert_int_equal(pf_swapon(&sys, &swap_ops, NULL, SLOTS), 0);
+	assert_int_equal(pf_swapon(&sys, &swap_disk_ops, NULL, SWAP_DISK_SLOTS), 0);
 	sys.thp.order[2] = PF_THP_NEVER;
 	assert_int_equal(pf_mmap(&mm, A, PAGES * P, RW, FIXED), A);
 	write_page(A);
@@ -162,13 +145,13 @@ static void write_error_keeps(void **state)
 	start();
 	map_file(&disk_ops);
 	write_page(B + P);
-	write_error = -PF_EIO;
+	disk_write_error = -PF_EIO;
 	assert_int_equal(pf_reclaim(&sys, UINT64_MAX), 0);
 	assert_true(pf_mapping_cached(file, 1));
 	assert_int_equal(present(B, PAGES), 0);
 	/* Anonymous pages are in the swap cache, and found there. */
 	write_page(A);
-	write_error = 0;
+	disk_write_error = 0;
 	assert_int_equal(pf_reclaim(&sys, UINT64_MAX), 2 * 16 + 1);
 	assert_int_equal(written, 1);
 	assert_false(pf_mapping_cached(file, 1));
@@ -275,9 +258,9 @@ static void no_device_is_known(void **state)
 	folio = pf_page_folio(&phys, pf_pte_pfn(at(A)));
 	pf_folio_get(folio, 1);
 	assert_int_equal(pf_reclaim_folio(&r, folio), 0);
-	write_error = -PF_EIO;
+	disk_write_error = -PF_EIO;
 	assert_int_equal(pf_reclaim(&sys, UINT64_MAX), 0);
-	write_error = 0;
+	disk_write_error = 0;
 	assert_true(pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE));
 	pf_folio_get(folio, 1);
 	assert_int_equal(pf_reclaim_folio(&r, folio), 0);

@@ -8,8 +8,8 @@
 #include "mm/mapping.h"
 #include "mm/replace.h"
 #include "mm/rmap.h"
-#include "mm/uffd.h"
 #include "ops/formats.h"
+#include "quiet_uffd.h"
 
 #define A       UINT64_C(0x10000000) /* private: a program's text */
 #define B       UINT64_C(0x20000000) /* the same, shared */
@@ -56,16 +56,6 @@ static void finds(pf_va_t va, uint64_t want)
 	assert_int_equal(value, want);
 }
 
-static void check(const char *when)
-{
-	const char *bad;
-
-	world_check(when);
-	bad = pf_rmap_check(&sys);
-	if (bad)
-		fail_msg("%s: %s", when, bad);
-}
-
 static void map(pf_va_t va, unsigned prot, unsigned flags)
 {
 	const struct pf_file f = {.mapping = file, .mode = PF_FILE_READ | PF_FILE_WRITE};
@@ -94,7 +84,7 @@ static void begin(const struct pf_format *fmt, enum pf_fold_policy policy, uint6
 
 static void finish(void)
 {
-	check("the end");
+	world_check("the end");
 	pf_mapping_put(file);
 	world_stop();
 }
@@ -155,7 +145,7 @@ static void replaced(void)
 		folded += at(A + i * P).folded;
 	assert_int_equal(folded, folds ? NR : 0);
 	assert_int_equal(change(A + 5 * P + 8, 0xb1, pf_replace_page), 0);
-	check("replaced");
+	world_check("replaced");
 	assert_int_equal(mm.space.rss_anon, anon + 1);
 	assert_int_equal(rss_mapped(), mapped - 1);
 	assert_int_equal(pf_folio_mapcount(pf_page_folio(&phys, file_page)), maps - 1);
@@ -169,17 +159,17 @@ static void replaced(void)
 	finds(B + 5 * P, 0xf005);
 	/* Again: a page of one's own for another. */
 	assert_int_equal(change(A + 5 * P, 0xb2, pf_replace_page), 0);
-	check("twice");
+	world_check("twice");
 	finds(A + 5 * P, 0xb2);
 	assert_int_equal(mm.space.rss_anon, anon + 1);
 	/* Something else than before: still its own. */
 	assert_int_equal(change(A + 5 * P, 0xb3, pf_restore_page), 0);
-	check("not restored");
+	world_check("not restored");
 	finds(A + 5 * P, 0xb3);
 	assert_int_equal(mm.space.rss_anon, anon + 1);
 	/* As before. */
 	assert_int_equal(change(A + 5 * P, 0xf005, pf_restore_page), 0);
-	check("restored");
+	world_check("restored");
 	assert_true(pf_pte_none(at(A + 5 * P).pte));
 	assert_int_equal(mm.space.rss_anon, anon);
 	finds(A + 5 * P, 0xf005);
@@ -187,7 +177,7 @@ static void replaced(void)
 	assert_int_equal(rss_mapped(), mapped);
 	/* Where nothing was replaced. */
 	assert_int_equal(change(A + 6 * P, 0xf006, pf_restore_page), 0);
-	check("nothing to restore");
+	world_check("nothing to restore");
 	assert_true(pf_pte_present(at(A + 6 * P).pte) && !at(A + 6 * P).exclusive);
 }
 
@@ -201,7 +191,7 @@ static void lives(void)
 	assert_int_equal(change(A + 2 * P, 0xb1, pf_replace_page), 0);
 	assert_int_equal(change(A + 3 * P, 0xb2, pf_replace_page), 0);
 	assert_int_equal(pf_fork(&child, &mm, 2), 0);
-	check("forked");
+	world_check("forked");
 	bad = pf_mm_check(&child);
 	if (bad)
 		fail_msg("the child: %s", bad);
@@ -210,7 +200,7 @@ static void lives(void)
 	assert_false(at(A + 2 * P).exclusive);
 	/* Shared with the child: its own again. */
 	assert_int_equal(change(A + 2 * P, 0xb4, pf_replace_page), 0);
-	check("replaced after the fork");
+	world_check("replaced after the fork");
 	assert_true(at(A + 2 * P).exclusive);
 	machine_set_root(0, child.space.pt.root, 2);
 	assert_int_equal(pf_handle_mm_fault(&child, A + 2 * P, 0), PF_FAULT_DONE);
@@ -221,18 +211,18 @@ static void lives(void)
 	assert_int_equal(pf_mprotect(&mm, A, NR * P, RW), 0);
 	put(A + 2 * P, 0xb5);
 	put(A + 4 * P, 0xb6);
-	check("written");
+	world_check("written");
 	finds(A + 2 * P, 0xb5);
 	finds(A + 3 * P, 0xb2);
 	/* What may be written is replaced, too, and the file's page comes back writable by a copy. */
 	assert_int_equal(change(A + 4 * P, 0xf004, pf_restore_page), 0);
-	check("restored");
+	world_check("restored");
 	finds(A + 4 * P, 0xf004);
 	put(A + 4 * P, 1);
 	finds(B + 4 * P, 0xf004);
 	assert_int_equal(pf_mprotect(&mm, A, NR * P, TEXT), 0);
 	assert_int_equal(pf_mapping_truncate(file, 3 * P), 0);
-	check("cut off");
+	world_check("cut off");
 	assert_true(pf_pte_none(at(A + 3 * P).pte) && pf_pte_present(at(A + 2 * P).pte));
 }
 
@@ -253,7 +243,7 @@ static void refused(void)
 	assert_int_equal(pf_replace_page(&mm, A, old, by), -PF_EAGAIN);
 	pf_folio_unlock(pf_page_folio(&phys, old));
 	assert_int_equal(pf_folio_ref(by), 1);
-	check("refused");
+	world_check("refused");
 	finds(A, 0xf000);
 	pf_folio_put(&phys, by, 1);
 	pf_folio_put(&phys, large, 1);
@@ -271,57 +261,40 @@ static void anonymous(void)
 		put(C + i * P, i);
 	assert_int_equal(at(C).order, 4);
 	assert_int_equal(change(C + 20 * P, 0xb1, pf_replace_page), 0);
-	check("replaced");
+	world_check("replaced");
 	assert_int_equal(pf_folio_nr_split(&phys, 0), 1);
 	finds(C + 20 * P, 0xb1);
 	for (unsigned i = 0; i < NR; i++)
 		folded += at(C + i * P).folded;
 	assert_int_equal(folded, sys.policy == PF_FOLD_OFF ? 0 : NR - block());
 	put(C + 20 * P, 0xb2);
-	check("written");
+	world_check("written");
 	assert_int_equal(change(C + 20 * P, 20, pf_restore_page), 0);
 	finds(C + 20 * P, 20);
 	assert_int_equal(mm.space.rss_anon, NR);
 }
 
-static void told(struct pf_uffd *u, const struct pf_uffd_msg *msg)
-{
-	(void)u;
-	(void)msg;
-	fail_msg("a userfaultfd is told");
-}
-
-static void woken(struct pf_uffd *u, pf_va_t start, uint64_t len)
-{
-	(void)u;
-	(void)start;
-	(void)len;
-}
-
 /* Who would be told of an empty slot is told of none; and of writes as before. */
 static void watched(void)
 {
-	static const struct pf_uffd_ops ops = {.fault = told, .wake = woken};
 	const bool wp = sys.fmt->pt->pte_supported & PF_PTE_UFFD_WP;
 	unsigned mode = PF_UFFDIO_REGISTER_MODE_MISSING | PF_UFFDIO_REGISTER_MODE_MINOR;
-	uint64_t features = 0, ioctls;
 	struct pf_uffd uffd;
 
 	if (of_disk)
 		return;
 	if (wp)
 		mode |= PF_UFFDIO_REGISTER_MODE_WP;
-	assert_int_equal(pf_userfaultfd(&uffd, &mm, 0, &ops, NULL), 0);
-	assert_int_equal(pf_uffd_api(&uffd, PF_UFFD_API, &features, &ioctls), 0);
-	assert_int_equal(pf_uffd_register(&uffd, A, NR * P, mode, &ioctls), 0);
+	quiet_uffd_open(&uffd, 0);
+	quiet_uffd_register(&uffd, A, NR, mode);
 	if (wp)
 		assert_int_equal(
 			pf_uffd_writeprotect(&uffd, A, NR * P, PF_UFFDIO_WRITEPROTECT_WP), 0);
 	assert_int_equal(change(A, 0xb1, pf_replace_page), 0);
-	check("replaced");
+	world_check("replaced");
 	assert_int_equal(!!(at(A).pte.v & PF_PTE_UFFD_WP), wp);
 	assert_int_equal(change(A, 0xf000, pf_restore_page), 0);
-	check("restored");
+	world_check("restored");
 	assert_true(at(A).exclusive);
 	assert_int_equal(!!(at(A).pte.v & PF_PTE_UFFD_WP), wp);
 	finds(A, 0xf000);
@@ -378,7 +351,7 @@ static void no_memory(void **state)
 			old = look(A);
 			by = copy_of(old, 0xb1);
 			assert_int_equal(pf_replace_page(&mm, A, old, by), -PF_ENOMEM);
-			check("no memory");
+			world_check("no memory");
 			assert_int_equal(pf_pte_pfn(at(A).pte), old);
 			assert_int_equal(pf_replace_page(&mm, A, old, by), 0);
 			pf_put_user_pages(&sys, &old, 1);

@@ -15,6 +15,7 @@
 
 #include "machine/machine.h"
 #include "mm/mm.h"
+#include "mm/rmap.h"
 #include "phys/phys.h"
 #include "tests/table_watch.h"
 
@@ -96,11 +97,13 @@ static inline void world_stop(void)
 	machine_stop();
 }
 
-/* Between calls: well formed, and no rule broken. */
+/* Between calls: well formed, every page found by its folio, and no rule broken. */
 static inline void world_check(const char *when)
 {
 	const char *bad = pf_mm_check(&mm);
 
+	if (!bad)
+		bad = pf_rmap_check(&sys);
 	if (bad)
 		fail_msg("%s: %s", when, bad);
 	machine_check_quiescent(WORLD_ASID);
