@@ -20,9 +20,10 @@ struct pf_anon_vma *pf_anon_object(const struct pf_system *sys, uint32_t handle)
 	return pf_handle_object(&sys->anon_vmas, handle);
 }
 
+/* Acquire: with the mmap lock for reading another may have given it to the VMA just now (pf_anon_prepare). */
 static struct pf_anon_vma *own(const struct pf_system *sys, const struct pf_vma *vma)
 {
-	uint32_t handle = pf_load_relaxed(&vma->area.anon);
+	uint32_t handle = pf_load_acquire(&vma->area.anon);
 
 	return handle ? pf_anon_object(sys, handle) : NULL;
 }
@@ -269,7 +270,8 @@ int pf_anon_prepare(struct pf_mm *mm, struct pf_vma *vma)
 		new->children = 1;
 	}
 	lock_write(anon);
-	if (pf_cas_relaxed(&vma->area.anon, &none, anon->head.handle)) {
+	/* Release, for a neighbour's fault that takes it over without a lock of ours: see own(). */
+	if (pf_cas(&vma->area.anon, &none, anon->head.handle)) {
 		link(mm->sys, l, vma, anon);
 		anon->active++;
 		l = NULL;

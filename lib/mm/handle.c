@@ -95,6 +95,7 @@ static bool provide_chunk(struct pf_handle_pool *pool, uint32_t index)
 
 static struct pf_handle_head *take_free(struct pf_handle_pool *pool)
 {
+	/* Acquire: the object's successor, and that its chunk is there. */
 	uint64_t top = pf_load_acquire(&pool->free);
 
 	while ((uint32_t)top) {
@@ -104,6 +105,8 @@ static struct pf_handle_head *take_free(struct pf_handle_pool *pool)
 
 		if (pf_cas(&pool->free, &top, ((top >> 32) + 1) << 32 | next))
 			return o;
+		/* What a failed exchange has found is not acquired. */
+		top = pf_load_acquire(&pool->free);
 	}
 	return NULL;
 }
@@ -115,6 +118,7 @@ void *pf_handle_alloc(struct pf_handle_pool *pool)
 
 	if (o)
 		return o;
+	/* Release: the chunk is there before it is counted (pf_handle_count). Another's chunk is acquired by object_at. */
 	do {
 		if (index >= INDEX_MAX - 1 || !provide_chunk(pool, index))
 			return NULL;
@@ -129,6 +133,7 @@ void pf_handle_free(struct pf_handle_pool *pool, void *object)
 	struct pf_handle_head *o = object;
 	uint64_t top = pf_load_relaxed(&pool->free), new;
 
+	/* Release: the successor before the object that has it. The top's own memory is not looked at, so reading it needs no order. */
 	do {
 		pf_store_relaxed(&o->next, (uint32_t)top);
 		new = ((top >> 32) + 1) << 32 | o->handle >> 2;

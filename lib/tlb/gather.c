@@ -247,6 +247,10 @@ void pf_tlb_finish_mmu(struct pf_gather *g)
 	 * Another gather is in progress: we may have found entries empty (or read-only) that its
 	 * owner cleared and has not flushed, and must not return before that is done, for our
 	 * caller relies on it. We cannot wait for the other; we flush everything ourselves.
+	 *
+	 * Relaxed: we have had the table lock after him, so we see him counted until he has flushed. If he
+	 * is not counted any more, it is our own subtraction below that comes after his, and acquires
+	 * what he did before it: his flush.
 	 */
 	if (pf_load_relaxed(&g->space->tlb_flush_pending) > 1 && !PF_MUTANT("nested-gather")) {
 		g->fullmm = true;
