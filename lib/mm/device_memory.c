@@ -64,6 +64,7 @@ bool pf_copy_folio(struct pf_system *sys, struct pf_folio *dst, struct pf_folio 
 	for (unsigned i = 0; i < nr; i++)
 		if (!memory->copy(memory, to + i, from + i))
 			return false;
+	pf_page_filled();
 	return true;
 }
 

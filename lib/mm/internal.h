@@ -66,6 +66,15 @@ PF_INLINE bool pf_folio_is_alone(const struct pf_folio *folio, bool in_mapping)
 	return !pf_count_map(c) && pf_count_ref(c) == (in_mapping ? 2 : 1);
 }
 
+/*
+ * An embedder has filled a page: before any entry that maps it, as pf_port_clear_pages() and pf_port_copy_pages() see to by themselves. Taking the
+ * table's lock orders nothing before it. (A page that has been put into a mapping's tree since is ordered by that lock's release.)
+ */
+PF_INLINE void pf_page_filled(void)
+{
+	pf_port_barrier(PF_BARRIER_LINK);
+}
+
 /* Bytes that one leaf table maps: Linux's PMD_SIZE. */
 PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
 {

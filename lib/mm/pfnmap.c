@@ -64,6 +64,7 @@ static int copy(struct pf_vma *vma, pf_va_t va, pf_pte_t pte)
 		return -PF_ENOMEM;
 	err = vma->mapping->ops->copy(vma->mapping, pf_pte_pfn(pte),
 		pf_folio_pfn(sys->phys, folio) << sys->fmt->pt->page_shift);
+	pf_page_filled();
 	if (err || !sys->fmt->put_copy(&vma->mm->space, &vma->area, va, pte, folio, true))
 		pf_folio_put(sys->phys, folio, 1);
 	return err;

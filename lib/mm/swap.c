@@ -61,8 +61,10 @@ static int read_folio(struct pf_mm *mm, const struct pf_swap_look *look, struct 
 	int err = look->dev->ops->read(look->dev->ctx, pf_folio_swap_slot(folio),
 		pf_folio_pfn(mm->sys->phys, folio) << shift, (size_t)pf_folio_nr(folio) << shift);
 
-	if (!err)
+	if (!err) {
+		pf_page_filled();
 		return 0;
+	}
 	pf_swap_cache_del(look->dev, folio);
 	pf_folio_unlock(folio);
 	pf_folio_put(mm->sys->phys, folio, 1);

@@ -21,8 +21,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 VERDICT = {"N": "Never", "S": "Sometimes", "A": "Always"}
 
-# want: ordering taken away ("-": none) -> letters, one for each model
-Entry = namedtuple("Entry", "kind name title code planned want")
+# want: ordering taken away ("-": none) -> letters, one for each model. herd: where herd7's is another than the first of these
+Entry = namedtuple("Entry", "kind name title code planned want herd")
 
 
 def manifest(text):
@@ -33,7 +33,7 @@ def manifest(text):
             continue
         if word in ("c11", "vmsa"):
             name, _, title = rest.partition(": ")
-            entries.append(Entry(word, name, title, [], [], {}))
+            entries.append(Entry(word, name, title, [], [], {}, {}))
         elif word in ("code", "planned"):
             path, _, names = rest.partition(": ")
             getattr(entries[-1], word).append((path, names.split()))
@@ -42,6 +42,9 @@ def manifest(text):
             if not m or len(m.group(2)) != (len(models.MODELS) if entries[-1].kind == "c11" else 1):
                 raise program.Bad(f"protocols.txt:{n}: a verdict for each model is wanted")
             entries[-1].want[m.group(1)] = m.group(2)
+        elif word == "herd":
+            name, letter = rest.split()
+            entries[-1].herd[name] = letter
         elif word != "note":
             raise program.Bad(f"protocols.txt:{n}: {word}?")
     return entries
@@ -102,7 +105,7 @@ def listed(entries, files):
         if (e.kind, e.name) in have:
             marks = {"-"} | set((asm_variants if e.kind == "vmsa" else program.variants)(text_of(e, "-")))
             bad += [f"{e.name}: no verdict is expected without {m}" for m in sorted(marks - set(e.want))]
-            bad += [f"{e.name}: there is no ordering {m}" for m in sorted(set(e.want) - marks)]
+            bad += [f"{e.name}: there is no ordering {m}" for m in sorted((set(e.want) | set(e.herd)) - marks)]
         for path, functions in e.code:
             try:
                 with open(os.path.join(ROOT, path)) as f:
@@ -159,8 +162,9 @@ def herd(entries):
         for name, want in e.want.items():
             got = herd_verdict(tool, text_of(e, name), e.kind, e.name)
             n += 1
-            if got != VERDICT[want[0]]:
-                bad.append(f"{e.name} without {name}: {got}, expected {VERDICT[want[0]]}")
+            letter = e.herd.get(name, want[0])
+            if got != VERDICT[letter]:
+                bad.append(f"{e.name} without {name}: {got}, expected {VERDICT[letter]}")
     return report(bad, f"{n} verdicts of herd7")
 
 

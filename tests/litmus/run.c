@@ -67,7 +67,7 @@ static void go_through(unsigned me, unsigned long p)
 
 	for (unsigned i = 0; i < INSTANCES; i++) {
 		for (unsigned w = 0; w < WORDS; w++)
-			(void)*(volatile int *)&cells[i].word[w].i;
+			(void)atomic_load_explicit(&cells[i].word[w].i, memory_order_relaxed);
 		/* Who arrives last sees that at once, the others a cache miss later: now this one is late, now that one. */
 		chance = chance * 1103515245 + 12345;
 		meet(me, shape->threads, i + 1, chance >> 16 & 127);
