@@ -79,7 +79,8 @@ static bool allowed(const struct pf_mm *mm, const struct pf_vma *vma, bool khuge
 	if (vma->area.flags & (PF_VM_PFNMAP | PF_VM_DONTEXPAND | PF_VM_NOHUGEPAGE))
 		return false;
 	/* Of files Linux collapses none, unless it is built for that and they are only read (CONFIG_READ_ONLY_THP_FOR_FS). */
-	if (!has_whole(mm, vma) || (vma->mapping ? !!vma->mapping->ops : !vma->area.anon))
+	if (!has_whole(mm, vma) ||
+		(vma->mapping ? !!vma->mapping->ops : !pf_load_relaxed(&vma->area.anon)))
 		return false;
 	if (!khugepaged)
 		return true;

@@ -135,8 +135,7 @@ static int tree_add(struct pf_mapping *mapping, uint64_t index, struct pf_folio 
 	unsigned have = 0, need;
 	int err = 0;
 
-	folio->head.mapping = mapping->head.handle;
-	folio->head.index = index;
+	pf_folio_set_mapping(folio, index, mapping->head.handle);
 	for (;;) {
 		pf_tree_lock(mapping);
 		need = pf_page_tree_need(&mapping->tree, index, order);
@@ -181,8 +180,7 @@ void pf_mapping_gather(struct pf_mapping *mapping, uint64_t index, struct pf_fol
 {
 	const unsigned order = pf_folio_order(folio);
 
-	folio->head.mapping = mapping->head.handle;
-	folio->head.index = index;
+	pf_folio_set_mapping(folio, index, mapping->head.handle);
 	pf_tree_lock(mapping);
 	for (unsigned i = 0; i < nr; i++) {
 		pf_page_tree_erase(
@@ -202,7 +200,7 @@ void pf_mapping_gather(struct pf_mapping *mapping, uint64_t index, struct pf_fol
 static bool is_in_tree(const struct pf_mapping *mapping, const struct pf_folio *folio)
 {
 	return pf_load_relaxed(&folio->head.mapping) == mapping->head.handle &&
-	       pf_page_tree_load(&mapping->tree, folio->head.index) == folio;
+	       pf_page_tree_load(&mapping->tree, pf_folio_index(folio)) == folio;
 }
 
 /*
@@ -223,8 +221,7 @@ bool pf_mapping_replace(struct pf_mapping *mapping, struct pf_folio *src, struct
 		ok = false;
 	}
 	if (ok) {
-		dst->head.index = src->head.index;
-		pf_store_relaxed(&dst->head.mapping, mapping->head.handle);
+		pf_folio_set_mapping(dst, src->head.index, mapping->head.handle);
 		pf_store_relaxed(&src->head.mapping, PF_MAPPING_FILE);
 		pf_folio_get(dst, 1);
 		pf_page_tree_replace(&mapping->tree, dst->head.index, order, dst);

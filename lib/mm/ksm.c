@@ -128,7 +128,8 @@ static int replace(const struct side *keep, const struct side *gone, struct pf_v
 		if (was && !PF_MUTANT("ksm-forgets-first"))
 			pf_ksm_add_place(node, r, was, keep->folio->head.index);
 		if (!PF_MUTANT("ksm-forgets-place"))
-			pf_ksm_add_place(node, r, pf_anon_object(sys, vma->area.anon),
+			pf_ksm_add_place(node, r,
+				pf_anon_object(sys, pf_load_relaxed(&vma->area.anon)),
 				pf_vma_index(vma, gone->va));
 		pf_ksm_look(sys, LOOK_NODES);
 	}

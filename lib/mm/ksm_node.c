@@ -110,8 +110,7 @@ void pf_ksm_moved(struct pf_system *sys, struct pf_folio *src, struct pf_folio *
 	struct pf_ksm_node *node = pf_ksm_node(sys, src);
 
 	lock_write(sys);
-	dst->head.index = src->head.index;
-	pf_store_relaxed(&dst->head.mapping, node->head.handle);
+	pf_folio_set_mapping(dst, src->head.index, node->head.handle);
 	pf_store_relaxed(&src->head.mapping, 0);
 	if (!PF_MUTANT("ksm-node-stays"))
 		node->pfn = pf_folio_pfn(sys->phys, dst);

@@ -93,8 +93,7 @@ static int move(
 	if (at->ksm) {
 		pf_ksm_moved(sys, src, dst);
 	} else {
-		dst->head.index = src->head.index;
-		dst->head.mapping = src->head.mapping;
+		pf_folio_set_mapping(dst, src->head.index, src->head.mapping);
 	}
 	return 0;
 }

@@ -99,9 +99,9 @@ bool pf_rmap_leads_to(const struct pf_mm *mm, const struct pf_vma *vma, pf_va_t 
 	const uint64_t index = pf_vma_index(vma, va);
 
 	if (pf_folio_test_flags(folio, PF_FOLIO_KSM))
-		return pf_ksm_leads_to(
-			mm->sys, folio, pf_anon_object(mm->sys, vma->area.anon), index);
-	if (folio->head.index + pf_folio_idx(folio, pfn) != index)
+		return pf_ksm_leads_to(mm->sys, folio,
+			pf_anon_object(mm->sys, pf_load_relaxed(&vma->area.anon)), index);
+	if (pf_folio_index(folio) + pf_folio_idx(folio, pfn) != index)
 		return false;
 	if (pf_folio_is_file(folio))
 		return vma->mapping && vma->mapping->head.handle == handle;
@@ -134,7 +134,7 @@ bool pf_rmap_get(struct pf_system *sys, struct pf_folio *folio, struct pf_rmap *
 		r->ksm = pf_ksm_node(sys, folio);
 	if (!r->mapping && !r->anon && !r->ksm)
 		return false;
-	r->index = folio->head.index;
+	r->index = pf_folio_index(folio);
 	r->nr = pf_folio_nr(folio);
 	r->pfn = pf_folio_pfn(sys->phys, folio);
 	return true;

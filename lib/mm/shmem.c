@@ -125,8 +125,7 @@ static void enter(const struct in *in, struct pf_folio *folio, struct pf_page_no
 	bool ok;
 
 	pf_folio_set_flags(folio, PF_FOLIO_UPTODATE | PF_FOLIO_DIRTY);
-	folio->head.mapping = mapping->head.handle;
-	folio->head.index = in->first;
+	pf_folio_set_mapping(folio, in->first, mapping->head.handle);
 	pf_tree_lock(mapping);
 	ok = is_there(in) || PF_MUTANT("shmem-in-unchecked");
 	if (ok) {

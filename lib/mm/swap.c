@@ -48,10 +48,9 @@ static void set_mapping(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va,
 	const struct pf_anon_vma *anon = pf_anon_object(mm->sys, own);
 	const bool exclusive = look->pte.v & PF_PTE_EXCLUSIVE;
 
-	folio->head.index = vma->area.pgoff + ((va - vma->area.start) >> pf_mm_shift(mm)) -
-			    (pf_pte_swap_offset(look->pte) - pf_folio_swap_slot(folio));
-	folio->head.mapping =
-		exclusive || PF_MUTANT("swap-in-own-mapping") ? own : anon->root->head.handle;
+	pf_folio_set_mapping(folio,
+		pf_vma_index(vma, va) - (pf_pte_swap_offset(look->pte) - pf_folio_swap_slot(folio)),
+		exclusive || PF_MUTANT("swap-in-own-mapping") ? own : anon->root->head.handle);
 }
 
 /* Read what was entered. Who finds it in the cache meanwhile does not get its lock. */
@@ -120,8 +119,7 @@ static struct pf_folio *copy_page(struct pf_mm *mm, const struct pf_vma *vma, pf
 		return NULL;
 	pf_port_copy_pages(pf_folio_pfn(mm->sys->phys, copy) << shift,
 		(pf_folio_pfn(mm->sys->phys, folio) + at) << shift, PF_BIT(shift));
-	copy->head.index = pf_vma_index(vma, va);
-	copy->head.mapping = pf_load_relaxed(&vma->area.anon);
+	pf_folio_set_mapping(copy, pf_vma_index(vma, va), pf_load_relaxed(&vma->area.anon));
 	pf_folio_set_flags(copy, PF_FOLIO_DIRTY);
 	return copy;
 }

@@ -161,8 +161,8 @@ bool pf_restore_exclusive(struct pf_space *space, const struct pf_area *area, st
  */
 PF_INLINE void pf_set_anon_mapping(const struct pf_area *area, struct pf_folio *folio, pf_va_t va)
 {
-	pf_store_relaxed(&folio->head.index, area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT));
-	pf_store_relaxed(&folio->head.mapping, pf_load_relaxed(&area->anon));
+	pf_folio_set_mapping(folio, area->pgoff + ((va - area->start) >> PF_PAGE_SHIFT),
+		pf_load_relaxed(&area->anon));
 }
 
 PF_INLINE bool pf_pte_marked_wp(pf_pte_t pte)

@@ -181,7 +181,23 @@ PF_INLINE bool pf_folio_maybe_pinned(const struct pf_folio *folio)
 	return pf_count_ref(c) >= PF_PIN_BIAS;
 }
 
-/* ---- kind ---- */
+/* ---- what it belongs to ---- */
+
+/*
+ * What a folio is found by, for who makes it, before it can be found, or moves it, with its lock. Relaxed stores, and loads for who has no
+ * more than a reference: who looks at all frames (reclaim, sampling) may get one to a folio that is being made, and read the old
+ * values, or one of each. He finds no mapping of it by them, and learns from the counts that there are some.
+ */
+PF_INLINE void pf_folio_set_mapping(struct pf_folio *folio, uint64_t index, uint32_t mapping)
+{
+	pf_store_relaxed(&folio->head.index, index);
+	pf_store_relaxed(&folio->head.mapping, mapping);
+}
+
+PF_INLINE uint64_t pf_folio_index(const struct pf_folio *folio)
+{
+	return pf_load_relaxed(&folio->head.index);
+}
 
 /*
  * Does it belong to a mapping (a file, shared memory), not to one process's pages? Does not change while

@@ -22,19 +22,23 @@ bool pf_folio_freeze(struct pf_folio *folio)
 	return pf_cas(&folio->head.count.word, &c, pf_count_make(PF_FRAME_FOLIO, order, 0, 0));
 }
 
-/* One of the folios: n pages from f on, not yet known to anybody. */
+/*
+ * One of the folios: its pages from f on. Who finds a migration entry is led, without a reference, from the page that it names to a
+ * head, by the order in the page's count, to ask what it belongs to (pf_softleaf_is_file): to the old head before the page's count is
+ * written, to f afterwards. So what the old head says of that is never anything else meanwhile, and f says it before its tails' counts, and its
+ * own, are written.
+ */
 static void make_piece(
 	struct pf_frame *f, unsigned order, uint64_t index, uint32_t mapping, uint32_t flags)
 {
-	for (unsigned i = 0; i < 1u << order; i++) {
+	pf_folio_set_mapping((struct pf_folio *)f, index, mapping);
+	pf_store_relaxed(&f->flags, order ? flags : flags & ~(uint32_t)PF_FOLIO_HAS_HWPOISON);
+	f->lru_next = f->lru_prev = 0;
+	/* Release: who is led to f by a tail's order finds the above there. */
+	for (unsigned i = 1; i < 1u << order; i++) {
 		__builtin_memset(f + i, 0, offsetof(struct pf_frame, count));
-		if (i)
-			pf_store_relaxed(
-				&f[i].count.word, pf_count_make(PF_FRAME_TAIL, order, 0, 0));
+		pf_store_release(&f[i].count.word, pf_count_make(PF_FRAME_TAIL, order, 0, 0));
 	}
-	f->index = index;
-	f->mapping = mapping;
-	f->flags = order ? flags : flags & ~(uint32_t)PF_FOLIO_HAS_HWPOISON;
 }
 
 void pf_folio_split_frozen(struct pf_phys *phys, struct pf_folio *folio, uint32_t at)
