@@ -25,5 +25,10 @@
 	__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 #define pf_cas(p, old, new)                                                                        \
 	__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+/*
+ * A statistic that several may change at once: what plain addition costs, and of two who add at the same time one may be
+ * lost.
+ */
+#define pf_count(p, n) pf_store_relaxed((p), pf_load_relaxed(p) + (n))
 
 #endif

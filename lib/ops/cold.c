@@ -97,7 +97,7 @@ static uint64_t cold_range(struct cold *c, pf_va_t va, uint64_t nr)
 {
 	const uint64_t all = nr;
 
-	c->g->space->pt.cause = PF_CAUSE_ACCESS;
+	pf_pt_set_cause(&c->g->space->pt, PF_CAUSE_ACCESS);
 	pf_tlb_start_vma(c->g);
 	while (pf_next_table(c->g->space, &va, &nr, &c->m)) {
 		const unsigned n = pf_pages_in_table(va, nr);

@@ -103,7 +103,7 @@ bool pf_collapse_install(struct pf_space *space, const struct pf_area *area, pf_
 		pf_pte_unmap_unlock(&m);
 		return false;
 	}
-	space->pt.cause = PF_CAUSE_MIGRATE;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_MIGRATE);
 	for (unsigned i = 0, n; i < PF_TABLE_ENTRIES; i += n) {
 		pf_pte_t pte;
 

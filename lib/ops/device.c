@@ -43,7 +43,7 @@ bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn)
 	/* Writable, so it is exclusive (G1), and no write need be noticed. */
 	is = pf_pte_write(pte);
 	if (is) {
-		space->pt.cause = PF_CAUSE_OTHER;
+		pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 		pte = pf_ptep_clear_flush(&m, idx);
 		/*
 		 * What the device stores no entry tells. The flag stays while the entry does: who cleans an anonymous folio has unmapped

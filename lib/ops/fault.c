@@ -90,7 +90,7 @@ static void map_new_folio(const struct fault *f, struct pf_pte_map *m, struct pf
 	/* Counted before it can be seen; exclusive, because nobody else has it. */
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
 	pf_add_relaxed(&f->space->rss_anon, nr);
-	f->space->stats.fault_order[order]++;
+	pf_count(&f->space->stats.fault_order[order], 1);
 	pf_forget_zapped(f->space, va, nr);
 	pf_set_ptes(m, pf_pte_idx(m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
 }
@@ -219,7 +219,7 @@ static void replace(
 		if (!PF_MUTANT("cow-drop-first"))
 			drop_old(space, pf_pte_pfn(old));
 	}
-	space->stats.cow++;
+	pf_count(&space->stats.cow, 1);
 }
 
 /* False: the entry is not the one that was copied from; A and D do not make it another. The table is locked. */
@@ -294,7 +294,7 @@ static enum pf_fault_result fault_write_protected(
 	struct pf_folio *folio;
 	unsigned page;
 
-	f->space->pt.cause = PF_CAUSE_COW;
+	pf_pt_set_cause(&f->space->pt, PF_CAUSE_COW);
 	/* If nobody waits for it, the write is noted where it is done: the page, or a copy, no longer says uffd-wp. */
 	if (!f->unshare && pf_pte_uffd_wp(f->area, pte) && !(f->area->flags & PF_VM_UFFD_ASYNC)) {
 		pf_pte_unmap_unlock(m);
@@ -342,7 +342,7 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 	/* An entry with W is soft-dirty, or its whole area is (G12). */
 	pf_pte_t want = pf_pte_set(pte, PF_PTE_A | (f->write ? PF_PTE_D : 0));
 
-	f->space->pt.cause = PF_CAUSE_ACCESS;
+	pf_pt_set_cause(&f->space->pt, PF_CAUSE_ACCESS);
 	/* A and D do not keep a block from folding, so no extent is asked for. */
 	if (!pf_ptep_set_access_flags(m, pf_pte_idx(m, f->va), want, f->write, PF_NO_EXTENT)) {
 		/*
@@ -355,7 +355,7 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 			.local = true,
 			.asid = f->space->pt.asid};
 
-		f->space->stats.spurious_fault++;
+		pf_count(&f->space->stats.spurious_fault, 1);
 		if (f->write) {
 			pf_pt_format_this.tlb_issue(&f->space->pt, &req);
 			pf_pt_format_this.tlb_wait(&f->space->pt, &req);
@@ -400,7 +400,7 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	struct pf_pte_map m;
 	pf_pte_t pte;
 
-	space->stats.fault++;
+	pf_count(&space->stats.fault, 1);
 	if (pf_pte_alloc_map_lock(&space->pt, f.va, &m))
 		return PF_FAULT_OOM;
 	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
@@ -445,13 +445,13 @@ enum pf_fault_result pf_cow_file(
 		return PF_FAULT_OOM;
 	pf_port_copy_pages(pf_folio_pfn(space->phys, copy) << PF_PAGE_SHIFT, pfn << PF_PAGE_SHIFT,
 		PF_PAGE_SIZE);
-	space->pt.cause = PF_CAUSE_COW;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_COW);
 	if (pf_pte_offset_map_lock(&space->pt, f.va, &m)) {
 		const pf_pte_t pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
 
 		if (pf_pte_vacant(pte)) {
 			map_new_folio(&f, &m, copy, f.va, pte);
-			space->stats.cow++;
+			pf_count(&space->stats.cow, 1);
 			copy = NULL;
 		}
 		pf_pte_unmap_unlock(&m);
@@ -475,7 +475,7 @@ bool pf_put_copy(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	pf_notify_start(&range, space, PF_MMU_NOTIFY_CLEAR, va,
 		PF_MUTANT("notify-put-copy-forgets") ? va : va + PF_PAGE_SIZE);
 	if (pf_pte_offset_map_lock(&space->pt, va, &m)) {
-		space->pt.cause = PF_CAUSE_COW;
+		pf_pt_set_cause(&space->pt, PF_CAUSE_COW);
 		put = put_copy(&f, &m, old, copy);
 		pf_pte_unmap_unlock(&m);
 	}

@@ -202,8 +202,8 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 		.dst = dst, .src = src, .dst_area = dst_area, .src_area = src_area, .flush = flush};
 	int err = 0;
 
-	src->pt.cause = PF_CAUSE_FORK;
-	dst->pt.cause = PF_CAUSE_FORK;
+	pf_pt_set_cause(&src->pt, PF_CAUSE_FORK);
+	pf_pt_set_cause(&dst->pt, PF_CAUSE_FORK);
 	while (nr) {
 		uint64_t hole = pf_pte_hole(&src->pt, va, nr);
 		unsigned n, done = 0;

@@ -50,7 +50,7 @@ void pf_guard_install(struct pf_gather *g, const struct pf_area *area, pf_va_t v
 		 * as after any zap.
 		 */
 		pf_zap_range(g, area, va, n, PF_ZAP_KEEP_GUARDS);
-		g->space->pt.cause = PF_CAUSE_ZAP;
+		pf_pt_set_cause(&g->space->pt, PF_CAUSE_ZAP);
 		/* There is a table: pf_alloc_tables() has made it, and the area keeps it. */
 		if (!pf_pte_offset_map_lock(&g->space->pt, va, &m))
 			continue;
@@ -65,7 +65,7 @@ void pf_guard_remove(struct pf_space *space, pf_va_t va, uint64_t nr)
 {
 	struct pf_pte_map m;
 
-	space->pt.cause = PF_CAUSE_ZAP;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_ZAP);
 	while (pf_next_table(space, &va, &nr, &m)) {
 		const unsigned idx = pf_pte_idx(&m, va), max = pf_pages_in_table(va, nr);
 

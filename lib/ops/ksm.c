@@ -14,7 +14,7 @@ int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 
 	if (!pf_lock_entry_of(space, va, pf_folio_pfn(space->phys, folio), &m, &pte))
 		return -PF_EAGAIN;
-	space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	idx = pf_pte_idx(&m, va);
 	pte = pf_ptep_clear_flush(&m, idx);
 	if (pf_pte_dirty(pte))
@@ -46,7 +46,7 @@ int pf_ksm_replace(struct pf_space *space, const struct pf_area *area, pf_va_t v
 		return -PF_EBUSY;
 	if (!pf_lock_entry_of(space, va, pf_folio_pfn(space->phys, folio), &m, &pte))
 		return -PF_EAGAIN;
-	space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	idx = pf_pte_idx(&m, va);
 	/* Before it has a mapping that its anon_vma would not lead to. Release: what the handle stands for. */
 	pf_folio_set_flags(by, PF_FOLIO_KSM);

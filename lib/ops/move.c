@@ -86,7 +86,7 @@ void pf_move_range(struct pf_space *space, const struct pf_area *old_area, pf_va
 	uint64_t done = 0;
 
 	(void)old_area;
-	space->pt.cause = PF_CAUSE_MOVE;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_MOVE);
 	while (done < nr) {
 		pf_va_t f = from + (done << PF_PAGE_SHIFT), t = to + (done << PF_PAGE_SHIFT);
 		uint64_t n = pf_pte_hole(&space->pt, f, nr - done);

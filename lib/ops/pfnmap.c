@@ -17,7 +17,7 @@ int64_t pf_insert_pfns(
 
 	if (pf_pte_alloc_map_lock(&space->pt, va, &m))
 		return -PF_ENOMEM;
-	space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	idx = pf_pte_idx(&m, va);
 	pf_forget_zapped(space, va, nr);
 	for (unsigned i = 0, n; i < nr; i += n) {

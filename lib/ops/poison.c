@@ -38,7 +38,7 @@ void pf_poison_one(struct pf_space *space, const struct pf_area *area,
 	idx = pf_pte_idx(&m, place->va);
 	pte = pf_ptep_get(&m, idx);
 	if (pf_pte_maps(pte) && pf_pte_pfn(pte) == place->pfn) {
-		space->pt.cause = PF_CAUSE_OTHER;
+		pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 		replace(space, area, &m, idx, pte, again);
 	}
 	pf_pte_unmap_unlock(&m);

@@ -120,7 +120,7 @@ void pf_protect_page_run(struct pf_gather *g, pf_va_t va, uint64_t max, struct p
 
 	if (!look_and_lock(space, va, max, run, &m))
 		return;
-	space->pt.cause = PF_CAUSE_MPROTECT;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_MPROTECT);
 	n = tell(ctx, run);
 	if (PF_MUTANT("scan-protects-untold"))
 		n = run->nr;
@@ -237,7 +237,7 @@ void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_
 
 	if (!pf_sd())
 		return;
-	g->space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&g->space->pt, PF_CAUSE_OTHER);
 	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &u.m)) {
 		const unsigned n = pf_pages_in_table(va, nr), idx = pf_pte_idx(&u.m, va);

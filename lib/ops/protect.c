@@ -213,7 +213,7 @@ int64_t pf_change_protection(struct pf_gather *g, const struct pf_area *area, pf
 	if (p.set)
 		p.prot &= ~PF_PTE_W;
 	start_at_table(&range, g->space, va, nr);
-	g->space->pt.cause = PF_CAUSE_MPROTECT;
+	pf_pt_set_cause(&g->space->pt, PF_CAUSE_MPROTECT);
 	pf_tlb_start_vma(g);
 	if (cp_flags & PF_CP_PROT_NUMA) {
 		pages = pf_hint_range(g, area, va, nr);

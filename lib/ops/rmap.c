@@ -257,7 +257,7 @@ bool pf_try_to_migrate_one(struct pf_space *space, const struct pf_rmap_place *p
 
 	if (!PF_MUTANT("migrate-ignore-write"))
 		s.batch |= PF_FPB_RESPECT_WRITE;
-	space->pt.cause = PF_CAUSE_MIGRATE;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_MIGRATE);
 	while (next_hit(&s))
 		all &= migrate_run(space, &s.hit);
 	return all;
@@ -298,7 +298,7 @@ void pf_remove_migration_one(struct pf_space *space, const struct pf_area *area,
 	struct search s = {.space = space, .place = place, .kinds = FOR_MIGRATION};
 	struct hit *h = &s.hit;
 
-	space->pt.cause = PF_CAUSE_MIGRATE;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_MIGRATE);
 	while (next_hit(&s)) {
 		const bool exclusive = pf_pte_mig_kind(h->pte) != PF_MIG_READ;
 		pf_pfn_t pfn = to + (pf_pte_pfn(h->pte) - place->pfn);

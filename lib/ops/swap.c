@@ -122,7 +122,7 @@ void pf_swap_in(struct pf_space *space, const struct pf_area *area, pf_va_t va, 
 		swap = pf_pte_set(swap, PF_PTE_EXCLUSIVE);
 	}
 	idx = pf_pte_idx(&m, va);
-	space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	pf_folio_add_anon_rmap_ptes(folio, pfn, nr, space->mm_id, swap.v & PF_PTE_EXCLUSIVE);
 	pf_add_relaxed(&space->rss_anon, nr);
 	pf_add_relaxed(&space->rss_swap, -(int64_t)nr);

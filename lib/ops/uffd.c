@@ -73,7 +73,7 @@ int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 		pf_pte_unmap_unlock(&m);
 		return nr ? -PF_ENOMEM : -PF_EEXIST;
 	}
-	space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	clear_markers(&m, idx, nr);
 	pte = filled(area, pfn, zero, file, flags);
 	if (file) {
@@ -102,7 +102,7 @@ int pf_uffd_poison_run(struct pf_space *space, pf_va_t va, uint64_t nr)
 
 	if (pf_pte_alloc_map_lock(&space->pt, va, &m))
 		return -PF_ENOMEM;
-	space->pt.cause = PF_CAUSE_OTHER;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	idx = pf_pte_idx(&m, va);
 	n = room(&m, idx, max, PF_MUTANT("poison-over-markers") ? 0 : PF_FILL_EMPTY);
 	/* Whatever a TLB still has of them, there is no page that it could contradict. */

@@ -181,7 +181,7 @@ enum pf_move pf_uffd_move_run(struct pf_space *space, const struct pf_area *area
 		if ((hole && pf_pte_alloc(&space->pt, from)) || pf_pte_alloc(&space->pt, to))
 			return PF_MOVE_OOM;
 	} while (!lock(&m, from, to));
-	space->pt.cause = PF_CAUSE_MOVE;
+	pf_pt_set_cause(&space->pt, PF_CAUSE_MOVE);
 	m.fidx = pf_pte_idx(&m.from, from);
 	m.tidx = pf_pte_idx(&m.to, to);
 	result = move_table(

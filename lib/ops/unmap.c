@@ -163,7 +163,7 @@ bool pf_unmap(struct pf_space *space, const struct pf_area *area, pf_va_t va, ui
 		unsigned n = pf_pages_in_table(va, nr);
 		bool ok;
 
-		space->pt.cause = PF_CAUSE_ZAP;
+		pf_pt_set_cause(&space->pt, PF_CAUSE_ZAP);
 		/*
 		 * Who finds the area by its pages does not hold the mmap lock. Who locks it in memory sets the flag and
 		 * then brings in what is missing, with the table's lock: he comes before, and the flag is seen, or

@@ -129,7 +129,7 @@ void pf_zap_range(
 	struct pf_pte_map m;
 
 	pf_note_peak(g->space);
-	g->space->pt.cause = PF_CAUSE_ZAP;
+	pf_pt_set_cause(&g->space->pt, PF_CAUSE_ZAP);
 	pf_tlb_start_vma(g);
 	while (pf_next_table(g->space, &va, &nr, &m)) {
 		unsigned n = pf_pages_in_table(va, nr);

@@ -52,12 +52,12 @@ void pf_contpte_convert(const struct pf_leaves *t, unsigned first, bool cont)
 	bool young = false, dirty = false;
 
 	if (cont) {
-		t->pt->stats.fold++;
+		pf_count(&t->pt->stats.fold, 1);
 	} else {
 		struct pf_watch *w = pf_watch_of(t, first);
 
-		t->pt->stats.unfold++;
-		t->pt->stats.unfold_cause[t->pt->cause]++;
+		pf_count(&t->pt->stats.unfold, 1);
+		pf_count(&t->pt->stats.unfold_cause[pf_load_relaxed(&t->pt->cause)], 1);
 		if (w && !PF_MUTANT("watch-not-told"))
 			w->slot = PF_WATCH_ANY;
 		if (w && w->unfolds < PF_WATCH_UNFOLDS)
@@ -147,12 +147,12 @@ void pf_contpte_try_fold(
 		unsigned i = (idx - first + k) & (n - 1);
 		pf_hw_t hw = pf_hw_load(&t->base[first + i]);
 
-		t->pt->stats.fold_loads++;
+		pf_count(&t->pt->stats.fold_loads, 1);
 		if ((!pf_hw_present(hw, t->level) ||
 			    !pf_hw_same(pf_hw_norm(hw, t->level, first + i, respect),
 				    pf_hw_advance(expected, t->level, i))) &&
 			!PF_MUTANT("fold-unchecked")) {
-			t->pt->stats.fold_failed++;
+			pf_count(&t->pt->stats.fold_failed, 1);
 			if (w && !PF_MUTANT("watch-stays"))
 				w->slot = (uint8_t)i;
 			return;

@@ -240,7 +240,7 @@ PF_INLINE void pf_leaves_set(
 			stop = end;
 		if (cont)
 			hw = pf_hw_set_cont(hw, t->level, idx, true);
-		t->pt->stats.fold += cont;
+		pf_count(&t->pt->stats.fold, cont);
 		for (unsigned i = idx; i < stop; i++, hw = pf_hw_next(hw, t->level))
 			pf_hw_store(&t->base[i], hw);
 		pte = pf_pte_advance(pte, (uint64_t)(stop - idx) << step);
@@ -296,7 +296,7 @@ PF_INLINE void pf_leaves_changed(
 {
 	if (!extent.nr || !pf_watch_hit_ends(t, idx, nr))
 		return;
-	t->pt->stats.fold_loads++;
+	pf_count(&t->pt->stats.fold_loads, 1);
 	pf_contpte_try_fold_ends(
 		t, idx, nr, pf_hw_decode(pf_hw_load(&t->base[idx]), t->level, idx), extent);
 }

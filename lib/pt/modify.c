@@ -168,7 +168,7 @@ static bool fold_from_protnone(
 	for (unsigned i = 0; i < n; i++)
 		pf_hw_store(&t->base[first + i],
 			pf_hw_set_cont(pf_hw_advance(hw, t->level, i), t->level, first + i, true));
-	t->pt->stats.fold++;
+	pf_count(&t->pt->stats.fold, 1);
 	return true;
 }
 

@@ -95,7 +95,7 @@ static unsigned move_blocks(
 				to + done, max - done);
 		while (done < max && pf_slot_cont(f, fidx + done));
 		f->table->live -= done;
-		f->pt->stats.fold += done / n;
+		pf_count(&f->pt->stats.fold, done / n);
 		return done;
 	}
 	do {

@@ -82,7 +82,9 @@ enum pf_fold_policy {
 /* Entries get PF_PTE_KERNEL: privileged, global. */
 #define PF_PT_KERNEL 2u
 
-/* Software's counters, for the whole tree. Not atomic: statistics, changed under some table's lock.
+/*
+ * Software's counters, for the whole tree. Statistics, changed under some table's lock, which is not always the same: by
+ * pf_count(), or atomically what would otherwise drift (tables).
  */
 struct pf_pt_stats {
 	uint64_t fold;            /* blocks that became contiguous, by batch or repaint */
@@ -132,6 +134,15 @@ struct pf_pt {
 	struct pf_pt_check *check; /* NULL: nobody is told */
 	struct pf_pt_stats stats;
 };
+
+/*
+ * Who works on several tables at a time says so for all of them: another thread's work may be counted as this one's, which
+ * only the statistics see.
+ */
+PF_INLINE void pf_pt_set_cause(struct pf_pt *pt, enum pf_cause cause)
+{
+	pf_store_relaxed(&pt->cause, (uint8_t)cause);
+}
 
 /* Consecutive pages whose entries differ only as the caller's flags allow. */
 struct pf_run {

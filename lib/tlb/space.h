@@ -12,8 +12,7 @@
 struct pf_swaps;
 struct pf_mmu_notifier_subscriptions;
 
-/* Software's counters (SCENARIOS.md). Changed under the mmap lock or a table lock; statistics only.
- */
+/* Software's counters (SCENARIOS.md). Statistics: several may change them at once, by pf_count(). */
 struct pf_space_stats {
 	uint64_t fault, spurious_fault, cow;
 	uint64_t flush_mm;
