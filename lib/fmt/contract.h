@@ -127,10 +127,11 @@ PF_INLINE bool pf_hw_needs_flush(pf_hw_t old, pf_hw_t new_hw);
 
 /*
  * Accessors: the only places that touch memory. load is one single-copy-atomic read where the
- * format has one word an entry. store may carry release ordering (linking a table). xchg and cas
- * are relaxed.
+ * format has one word an entry. store may carry release ordering (linking a table), load acquire
+ * (finding it). xchg and cas are relaxed.
  */
 PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p);
+PF_INLINE pf_hw_t pf_hw_load_acquire(const pf_hw_t *p);
 PF_INLINE void pf_hw_store(pf_hw_t *p, pf_hw_t v);
 PF_INLINE void pf_hw_store_release(pf_hw_t *p, pf_hw_t v);
 PF_INLINE pf_hw_t pf_hw_xchg(pf_hw_t *p, pf_hw_t v);

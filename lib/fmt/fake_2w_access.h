@@ -102,6 +102,12 @@ PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p)
 	return pf_hw_none(b) ? pf_hw_empty() : b;
 }
 
+/* Every load is. */
+PF_INLINE pf_hw_t pf_hw_load_acquire(const pf_hw_t *p)
+{
+	return pf_hw_load(p);
+}
+
 /* From a pair that is not valid to v, which may be anything. */
 PF_INLINE void pf_2w_leave_invalid(pf_hw_t *p, pf_hw_t old, pf_hw_t v)
 {

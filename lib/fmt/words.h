@@ -4,8 +4,8 @@
  * single-copy atomic on every host and target we have, so a load is a coherent entry by itself, and
  * an exchange or compare-and-exchange cannot lose what a walker sets in between.
  *
- * All is relaxed but store_release: order among entries comes from the table lock and from the
- * barriers around TLB maintenance (DESIGN 4.6), never from the entry accesses themselves.
+ * All is relaxed but store_release and load_acquire, by which a table is linked and found: order among entries comes from
+ * the table lock and from the barriers around TLB maintenance (DESIGN 4.6), never from the entry accesses themselves.
  */
 #ifndef PF_FMT_WORDS_H
 #define PF_FMT_WORDS_H
@@ -34,6 +34,17 @@ PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p)
 #else
 	PF_COUNT_ENTRY(load);
 	return pf_hw_of(__atomic_load_n(&p->w, __ATOMIC_RELAXED));
+#endif
+}
+
+/* Of an entry that may lead to a table, on the way down without a lock: the other half of store_release. */
+PF_INLINE pf_hw_t pf_hw_load_acquire(const pf_hw_t *p)
+{
+#if PF_JUDGE
+	return pf_hw_of(pf_port_entry_load(&p->w));
+#else
+	PF_COUNT_ENTRY(load);
+	return pf_hw_of(__atomic_load_n(&p->w, __ATOMIC_ACQUIRE));
 #endif
 }
 

@@ -64,8 +64,8 @@ pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)
 	*table = (struct pf_table){.level = (uint8_t)level, .watch = watch};
 	pf_port_spin_init(&table->lock, PF_LOCK_TABLE, pa);
 	table_fill_empty(pf_port_virt(pa));
-	pt->stats.table_alloc++;
-	pt->stats.tables += PF_TABLE_MEM_BYTES;
+	pf_add_relaxed(&pt->stats.table_alloc, 1);
+	pf_add_relaxed(&pt->stats.tables, PF_TABLE_MEM_BYTES);
 	return pa;
 }
 
@@ -99,7 +99,8 @@ void pf_table_unlock(struct pf_leaves *t)
 
 /*
  * Link a new table at t[idx]. The release makes its initialisation (and that of everything below
- * it) visible to any walker, hardware too, that sees the link.
+ * it) visible to any walker, hardware too, that sees the link. Software's walkers load the link with acquire: hardware would order
+ * what is at an address behind the load that the address comes of, C does not promise to.
  */
 void pf_table_link(struct pf_leaves *t, unsigned idx, pf_pa_t child)
 {
@@ -114,7 +115,7 @@ void pf_table_link(struct pf_leaves *t, unsigned idx, pf_pa_t child)
  */
 static pf_pa_t child_or_new(struct pf_leaves *t, unsigned idx)
 {
-	pf_hw_t hw = pf_hw_load(&t->base[idx]);
+	pf_hw_t hw = pf_hw_load_acquire(&t->base[idx]);
 	pf_pa_t child;
 
 	if (pf_hw_none(hw)) {
@@ -172,7 +173,7 @@ bool pf_table_find(struct pf_pt *pt, pf_va_t va, unsigned level, struct pf_leave
 
 	for (unsigned l = PF_LEVELS - 1; l > level; l--) {
 		pf_hw_t *base = pf_port_virt(pa);
-		pf_hw_t hw = pf_hw_load(&base[pf_level_index(va, l)]);
+		pf_hw_t hw = pf_hw_load_acquire(&base[pf_level_index(va, l)]);
 
 		if (pf_hw_none(hw) || !pf_hw_table(hw, l))
 			return false;
@@ -223,7 +224,7 @@ uint64_t pf_pte_hole(struct pf_pt *pt, pf_va_t va, uint64_t max)
 	pf_port_rcu_read_lock();
 	for (unsigned l = PF_LEVELS - 1; l > 0; l--) {
 		pf_hw_t *base = pf_port_virt(pa);
-		pf_hw_t hw = pf_hw_load(&base[pf_level_index(va, l)]);
+		pf_hw_t hw = pf_hw_load_acquire(&base[pf_level_index(va, l)]);
 
 		if (pf_hw_none(hw) || !pf_hw_table(hw, l)) {
 			/* To the end of what this entry spans. */
