@@ -27,7 +27,7 @@ static int dup_vma(struct pf_mm *child, struct pf_vma *vma, struct pf_vma **dup)
 		return err;
 	}
 	*dup = pf_vma_take(&r);
-	**dup = *vma;
+	pf_vma_copy(*dup, vma);
 	(*dup)->mm = child;
 	/* Locks are not inherited. Then neighbours may be alike that were not; fork merges none. */
 	(*dup)->area.flags &= ~PF_VM_LOCKED_MASK;

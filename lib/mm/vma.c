@@ -252,7 +252,7 @@ struct pf_vma *pf_vma_split(
 
 	pf_i_mmap_lock(vma);
 	root = pf_anon_lock_write(mm->sys, vma);
-	*rest = *vma;
+	pf_vma_copy(rest, vma);
 	rest->area.start = at;
 	rest->area.pgoff += pf_mm_pages(mm, vma->area.start, at);
 	rest->area.anon = 0;
@@ -460,8 +460,9 @@ static struct pf_vma *modify(struct pf_mm *mm, struct pf_vma_reserve *r, struct 
 struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
 	pf_va_t start, pf_va_t end, uint32_t flags, struct pf_uffd *uffd)
 {
-	struct pf_vma piece = *vma;
+	struct pf_vma piece;
 
+	pf_vma_copy(&piece, vma);
 	piece.area.flags = flags;
 	piece.uffd = uffd;
 	return modify(mm, r, vma, start, end, piece);
@@ -470,8 +471,9 @@ struct pf_vma *pf_vma_modify_uffd(struct pf_mm *mm, struct pf_vma_reserve *r, st
 struct pf_vma *pf_vma_modify_policy(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_vma *vma,
 	pf_va_t start, pf_va_t end, const struct pf_policy *policy)
 {
-	struct pf_vma piece = *vma;
+	struct pf_vma piece;
 
+	pf_vma_copy(&piece, vma);
 	piece.area.policy = *policy;
 	return modify(mm, r, vma, start, end, piece);
 }

@@ -52,6 +52,21 @@ PF_INLINE struct pf_vma *pf_vma_of(const struct pf_area *a)
 	return PF_CONTAINER_OF(a, struct pf_vma, area);
 }
 
+/*
+ * All but its place in the mapping's tree, which changes under the i_mmap lock whenever a neighbour's does: the mmap lock
+ * for writing keeps the rest.
+ */
+PF_INLINE void pf_vma_copy(struct pf_vma *dst, const struct pf_vma *src)
+{
+	*dst = (struct pf_vma){
+		.area = src->area,
+		.mm = src->mm,
+		.links = src->links,
+		.mapping = src->mapping,
+		.uffd = src->uffd,
+	};
+}
+
 struct pf_vma_node;
 
 /*

@@ -68,6 +68,12 @@ uint64_t pf_swap_free(struct pf_swap *dev)
 	return pf_load_relaxed(&dev->free);
 }
 
+/* Under the lock, beside pf_swap_count(), which looks without it. */
+static void set_count(struct pf_swap *dev, uint64_t slot, uint32_t count)
+{
+	pf_store_relaxed(&dev->slot[slot].count, count);
+}
+
 /* ---- which slots are free; under the lock ---- */
 
 /* Bits of `word` where an aligned run of 2^order clear bits begins; order < 6. */
@@ -113,7 +119,8 @@ static void mark(struct pf_swap *dev, uint64_t slot, uint64_t nr, bool used)
 		else
 			dev->used[s / 64] &= ~mask;
 	}
-	dev->free += (uint32_t)(used ? -nr : nr);
+	/* The lock's, but pf_swap_free() looks without it. */
+	pf_store_relaxed(&dev->free, dev->free + (uint32_t)(used ? -nr : nr));
 	if (!used && slot / 64 < dev->first)
 		dev->first = (uint32_t)(slot / 64);
 	while (used && dev->first < words(dev->slots) && !~dev->used[dev->first])
@@ -185,7 +192,7 @@ static uint64_t take_run(struct pf_swap *dev, unsigned order)
 	if (slot != UINT64_MAX) {
 		mark(dev, slot, nr, true);
 		for (unsigned i = 0; i < nr; i++)
-			dev->slot[slot + i].count = 1;
+			set_count(dev, slot + i, 1);
 	}
 	return slot;
 }
@@ -223,7 +230,7 @@ int pf_swap_dup(struct pf_swap *dev, uint64_t slot, uint64_t nr)
 		if (dev->slot[slot + i].count >= PF_SWAP_MAX_COUNT)
 			err = -PF_ENOMEM;
 	for (uint64_t i = 0; i < nr && !err; i++)
-		dev->slot[slot + i].count++;
+		set_count(dev, slot + i, dev->slot[slot + i].count + 1);
 	unlock(dev);
 	return err;
 }
@@ -236,7 +243,7 @@ bool pf_swap_get(struct pf_swap *dev, uint64_t slot, uint64_t nr)
 	for (uint64_t i = 0; i < nr && ok; i++)
 		ok = dev->slot[slot + i].count && dev->slot[slot + i].count < PF_SWAP_MAX_COUNT;
 	for (uint64_t i = 0; i < nr && ok; i++)
-		dev->slot[slot + i].count++;
+		set_count(dev, slot + i, dev->slot[slot + i].count + 1);
 	unlock(dev);
 	return ok;
 }
@@ -252,7 +259,7 @@ bool pf_swap_hold(struct pf_swap *dev, struct pf_folio *folio)
 	for (unsigned i = 0; i < nr && ok; i++)
 		ok = dev->slot[slot + i].count < PF_SWAP_MAX_COUNT;
 	for (unsigned i = 0; i < nr && ok; i++)
-		dev->slot[slot + i].count++;
+		set_count(dev, slot + i, dev->slot[slot + i].count + 1);
 	unlock(dev);
 	return ok;
 }
@@ -265,9 +272,11 @@ static uint64_t put_some(struct pf_swap *dev, uint64_t slot, uint64_t nr)
 
 	if (folio)
 		n = pf_min(nr, pf_folio_swap_slot(folio) + pf_folio_nr(folio) - slot);
-	for (uint64_t i = 0; i < n; i++)
-		if (!--dev->slot[slot + i].count && !folio)
+	for (uint64_t i = 0; i < n; i++) {
+		set_count(dev, slot + i, dev->slot[slot + i].count - 1);
+		if (!dev->slot[slot + i].count && !folio)
 			mark(dev, slot + i, 1, false);
+	}
 	if (folio && !counted(dev, folio)) {
 		leave(dev, folio);
 		/* No TLB has had it since it was unmapped; the zone's lock is inside ours. */

@@ -248,7 +248,7 @@ static void step_common(struct thread *t, const struct view *v, unsigned first, 
 {
 	static const int advice[] = {PF_MADV_DONTNEED, PF_MADV_DONTNEED, PF_MADV_FREE,
 		PF_MADV_PAGEOUT, PF_MADV_POPULATE_WRITE, PF_MADV_MERGEABLE, PF_MADV_GUARD_INSTALL,
-		PF_MADV_GUARD_REMOVE, PF_MADV_WILLNEED};
+		PF_MADV_GUARD_REMOVE, PF_MADV_WILLNEED, PF_MADV_REMOVE, PF_MADV_COLLAPSE};
 	const pf_va_t va = part(EVERYBODY) + first * P;
 	const uint32_t what = rnd(t, 100);
 	unsigned flags = PF_MAP_ANONYMOUS | PF_MAP_FIXED, prot = rnd(t, 3) ? 3 : 1;
