@@ -3,7 +3,7 @@
 # otherwise (scripts/packages).
 BUILD ?= build
 
-.PHONY: all build demo test bench check mutants necessity clean
+.PHONY: all build demo test bench check mutants necessity tsan clean
 
 # build/pagefold and build/pagefold-judge
 all: build
@@ -39,6 +39,12 @@ mutants: all
 
 necessity: all
 	@scripts/necessity
+
+# The library on real threads under ThreadSanitizer: `make tsan SECONDS=60`
+SECONDS ?= 10
+tsan:
+	@scripts/packages build
+	@scripts/tsan $(BUILD)-tsan $(SECONDS)
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-*
