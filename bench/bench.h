@@ -102,6 +102,17 @@ bool find_linux(struct samples *s, const char **why);
 /* Prints rows and adds them; ns per access, without a peer. False if something failed; why is printed. */
 bool replay_rows(json_object *rows);
 
+/* ---- threads ---- */
+
+/*
+ * Rows of several threads at once, measured by another program; ns per page, peer < 0: none. scaling: how many times as much two threads
+ * do as one. False if something failed; why is printed.
+ */
+bool threads_rows(const char *self, bool no_peer,
+	void (*row)(void *ctx, const char *name, const char *kase, double ours, double peer,
+		double scaling, double peer_scaling),
+	void *ctx);
+
 /* ---- the Linux underneath ---- */
 
 /* False, and *why, if the peer cannot be had (folios of that size not available). */

@@ -57,6 +57,7 @@ struct run {
 	bool no_peer;
 	bool counts; /* this is the counting program */
 	json_object *rows;
+	const char *self;
 	char peer[80];
 };
 
@@ -107,6 +108,27 @@ static void row(struct run *r, const char *name, const char *kase, double ours, 
 	printf("\n");
 	fflush(stdout);
 	json_object_array_add(r->rows, o);
+}
+
+static void threads_row(void *ctx, const char *name, const char *kase, double ours, double peer,
+	double scaling, double peer_scaling)
+{
+	struct run *r = ctx;
+	json_object *o;
+
+	if ((r->only && strcmp(r->only, name)) || (r->kase && !strstr(kase, r->kase)))
+		return;
+	row(r, name, kase, ours, peer, NULL);
+	o = json_object_array_get_idx(r->rows, json_object_array_length(r->rows) - 1);
+	json_object_object_add(o, "scaling", json_object_new_double(scaling));
+	json_object_object_add(
+		o, "peer_scaling", peer_scaling < 0 ? NULL : json_object_new_double(peer_scaling));
+	if (scaling != 1) {
+		printf("# %s: two threads do %.2f times one", name, scaling);
+		if (peer_scaling >= 0)
+			printf("; the peer's %.2f", peer_scaling);
+		printf("\n");
+	}
 }
 
 static bool measure_op(struct run *r, enum op op, unsigned order)
@@ -207,6 +229,9 @@ static int run_all(void *arg)
 	ours_stop();
 	if (r->counts)
 		return 0;
+	if ((!r->only || strstr(r->only, "-disjoint")) &&
+		!threads_rows(r->self, r->no_peer, threads_row, r))
+		return 1;
 	if ((!r->only || !strcmp(r->only, "replay")) && !replay_rows(r->rows))
 		return 1;
 	if (r->output && json_object_to_file_ext(r->output, r->rows, JSON_C_TO_STRING_PRETTY)) {
@@ -232,7 +257,7 @@ int main(int argc, char **argv)
 		{"case", required_argument, NULL, 'c'}, {"no-peer", no_argument, NULL, 'p'},
 		{"counts", no_argument, NULL, 'C'}, {"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
-	struct run r = {.bytes = UINT64_C(1) << 30};
+	struct run r = {.bytes = UINT64_C(1) << 30, .self = argv[0]};
 	struct utsname u;
 	int c;
 
