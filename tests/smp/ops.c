@@ -338,5 +338,6 @@ void step(struct thread *t)
 		end_child(t);
 	else if (what == 985 && t->id == 0)
 		swap_again(t);
-	t->steps++;
+	/* The main thread looks whether anybody gets on. */
+	pf_store_relaxed(&t->steps, t->steps + 1);
 }

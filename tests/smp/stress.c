@@ -23,8 +23,8 @@ static struct {
 } opt = {.format = "arm64-4k", .threads = 2, .seconds = 5, .seed = 1, .memory = 96};
 
 static pthread_barrier_t barrier;
-static bool stopping; /* atomic */
-static uint32_t table_bad;
+static bool stopping;  /* atomic */
+static uint32_t ended; /* threads; atomic */
 static double began;
 
 static double now(void)
@@ -84,7 +84,6 @@ static void disorder(const char *text)
 static void entry_bad(void *ctx, pf_pfn_t pfn, const char *why)
 {
 	(void)ctx;
-	table_bad = 1;
 	fail(NULL, "page-table check: frame %" PRIu64 ": %s", pfn, why);
 }
 
@@ -242,6 +241,7 @@ static void *run(void *arg)
 	for (unsigned i = 0; i <= SHARED; i++)
 		free(t->view[i].page);
 	smp_leave();
+	pf_add_return(&ended, 1);
 	return NULL;
 }
 
@@ -277,6 +277,26 @@ static void parse(int argc, char **argv)
 	}
 }
 
+#define PATIENCE 100u /* seconds */
+
+/* Until all threads have ended, or nobody has got on for a long time: they wait for each other. */
+static void watch(void)
+{
+	uint64_t before = 0;
+
+	for (unsigned quiet = 0; pf_load_acquire(&ended) < opt.threads;) {
+		uint64_t steps = 0;
+
+		usleep(10000);
+		for (unsigned i = 0; i < opt.threads; i++)
+			steps += pf_load_relaxed(&world.thread[i].steps);
+		quiet = steps == before ? quiet + 1 : 0;
+		before = steps;
+		if (quiet == PATIENCE * 100)
+			fail(NULL, "nobody gets on");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct smp_counts n;
@@ -295,6 +315,7 @@ int main(int argc, char **argv)
 		t->child_asid = (uint16_t)(100 + i);
 		MUST(!pthread_create(&t->thread, NULL, run, t));
 	}
+	watch();
 	for (unsigned i = 0; i < opt.threads; i++) {
 		pthread_join(world.thread[i].thread, NULL);
 		steps += world.thread[i].steps;
