@@ -21,7 +21,7 @@ static void count_free(struct pf_pt *pt, struct pf_table *table)
 	if (table->watch)
 		pt->mem->meta_free(table->watch,
 			sizeof(struct pf_watch) << (pt->fmt->level_bits - pt->fmt->cont_shift[0]));
-	pf_add_relaxed(&pt->stats.table_free, 1);
+	pf_count(&pt->stats.table_free, 1);
 	pf_add_relaxed(&pt->stats.tables, -(uint64_t)bytes);
 	table->level = (uint8_t)pf_log2(bytes);
 }

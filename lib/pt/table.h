@@ -84,7 +84,7 @@ enum pf_fold_policy {
 
 /*
  * Software's counters, for the whole tree. Statistics, changed under some table's lock, which is not always the same: by
- * pf_count(), or atomically what would otherwise drift (tables).
+ * pf_count(), or atomically what would otherwise drift (`tables`).
  */
 struct pf_pt_stats {
 	uint64_t fold;            /* blocks that became contiguous, by batch or repaint */

@@ -64,7 +64,7 @@ pf_pa_t pf_table_new(struct pf_pt *pt, unsigned level)
 	*table = (struct pf_table){.level = (uint8_t)level, .watch = watch};
 	pf_port_spin_init(&table->lock, PF_LOCK_TABLE, pa);
 	table_fill_empty(pf_port_virt(pa));
-	pf_add_relaxed(&pt->stats.table_alloc, 1);
+	pf_count(&pt->stats.table_alloc, 1);
 	pf_add_relaxed(&pt->stats.tables, PF_TABLE_MEM_BYTES);
 	return pa;
 }

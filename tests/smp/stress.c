@@ -192,6 +192,11 @@ static void stop(void)
 	MUST(smp_enter(false));
 	for (unsigned i = 0; i < SHARED; i++)
 		pf_mm_exit(&world.mm[i]);
+	/* Counted by whoever makes and frees tables, at once. */
+	for (unsigned i = 0; i < SHARED; i++)
+		if (world.mm[i].space.pt.stats.tables)
+			fail(NULL, "the end: %" PRIu64 " bytes of tables are counted",
+				world.mm[i].space.pt.stats.tables);
 	MUST(!pf_swapoff(&world.sys, world.swap_dev));
 	pf_system_exit(&world.sys);
 	smp_rcu_barrier();
