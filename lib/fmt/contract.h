@@ -132,6 +132,12 @@ PF_INLINE bool pf_hw_needs_flush(pf_hw_t old, pf_hw_t new_hw);
  */
 PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p);
 PF_INLINE pf_hw_t pf_hw_load_acquire(const pf_hw_t *p);
+/*
+ * For who holds no lock and must come to an end: one reading. True: *hw is an entry that was there at one
+ * moment of the call, or the empty one, if the entry was on its way from one to another. False: it changed
+ * too often to be read at once, which an entry of one word never does. Acquire: it may lead to a table.
+ */
+PF_INLINE bool pf_hw_load_lockless(const pf_hw_t *p, pf_hw_t *hw);
 PF_INLINE void pf_hw_store(pf_hw_t *p, pf_hw_t v);
 PF_INLINE void pf_hw_store_release(pf_hw_t *p, pf_hw_t v);
 PF_INLINE pf_hw_t pf_hw_xchg(pf_hw_t *p, pf_hw_t v);

@@ -74,10 +74,14 @@ PF_INLINE bool pf_2w_cas32(uint32_t *p, uint32_t *old, uint32_t v)
 #endif
 }
 
-/* Both words, under the lock: hardware changes A and D of the low one at most. */
-PF_INLINE pf_hw_t pf_2w_load_locked(const pf_hw_t *p)
+/* Low, then high. Under the lock they are one entry's: hardware changes A and D of the low one at most. */
+PF_INLINE pf_hw_t pf_2w_load_both(const pf_hw_t *p)
 {
-	return (pf_hw_t){.lo = pf_2w_load32(&p->lo), .hi = pf_2w_load32(&p->hi)};
+	pf_hw_t hw;
+
+	hw.lo = pf_2w_load32(&p->lo);
+	hw.hi = pf_2w_load32(&p->hi);
+	return hw;
 }
 
 /*
@@ -92,12 +96,11 @@ PF_INLINE pf_hw_t pf_2w_load_locked(const pf_hw_t *p)
  */
 PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p)
 {
-	pf_hw_t a, b = pf_2w_load_locked(p);
+	pf_hw_t a, b = pf_2w_load_both(p);
 
 	do {
 		a = b;
-		b.lo = pf_2w_load32(&p->lo);
-		b.hi = pf_2w_load32(&p->hi);
+		b = pf_2w_load_both(p);
 	} while (!pf_hw_same(a, b));
 	return pf_hw_none(b) ? pf_hw_empty() : b;
 }
@@ -106,6 +109,17 @@ PF_INLINE pf_hw_t pf_hw_load(const pf_hw_t *p)
 PF_INLINE pf_hw_t pf_hw_load_acquire(const pf_hw_t *p)
 {
 	return pf_hw_load(p);
+}
+
+/* The same two rounds, once: four loads, whatever others do. */
+PF_INLINE bool pf_hw_load_lockless(const pf_hw_t *p, pf_hw_t *hw)
+{
+	pf_hw_t a = pf_2w_load_both(p), b = a;
+
+	if (!PF_MUTANT("2w-one-round"))
+		b = pf_2w_load_both(p);
+	*hw = pf_hw_none(b) ? pf_hw_empty() : b;
+	return pf_hw_same(a, b);
 }
 
 /* From a pair that is not valid to v, which may be anything. */
@@ -147,7 +161,7 @@ PF_INLINE void pf_2w_finish(pf_hw_t *p, pf_hw_t old, pf_hw_t v)
 /* Lock held, old entry settled (DESIGN 4.3). */
 PF_INLINE void pf_hw_store(pf_hw_t *p, pf_hw_t v)
 {
-	pf_hw_t old = pf_2w_load_locked(p);
+	pf_hw_t old = pf_2w_load_both(p);
 
 	if (!pf_hw_valid(old)) {
 		pf_2w_leave_invalid(p, old, v);
@@ -165,7 +179,7 @@ PF_INLINE void pf_hw_store_release(pf_hw_t *p, pf_hw_t v)
 /* Lock held. From the exchange of the low word on, hardware adds no A or D to the old entry. */
 PF_INLINE pf_hw_t pf_hw_xchg(pf_hw_t *p, pf_hw_t v)
 {
-	pf_hw_t old = pf_2w_load_locked(p);
+	pf_hw_t old = pf_2w_load_both(p);
 
 	if (!pf_hw_valid(old)) {
 		pf_2w_leave_invalid(p, old, v);
@@ -179,7 +193,7 @@ PF_INLINE pf_hw_t pf_hw_xchg(pf_hw_t *p, pf_hw_t v)
 /* Lock held. Only the low word can have changed since *old was read, and only if it was valid. */
 PF_INLINE bool pf_hw_cas(pf_hw_t *p, pf_hw_t *old, pf_hw_t v)
 {
-	pf_hw_t now = pf_2w_load_locked(p);
+	pf_hw_t now = pf_2w_load_both(p);
 
 	if (!pf_hw_same(now, *old)) {
 		*old = now;

@@ -48,6 +48,13 @@ PF_INLINE pf_hw_t pf_hw_load_acquire(const pf_hw_t *p)
 #endif
 }
 
+/* A load that is single-copy atomic is coherent whoever stores. */
+PF_INLINE bool pf_hw_load_lockless(const pf_hw_t *p, pf_hw_t *hw)
+{
+	*hw = pf_hw_load_acquire(p);
+	return true;
+}
+
 PF_INLINE void pf_hw_store(pf_hw_t *p, pf_hw_t v)
 {
 #if PF_JUDGE

@@ -159,7 +159,9 @@ void pf_rcu_done(struct pf_rcu_head *head);
  * void pf_port_rcu_read_lock(void), pf_port_rcu_read_unlock(void)
  * void pf_port_call_rcu(struct pf_rcu_head *)
  *	pf_rcu_done(head) is called when every lockless walker that began before has ended, from a
- *context without spinlocks. No allocation: the head is the memory.
+ *context without spinlocks. No allocation: the head is the memory. Two forms: the head is queued; or call_rcu waits for the
+ *walkers and calls pf_rcu_done itself, for instance by an interrupt to every CPU, where read sections keep
+ *interrupts off. The library calls it with no spinlock, outside of read sections.
  *
  * void pf_port_note_alloc(enum pf_mem_use, pf_pa_t pa, size_t bytes)
  * void pf_port_note_free(enum pf_mem_use, pf_pa_t pa, size_t bytes)

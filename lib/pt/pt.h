@@ -100,6 +100,66 @@ bool pf_ptes_folded(const struct pf_pte_map *m, unsigned idx);
 unsigned pf_pte_batch(
 	const struct pf_pte_map *m, unsigned idx, unsigned max, unsigned flags, pf_pte_t *first);
 
+/* ---- reading without a lock ---- */
+
+/*
+ * A leaf table that is not locked: it stays memory for as long as the view is mapped (RCU), but may be emptied and
+ * unlinked meanwhile, and every entry of it may change between two looks. docs/LOCKING.md, "Reading without a
+ * lock", has the argument for what follows.
+ */
+struct pf_pte_view {
+	struct pf_pt *pt;
+	const pf_hw_t *base; /* slot 0; opaque outside lib/pt */
+	const pf_hw_t *link; /* the entry through which the table was found */
+	pf_pa_t pa;          /* the table */
+	pf_va_t va;          /* address that slot 0 maps */
+};
+
+PF_INLINE unsigned pf_view_idx(const struct pf_pte_view *v, pf_va_t va)
+{
+	return (unsigned)((va - v->va) >> PF_PAGE_SHIFT);
+}
+
+/*
+ * Find the leaf table of va and keep it alive until pf_pte_unmap(): no lock is taken, and in between nothing may
+ * sleep (RCU). False, and nothing is to be unmapped: there was no table at some moment of the call (none, a leaf of
+ * a higher level), or an entry on the way could not be read. The caller takes its locked path, or does
+ * without.
+ */
+bool pf_pte_offset_map(struct pf_pt *pt, pf_va_t va, struct pf_pte_view *v);
+void pf_pte_unmap(struct pf_pte_view *v);
+/*
+ * Is the table still linked where it was found? Linux's second look at the PMD. Whoever takes a table with entries
+ * away, and then relies on nobody's coming by these, unlinks it, orders that before his look at references, and looks;
+ * who has got a reference by an entry orders that before this look.
+ */
+bool pf_pte_view_linked(const struct pf_pte_view *v);
+
+/*
+ * Without races the same as pf_ptep_get(). In a race: frame, permissions, software bits and kind are those of one
+ * state that the entry was in at some moment of the call (none, too, if it was on its way to another state); A and D that
+ * are reported were set in it, or in another entry of its block while both said the same otherwise: may be missing, never invented.
+ * At most N + 2 entries are read without races (N: those of a block; 1 without contiguity), 5 (N + 2) whatever others do; false: it was changed
+ * each time that it was looked at, and the caller takes its locked path.
+ */
+bool pf_ptep_get_lockless(const struct pf_pte_view *v, unsigned idx, pf_pte_t *pte);
+
+/*
+ * For who wants frames and rights alone (GUP-fast): how many entries from idx on, at most max, are present and continue
+ * the first exactly, A and D aside; *first is that one, with A and D clear. Each entry is read once, by itself,
+ * and was at that moment what is said of it. 0: the first is not present, or could not be read; *first is none then.
+ */
+unsigned pf_pte_batch_lockless(
+	const struct pf_pte_view *v, unsigned idx, unsigned max, pf_pte_t *first);
+
+/*
+ * What maps va, at whatever level. 1: run->first is va's page's entry, read as by pf_ptep_get_lockless(), run->nr the
+ * pages from va to the end of the leaf, run->leaf_size what a TLB may keep for va: the leaf, or the block that it is
+ * in. 0: nothing present; run->first is what stands there instead, of run->nr pages from va. -PF_EAGAIN: it changed each time.
+ * Takes RCU. In a tree that gives unlinked tables back at once (pf_pt_unmap) the caller keeps such calls out.
+ */
+int pf_query_lockless(struct pf_pt *pt, pf_va_t va, struct pf_run *run);
+
 /* ---- writing ---- */
 
 /*

@@ -46,6 +46,8 @@ struct test_port {
 	unsigned locks_held;
 	unsigned rcu_depth;
 	struct pf_rcu_head *rcu_queue;
+	void (*rcu_wait)(
+		void); /* RCU's other form: who frees waits for readers, by calling this; NULL: they are queued */
 	struct pf_lazy_mmu *lazy; /* of whoever runs */
 	void (*relax)(void);      /* what the library waits for; NULL: another thread */
 };
@@ -292,6 +294,10 @@ static inline void pf_port_rcu_read_unlock(void)
 
 static inline void pf_port_call_rcu(struct pf_rcu_head *h)
 {
+	if (test_port.rcu_wait && test_port.locks_held)
+		test_port_die("rcu: waited for under a lock");
+	while (test_port.rcu_wait && test_port.rcu_depth)
+		test_port.rcu_wait();
 	h->next = test_port.rcu_queue;
 	test_port.rcu_queue = h;
 	test_port_rcu_run();
