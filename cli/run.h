@@ -234,7 +234,7 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 
 /* ---- run_gup.c ---- */
 
-/* SC_GUP and SC_UNPIN. */
+/* SC_GUP, SC_GUP_FAST and SC_UNPIN. */
 bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, const uint64_t a[6],
 	struct run_result *r);
 /* Before everything is to be free: all pins were given back. */

@@ -165,7 +165,7 @@ static bool issue(
 		*r = (struct run_result){.kind = SC_R_VALUE};
 		return true;
 	}
-	if (s->call->id == SC_GUP || s->call->id == SC_UNPIN)
+	if (s->call->id == SC_GUP || s->call->id == SC_GUP_FAST || s->call->id == SC_UNPIN)
 		return run_gup(w, p, s->call->id, a, r);
 	if (s->call->id == SC_SWAPOFF) {
 		run_swapoff(w, r);

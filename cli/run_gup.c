@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* gup and unpin: pages that a driver keeps, as sets with a name. */
+/* gup, gup_fast and unpin: pages that a driver keeps, as sets with a name. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,23 +48,73 @@ static void give_back(struct run_world *w, struct run_pins *s)
 	s->nr = 0;
 }
 
+/* NULL: too many pages, or flags that are none. */
+static struct run_pins *new_pins(struct run_world *w, const uint64_t a[6])
+{
+	struct run_pins *set;
+
+	if (a[1] > MAX_PAGES || a[2] > UINT32_MAX)
+		return NULL;
+	set = calloc(1, sizeof(*set));
+	if (set)
+		set->pages = calloc(a[1] + 1, sizeof(*set->pages));
+	if (!set || !set->pages)
+		abort();
+	set->line = w->line;
+	set->pin = a[2] & PF_FOLL_PIN;
+	return set;
+}
+
+static bool no_pins(struct run_world *w)
+{
+	return run_verdict(w, RUN_UNSUPPORTED, "gup of so many pages, or with such flags");
+}
+
+/*
+ * How many come without a lock depends on what is mapped, which the model does not know; that is for the scenario to say. None may
+ * be of memory that a gup with locks would refuse, but that what is mapped with PROT_WRITE alone can be read.
+ */
+static bool gup_fast(
+	struct run_world *w, struct run_process *p, const uint64_t a[6], struct run_result *r)
+{
+	struct run_pins *set = new_pins(w, a);
+	const unsigned foll = (unsigned)a[2];
+	int64_t n, model;
+
+	if (!set)
+		return no_pins(w);
+	n = pf_gup_fast_only(&p->mm, a[0], a[1], foll, set->pages);
+	set->nr = n > 0 ? (uint64_t)n : 0;
+	*r = (struct run_result){
+		.kind = SC_R_VALUE, .value = (uint64_t)n, .handle = add_pins(w, set)};
+	for (uint64_t i = 0; foll & PF_FOLL_WRITE && i < set->nr; i++)
+		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
+	model = oracle_gup(w->oracle, p->pid, a[0], n > 0 ? 1 : 0, foll | PF_FOLL_NOFAULT);
+	if (n > 0 && model == -PF_EFAULT)
+		model = oracle_gup(
+			w->oracle, p->pid, a[0], 1, foll | PF_FOLL_NOFAULT | PF_FOLL_WRITE);
+	if (model == ORACLE_UNKNOWN)
+		model = n;
+	if ((model == -PF_EINVAL) != (n == -PF_EINVAL) || (n > 0 && model < 0))
+		return run_fail(w, "expected %lld, as Linux answers, found %lld", (long long)model,
+			(long long)n);
+	if (n < 0) {
+		r->kind = SC_R_ERRNO;
+		r->err = (int)-n;
+	}
+	return true;
+}
+
 static bool gup(
 	struct run_world *w, struct run_process *p, const uint64_t a[6], struct run_result *r)
 {
 	const uint64_t before = machine_counters.allocs;
-	struct run_pins *set = calloc(1, sizeof(*set));
+	struct run_pins *set = new_pins(w, a);
 	unsigned foll = (unsigned)a[2];
 	int64_t n, model;
 
-	if (a[1] > MAX_PAGES || a[2] > UINT32_MAX) {
-		free(set);
-		return run_verdict(w, RUN_UNSUPPORTED, "gup of so many pages, or with such flags");
-	}
-	set->pages = calloc(a[1] + 1, sizeof(*set->pages));
-	if (!set->pages)
-		abort();
-	set->line = w->line;
-	set->pin = foll & PF_FOLL_PIN;
+	if (!set)
+		return no_pins(w);
 	/* What is pinned for writing will be written, without a store of the CPU's. */
 	for (uint64_t i = 0; foll & PF_FOLL_WRITE && i < a[1]; i++)
 		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
@@ -111,7 +161,9 @@ bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, con
 	struct run_result *r)
 {
 	run_switch(w, p);
-	return id == SC_GUP ? gup(w, p, a, r) : unpin(w, a[0], r);
+	if (id == SC_UNPIN)
+		return unpin(w, a[0], r);
+	return id == SC_GUP ? gup(w, p, a, r) : gup_fast(w, p, a, r);
 }
 
 bool run_pins_end(struct run_world *w)

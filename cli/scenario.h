@@ -81,6 +81,7 @@ enum sc_call_id {
 	SC_EXEC,
 	SC_TOUCH,
 	SC_GUP,
+	SC_GUP_FAST,
 	SC_UNPIN,
 	SC_AGE,
 	SC_RECLAIM,

@@ -41,7 +41,7 @@ static const struct sc_call_desc calls[] = {
 	{"process_vm_writev", SC_PROCESS_VM_WRITEV, 6, 6, false, true},
 
 	{"gup", SC_GUP, 2, 3, false, true},
-	{"gup_fast", SC_OTHER, 2, 3, false, true},
+	{"gup_fast", SC_GUP_FAST, 2, 3, false, true},
 	{"unpin", SC_UNPIN, 1, 1, false, true},
 
 	{"reclaim", SC_RECLAIM, 1, 1, false, true},

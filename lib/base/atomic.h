@@ -31,4 +31,21 @@
  */
 #define pf_count(p, n) pf_store_relaxed((p), pf_load_relaxed(p) + (n))
 
+/*
+ * Fences. pf_mb: what this thread has stored is visible before anything is loaded that comes after (Linux: smp_mb).
+ * pf_rmb: what was loaded before it was loaded before what comes after (smp_rmb).
+ */
+#define pf_mb()  __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define pf_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+/*
+ * pf_mb() right behind a fully ordered read-modify-write of this thread (smp_mb__after_atomic). C11 orders such an operation
+ * among its like, and a relaxed load behind it may still be done before its store (AArch64: LDAXR, STLXR); x86's
+ * locked instructions leave nothing to do.
+ */
+#if defined(__x86_64__)
+#define pf_mb_after_rmw() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define pf_mb_after_rmw() pf_mb()
+#endif
+
 #endif

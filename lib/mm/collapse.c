@@ -227,8 +227,9 @@ static int take(struct collapse *c, struct pf_folio *folio, const struct pf_rmap
 		return -PF_EAGAIN;
 	/*
 	 * With the entries gone and flushed: who has had a page by them has a reference now. The swap cache's is
-	 * no user's.
+	 * no user's. The barrier is between the two: who has come by an entry without a lock, and not seen it go, is seen.
 	 */
+	pf_mb();
 	if (pf_folio_extra_ref(folio) !=
 			1u + (pf_folio_test_flags(folio, PF_FOLIO_SWAPCACHE) ? 1 : 0) &&
 		!PF_MUTANT("collapse-ignores-refs"))

@@ -184,6 +184,8 @@ static int replace(struct gathering *g)
 	if (!PF_MUTANT("collapse-shared-mapped"))
 		pf_mapping_unmap(g->mapping, g->first, last_of(g),
 			PF_ZAP_KEEP_ANON | PF_ZAP_KEEP_GUARDS | PF_ZAP_KEEP_WP);
+	/* Emptied entries before the look at references, as in collapse.c. Others' emptied ones came with their table's lock. */
+	pf_mb();
 	for (unsigned i = 0; i < g->nr && !err; i++)
 		if (!pf_folio_is_alone(g->old[i], true) && !PF_MUTANT("collapse-shared-mapped"))
 			err = -PF_EAGAIN;

@@ -62,19 +62,26 @@ static bool has_entries(const struct pf_vma *dup)
 	       (dup->area.flags & (PF_VM_MAYBE_GUARD | PF_VM_WIPEONFORK)) == PF_VM_MAYBE_GUARD;
 }
 
-/* Of memory that is copied on write the parent's entries lose W. */
+/*
+ * Of memory that is copied on write the parent's entries lose W. Who pins pages without a lock meanwhile has to undo it, or is
+ * seen (tlb/space.h).
+ */
 static int copy_entries(struct pf_mm *child, struct pf_mm *parent, const struct pf_vma *dup,
 	const struct pf_vma *vma, bool *flush)
 {
 	const pf_va_t start = vma->area.start, end = vma->area.end;
-	const bool told = pf_area_cow(&vma->area) && !PF_MUTANT("notify-fork-forgets");
+	const bool cow = pf_area_cow(&vma->area), told = cow && !PF_MUTANT("notify-fork-forgets");
 	struct pf_mmu_notifier_range range;
 	int err;
 
 	pf_notify_start(
 		&range, &parent->space, PF_MMU_NOTIFY_PROTECTION_PAGE, told ? start : end, end);
+	if (cow)
+		pf_write_protect_begin(&parent->space);
 	err = parent->sys->fmt->copy_range(&child->space, &parent->space, &dup->area, &vma->area,
 		start, pf_mm_pages(parent, start, end), flush);
+	if (cow)
+		pf_write_protect_end(&parent->space);
 	if (!err || !PF_MUTANT("notify-end-missing-on-error"))
 		pf_notify_end(&range);
 	return err;

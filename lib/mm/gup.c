@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * get_user_pages and pin_user_pages: pages of an address space for a driver to keep, faulted in where they must be.
+ * get_user_pages and pin_user_pages, and both without a lock: pages of an address space for a driver to keep, faulted in where they must be.
  */
 #include "mm/internal.h"
 
@@ -67,20 +67,64 @@ int64_t pf_gup_locked(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, 
 	return (int64_t)done;
 }
 
+static bool flags_ok(unsigned foll)
+{
+	if (foll & ~PF_FOLL_ALL)
+		return false;
+	if (foll & PF_FOLL_PIN)
+		return !(foll & PF_FOLL_GET);
+	return !(foll & PF_FOLL_LONGTERM);
+}
+
+static void note_pins(struct pf_mm *mm)
+{
+	if (!pf_load_relaxed(&mm->space.has_pinned))
+		pf_store_relaxed(&mm->space.has_pinned, 1);
+}
+
 int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
 {
 	int64_t n;
 
-	if ((foll & ~PF_FOLL_ALL) || ((foll & PF_FOLL_GET) && (foll & PF_FOLL_PIN)) ||
-		((foll & PF_FOLL_LONGTERM) && !(foll & PF_FOLL_PIN)))
+	if (!flags_ok(foll))
 		return -PF_EINVAL;
 	pf_mmap_read_lock(mm);
 	/* Before the first pin, so that a fork that sees a pin sees this: both take the table lock. */
-	if ((foll & PF_FOLL_PIN) && !pf_load_relaxed(&mm->space.has_pinned))
-		pf_store_relaxed(&mm->space.has_pinned, 1);
+	if (foll & PF_FOLL_PIN)
+		note_pins(mm);
 	n = pf_gup_locked(mm, pf_align_down(va, pf_mm_page(mm)), nr, foll, pages);
 	pf_mmap_read_unlock(mm);
 	return n;
+}
+
+int64_t pf_gup_fast_only(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
+{
+	if (!flags_ok(foll))
+		return -PF_EINVAL;
+	va = pf_align_down(va, pf_mm_page(mm));
+	if (va >= mm->sys->task_size)
+		return 0;
+	nr = pf_min(nr, pf_mm_pages(mm, va, mm->sys->task_size));
+	if (!nr)
+		return 0;
+	/* Before the first pin: a fork that sees a pin sees this, by the barrier behind the pin. */
+	if (foll & PF_FOLL_PIN)
+		note_pins(mm);
+	return (int64_t)mm->sys->fmt->follow_pages_fast(&mm->space, va, nr, foll, pages);
+}
+
+int64_t pf_gup_fast(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages)
+{
+	const int64_t fast = pf_gup_fast_only(mm, va, nr, foll, pages);
+	int64_t n;
+
+	if (fast < 0 || (uint64_t)fast == nr)
+		return fast;
+	n = pf_gup(mm, va + ((pf_va_t)fast << pf_mm_shift(mm)), nr - (uint64_t)fast, foll,
+		pages + fast);
+	if (n < 0)
+		return fast ? fast : n;
+	return fast + n;
 }
 
 int pf_access_page(struct pf_mm *mm, pf_va_t va, unsigned foll, pf_pfn_t *pfn)

@@ -83,7 +83,7 @@ static int move(
 	struct pf_system *sys, struct pf_folio *src, struct pf_folio *dst, const struct pf_rmap *at)
 {
 	pf_folio_clear_flags(src, PF_FOLIO_DIRTY);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	pf_mb();
 	if (!pf_folio_is_alone(src, at->mapping))
 		return -PF_EAGAIN;
 	if (!pf_copy_folio(sys, dst, src))

@@ -280,6 +280,15 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
  * owner writes is not seen as D in the entry. May sleep; takes the mmap lock for reading.
  */
 int64_t pf_gup(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
+/*
+ * The same without any lock: as many pages as can be had by what their entries say, and only those for which that is
+ * enough. Nothing is faulted in, and no VMA is looked at, so what an entry allows is handed out: where memory is mapped with PROT_WRITE
+ * alone its entries can be read, and a page behind them is (Linux). 0: none; -PF_EINVAL: flags. PF_FOLL_PIN
+ * beside a fork gets none. Any context that may take RCU and PF_LOCK_ZONE; the address space does not exit meanwhile.
+ */
+int64_t pf_gup_fast_only(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
+/* As pf_gup, the first pages without a lock if they can be had so; locks are taken for the rest. */
+int64_t pf_gup_fast(struct pf_mm *mm, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
 /* Any context without spinlocks. The address space may be gone. Takes PF_LOCK_ZONE. */
 void pf_unpin_user_pages(struct pf_system *sys, const pf_pfn_t *pages, uint64_t nr);
 /* The same for pages that the pins' owner wrote to: their folios are dirty. unpin_user_pages_dirty_lock. */

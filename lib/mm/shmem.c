@@ -202,7 +202,7 @@ static bool write_out(
 	const uint64_t place = pf_place(dev->id, slot);
 
 	pf_folio_clear_flags(folio, PF_FOLIO_DIRTY);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	pf_mb();
 	if (pf_folio_is_alone(folio, true) &&
 		!dev->ops->write(dev->ctx, slot, pf_folio_pfn(mapping->sys->phys, folio) << shift,
 			(size_t)pf_folio_nr(folio) << shift) &&

@@ -8,9 +8,9 @@
 #define NEED_COPY 1
 
 /*
- * Of nr pages from pfn on, how many may be shared: those before the first that a pin may keep (coremm 4.3). With the
- * table lock held no pin can come to a page of them: one that was there before is seen, for its owner marked the space
- * and took the lock.
+ * Of nr pages from pfn on, how many may be shared: those before the first that a pin may keep (coremm 4.3). Whoever pins with
+ * the table lock has marked the space before that: his pin is seen, or comes later and finds what is shared. Whoever
+ * pins without it is seen, or undoes it: the caller's pf_write_protect_begin().
  */
 static unsigned may_share(const struct pf_copy *c, pf_pfn_t pfn, unsigned nr)
 {

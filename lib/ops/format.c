@@ -130,6 +130,7 @@ const struct pf_format pf_format_this = {
 	.move_range = pf_move_range,
 	.free_tables = pf_free_tables,
 	.follow_pages = pf_follow_pages,
+	.follow_pages_fast = pf_follow_pages_fast,
 	.mapped_one = pf_mapped_one,
 	.referenced_one = pf_referenced_one,
 	.try_to_migrate_one = pf_try_to_migrate_one,

@@ -33,6 +33,7 @@
 #define pf_get_folio            PF_FN(get_folio)
 #define pf_free_tables          PF_FN(free_tables)
 #define pf_follow_pages         PF_FN(follow_pages)
+#define pf_follow_pages_fast    PF_FN(follow_pages_fast)
 #define pf_swap_look_at         PF_FN(swap_look_at)
 #define pf_swap_in              PF_FN(swap_in)
 #define pf_unmap                PF_FN(unmap)
@@ -90,6 +91,8 @@ struct pf_folio *pf_get_folio(struct pf_space *space, pf_va_t *va, uint64_t *nr)
 uint64_t pf_age_range(struct pf_space *space, pf_va_t va, uint64_t nr, enum pf_age how);
 int64_t pf_follow_pages(struct pf_space *space, const struct pf_area *area, pf_va_t va, uint64_t nr,
 	unsigned foll, pf_pfn_t *pages, unsigned *want);
+uint64_t pf_follow_pages_fast(
+	struct pf_space *space, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
 bool pf_swap_look_at(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	uint32_t orders, struct pf_swap_look *look);
 void pf_swap_in(struct pf_space *space, const struct pf_area *area, pf_va_t va, unsigned flags,

@@ -23,6 +23,8 @@ int pf_ksm_protect(struct pf_space *space, pf_va_t va, struct pf_folio *folio)
 	 * Now that nobody comes by the page any more: the caller's is the only reference beside mappings, or somebody reads
 	 * or writes it without an entry; also one that cannot be written: a reference may be older than the fork that took W.
 	 */
+	/* The emptied entry before the look at references: who has one by it and has not seen it go is seen (coremm 6.2). */
+	pf_mb();
 	if (pf_folio_extra_ref(folio) != 1 && !PF_MUTANT("ksm-ignores-refs"))
 		err = -PF_EBUSY;
 	if (!err && pf_folio_ae_test(folio, 0) && !PF_MUTANT("ksm-keeps-exclusive"))

@@ -419,6 +419,14 @@ struct pf_format {
 	int64_t (*follow_pages)(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 		uint64_t nr, unsigned foll, pf_pfn_t *pages, unsigned *want);
 
+	/*
+	 * GUP-fast: the same without any lock, and without a VMA: only what entries say is asked, and only pages that nothing more need
+	 * be known of are handed out. How many; the rest is for who takes locks. Of what PF_FOLL_PIN has
+	 * kept while fork took W away nothing is left. Any context that may take RCU; space->has_pinned is set before.
+	 */
+	uint64_t (*follow_pages_fast)(
+		struct pf_space *space, pf_va_t va, uint64_t nr, unsigned foll, pf_pfn_t *pages);
+
 	/* Free tables left empty by zap_range: those inside [floor, floor + floor_nr). See
 	 * pf_free_pgtables. */
 	void (*free_tables)(

@@ -39,7 +39,7 @@ static enum pf_move take_folio(struct move *m, pf_pte_t pte, unsigned max)
 
 	if (!exclusive && !PF_MUTANT("move-ignores-exclusive"))
 		return PF_MOVE_BUSY;
-	/* Pins are made under the table lock, too: none can come any more. */
+	/* One that comes without a lock from here on is looked for when the entries are gone. */
 	if (pf_folio_maybe_pinned(folio) && !PF_MUTANT("move-ignores-pins"))
 		return PF_MOVE_BUSY;
 	max = (unsigned)pf_min(max, nr - page);
@@ -106,8 +106,40 @@ static void put(struct move *m, const struct piece *p)
 		pf_folio_unlock(p->folio);
 }
 
-/* Old entries go, no TLB has them any more, new ones come: a page is never at both addresses (G2). */
-static void move(struct move *m)
+/*
+ * The pieces from the first one on that has been pinned since it was looked at go back to where they were. Who pins without a lock
+ * reads the entry again with his pin: after the barrier either he has seen it gone, or we see the pin (coremm 4.3).
+ */
+static void put_pinned_back(struct move *m)
+{
+	unsigned n = 0;
+
+	pf_mb();
+	while (n < m->pieces && (!m->piece[n].folio || !pf_folio_maybe_pinned(m->piece[n].folio) ||
+					PF_MUTANT("move-pins-looked-at-once")))
+		n++;
+	for (unsigned i = n; i < m->pieces; i++) {
+		const struct piece *p = &m->piece[i];
+		pf_pte_t pte = p->pte;
+
+		/* Entries of a large folio may have differed in these: a fault gives W back, and to have changed is no loss. */
+		if (p->nr > 1)
+			pte = pf_pte_set(pf_pte_clear(pte, PF_PTE_W), pf_sd());
+		pf_set_ptes(&m->from, m->fidx + p->idx, pte, p->nr,
+			p->folio ? pf_folio_extent(m->space->phys, p->folio) : PF_NO_EXTENT);
+		if (p->folio)
+			pf_folio_unlock(p->folio);
+	}
+	if (n < m->pieces)
+		m->nr = m->piece[n].idx;
+	m->pieces = n;
+}
+
+/*
+ * Old entries go, no TLB has them any more, new ones come: a page is never at both addresses (G2). False: nothing
+ * could be moved.
+ */
+static bool move(struct move *m)
 {
 	struct pf_space *space = m->space;
 
@@ -116,9 +148,13 @@ static void move(struct move *m)
 			pf_get_and_clear_ptes(&m->from, m->fidx + m->piece[i].idx, m->piece[i].nr);
 	if (!PF_MUTANT("move-no-flush"))
 		pf_flush_tlb_range(&space->pt, pf_pte_va(&m->from, m->fidx), m->nr);
+	put_pinned_back(m);
+	if (!m->pieces)
+		return false;
 	pf_forget_zapped(space, pf_pte_va(&m->to, m->tidx), m->nr);
 	for (unsigned i = 0; i < m->pieces; i++)
 		put(m, &m->piece[i]);
+	return true;
 }
 
 static enum pf_move move_table(struct move *m, uint64_t max, uint64_t *nr)
@@ -132,9 +168,8 @@ static enum pf_move move_table(struct move *m, uint64_t max, uint64_t *nr)
 	while (result == PF_MOVE_DONE && m->pieces < MOST && m->nr < m->room)
 		result = take(m);
 	if (m->pieces) {
-		move(m);
 		m->large = NULL;
-		result = PF_MOVE_DONE;
+		result = move(m) ? PF_MOVE_DONE : PF_MOVE_BUSY;
 	}
 	*nr = m->nr;
 	/* Its entry keeps it until it has a reference. */

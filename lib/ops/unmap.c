@@ -39,9 +39,9 @@ static bool discard(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 {
 	unsigned refs;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	pf_mb();
 	refs = pf_folio_extra_ref(u->folio);
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	pf_rmb();
 	if (pf_pte_dirty(pte) || pf_folio_test_flags(u->folio, PF_FOLIO_DIRTY)) {
 		if (!PF_MUTANT("lazyfree-ignores-dirty")) {
 			pf_folio_clear_flags(u->folio, PF_FOLIO_LAZYFREE);

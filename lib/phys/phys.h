@@ -346,4 +346,35 @@ PF_INLINE struct pf_folio *pf_folio_try_get_page(struct pf_phys *phys, pf_pfn_t 
 	return NULL;
 }
 
+/*
+ * GUP-fast: references, or pins, for pages pfn, pfn + 1, ... of one folio, at most *n, which becomes how many there are. NULL: the first page
+ * is free, a table, or of a folio that has as many references as it can; nothing has changed. The compare and exchange
+ * covers kind, order and counts, so what it was tried on is a folio that has the pages, and the order that led to it, which may have
+ * been a stale one, no longer matters. A full barrier between these and the caller's next look at the entries.
+ */
+PF_INLINE struct pf_folio *pf_folio_try_grab_pages(
+	struct pf_phys *phys, pf_pfn_t pfn, unsigned *n, bool pin)
+{
+	struct pf_folio *folio = pf_page_folio(phys, pfn);
+	const uint64_t idx = (uint64_t)(pf_phys_frame(phys, pfn) - &folio->head);
+	uint64_t c = pf_folio_count(folio);
+	unsigned got, refs;
+
+	do {
+		if (pf_count_kind(c) != PF_FRAME_FOLIO || !(c & (PF_COUNT_REF | PF_COUNT_MAP)) ||
+			idx >> pf_count_order(c))
+			return NULL;
+		got = (unsigned)pf_min(*n, PF_BIT(pf_count_order(c)) - idx);
+		refs = pin && !pf_count_order(c) ? PF_PIN_BIAS : got;
+		if (pf_count_ref(c) + refs > PF_REF_LIMIT)
+			return NULL;
+	} while (!pf_cas(&folio->head.count.word, &c, c + refs));
+	/* After the references, so that pins <= references always. */
+	if (pin && pf_count_order(c))
+		pf_add_return(&(&folio->head)[1].pins, got);
+	pf_mb_after_rmw();
+	*n = got;
+	return folio;
+}
+
 #endif

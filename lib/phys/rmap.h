@@ -230,11 +230,11 @@ PF_INLINE int pf_folio_try_dup_anon_rmap_ptes(
  */
 PF_INLINE int pf_folio_try_share_anon_rmap_ptes(struct pf_folio *folio, pf_pfn_t pfn, unsigned nr)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	pf_mb();
 	if (pf_folio_maybe_pinned(folio))
 		return -PF_EBUSY;
 	pf_folio_ae_clear_range(folio, pf_folio_idx(folio, pfn), nr);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	pf_mb();
 	return 0;
 }
 
