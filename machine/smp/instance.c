@@ -2,6 +2,7 @@
 /*
  * The one machine of this process: memory, who is in it, what it has been asked for.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -191,6 +192,20 @@ void smp_counts(struct smp_counts *sum)
 		sum->waits += c->waits;
 		sum->dropped += c->dropped;
 	}
+}
+
+void smp_dawdle(void)
+{
+	uint32_t n;
+
+	if (PF_LIKELY(!smp_port.slow_one_in) ||
+		smp_random_of(&smp_self.random) % smp_port.slow_one_in)
+		return;
+	n = smp_random_of(&smp_self.random) % 64;
+	for (unsigned i = 0; i < n * 64; i++)
+		__asm__ volatile("" ::: "memory");
+	if (n & 1)
+		sched_yield();
 }
 
 /* ---- memory ---- */

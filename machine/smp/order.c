@@ -217,12 +217,14 @@ void smp_order_took(const void *lock, enum pf_lock_class c, pf_pa_t id, bool wri
 	}
 	h->want.lock = NULL;
 	h->nr++;
+	smp_dawdle();
 }
 
 void smp_order_released(const void *lock, enum pf_lock_class c)
 {
 	struct smp_held *h = mine();
 
+	smp_dawdle();
 	for (unsigned i = h->nr; i-- > 0;)
 		if (h->one[i].lock == lock && h->one[i].class == c) {
 			memmove(&h->one[i], &h->one[i + 1], (h->nr - i - 1) * sizeof(h->one[0]));

@@ -19,8 +19,12 @@ struct smp_config {
 	uint64_t memory;      /* bytes; frames start at SMP_RAM_BASE */
 	uint32_t features;    /* enum pf_feature */
 	uint32_t fail_one_in; /* of allocations by CPUs one in so many fails; 0: none */
-	uint32_t
-		slow_one_in; /* of accesses one in so many takes long between translation and memory; 0: none */
+	/*
+	 * One in so many takes long: accesses, between translation and memory; invalidations, before they are issued and
+	 * waited for; and, where their order is checked, threads that have just got a lock or are about to give it up.
+	 * 0: none.
+	 */
+	uint32_t slow_one_in;
 	bool check_order; /* of locks (docs/LOCKING.md): the first inversion ends the program, and is told */
 	bool resident; /* the host maps memory at once: for timing */
 };

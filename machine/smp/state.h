@@ -80,6 +80,9 @@ void smp_threads_lock(void);
 void smp_threads_unlock(void);
 extern struct smp_thread *smp_threads;
 
+/* instance.c: by chance (slow_one_in) takes a while, as a thread may that is interrupted. */
+void smp_dawdle(void);
+
 /* order.c */
 void smp_order_leave(void);
 void smp_order_forget(void);

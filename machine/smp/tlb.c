@@ -166,6 +166,7 @@ void smp_tlbi(enum pf_tlbi op, uint64_t operand, uint64_t operand2)
 
 	if (o.bad)
 		__builtin_trap();
+	smp_dawdle();
 	if (o.local) {
 		if (smp_self.cpu)
 			carry_out(smp_self.cpu, &o);
@@ -182,6 +183,7 @@ void smp_complete(void)
 {
 	const uint32_t nr = pf_load_acquire(&smp_nr_cpus);
 
+	smp_dawdle();
 	for (uint32_t i = 0; i < nr; i++) {
 		struct smp_cpu *cpu = smp_cpus[i];
 		const uint64_t mine = pf_load_relaxed(&cpu->pushed);

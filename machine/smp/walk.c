@@ -8,8 +8,6 @@
  * has become another. A block is taken whole, from whichever entry of it was met, or by chance only that page of it. Memory itself is
  * read and written with relaxed atomics: programs race as they please, and what they must not see is for them to say.
  */
-#include <sched.h>
-
 #include "state.h"
 
 static struct smp_translation *set_of(struct smp_cpu *cpu, uint64_t tag)
@@ -144,18 +142,6 @@ static struct smp_translation *translate(
 	return keep(cpu, va, &e, e.cont && (smp_random(cpu) & 3));
 }
 
-/* As a CPU may that was interrupted: what is invalidated meanwhile must wait for the access. */
-static void dawdle(struct smp_cpu *cpu)
-{
-	const unsigned n = smp_random(cpu) % 64;
-
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned k = 0; k < 64; k++)
-			__asm__ volatile("" ::: "memory");
-	if (n & 1)
-		sched_yield();
-}
-
 static struct smp_fault access(uint64_t va, bool write, uint64_t *value)
 {
 	struct smp_cpu *cpu = smp_self.cpu;
@@ -165,8 +151,9 @@ static struct smp_fault access(uint64_t va, bool write, uint64_t *value)
 	smp_access_begin(cpu);
 	cpu->counts.accesses++;
 	t = translate(cpu, va, write, &fault);
-	if (t && PF_UNLIKELY(smp_port.slow_one_in) && !(smp_random(cpu) % smp_port.slow_one_in))
-		dawdle(cpu);
+	/* What is invalidated meanwhile must wait for the access. */
+	if (t)
+		smp_dawdle();
 	if (t) {
 		uint64_t pa = t->pa + (va & ((UINT64_C(1) << t->shift) - 1));
 

@@ -95,16 +95,21 @@ void end_child(struct thread *t)
 	v->mm = NULL;
 }
 
-static void fork_from(struct thread *t, const struct view *from)
+void fork_from(struct thread *t, const struct view *from)
 {
 	struct view *v = &t->view[SHARED];
-	unsigned tries = 0;
+	unsigned tries = 0, page[8];
 	int r;
 
 	if (from->child)
 		return;
 	end_child(t);
 	enter(t, from);
+	/* The CPU may write to these, by its TLB; and after the fork not without a copy. */
+	for (unsigned i = 0; i < PF_ARRAY_SIZE(page); i++) {
+		page[i] = rnd(t, PAGES);
+		store_own(t, from, page[i]);
+	}
 	say(t, "fork");
 	do
 		r = pf_fork(&t->child, from->mm, t->child_asid);
@@ -126,6 +131,12 @@ static void fork_from(struct thread *t, const struct view *from)
 		if (from->page[i].shared)
 			while (again(t, pf_munmap(v->mm, part(t->id) + i * P, P), &tries))
 				;
+	for (unsigned i = 0; i < PF_ARRAY_SIZE(page); i++)
+		store_own(t, from, page[i]);
+	enter(t, v);
+	for (unsigned i = 0; i < PF_ARRAY_SIZE(page); i++)
+		load_own(t, v, page[i]);
+	enter(t, from);
 }
 
 /* ---- pages that are somebody else's ---- */

@@ -114,6 +114,14 @@ static void own_discard(struct thread *t, struct view *v, unsigned first, unsign
 		v->page[i].lazy = lazy;
 		v->page[i].value = lazy ? v->page[i].value : 0;
 	}
+	if (!lazy || rnd(t, 3))
+		return;
+	/* Written again it is to be kept. */
+	for (unsigned i = first; i < first + nr; i += 2)
+		store_own(t, v, i);
+	pf_madvise(v->mm, va_of(t, first), nr * P, PF_MADV_PAGEOUT);
+	for (unsigned i = first; i < first + nr; i++)
+		load_own(t, v, i);
 }
 
 static void own_mremap(struct thread *t, struct view *v, unsigned first, unsigned nr)
@@ -240,6 +248,7 @@ static void device_writes(
 static void own_pin(struct thread *t, struct view *v, unsigned first, unsigned nr)
 {
 	pf_pfn_t pfn[8];
+	bool forked = false;
 	unsigned n = 0;
 	int64_t r;
 
@@ -255,7 +264,11 @@ static void own_pin(struct thread *t, struct view *v, unsigned first, unsigned n
 		return;
 	n = (unsigned)r;
 	device_writes(t, v, first, n, pfn);
-	switch (rnd(t, 4)) {
+	switch (rnd(t, 6)) {
+	case 3:
+		fork_from(t, v);
+		forked = !v->child && t->view[SHARED].mm;
+		break;
 	case 0:
 		own_advise(t, v, first, n);
 		break;
@@ -272,6 +285,13 @@ static void own_pin(struct thread *t, struct view *v, unsigned first, unsigned n
 	device_writes(t, v, first, n, pfn);
 	pf_unpin_user_pages_dirty(&world.sys, pfn, n);
 	load_own(t, v, first);
+	if (!forked)
+		return;
+	/* The child has nothing of it. */
+	enter(t, &t->view[SHARED]);
+	for (unsigned i = 0; i < n; i++)
+		load_own(t, &t->view[SHARED], first + i);
+	enter(t, v);
 }
 
 static void own_access(struct thread *t, struct view *v, unsigned first, unsigned nr)

@@ -112,6 +112,8 @@ void store_own(struct thread *t, const struct view *v, unsigned page);
 
 /* One operation, whichever (ops.c). */
 void step(struct thread *t);
+/* What the parent's view has is the child's; nothing where there is no memory. The thread runs the parent afterwards. */
+void fork_from(struct thread *t, const struct view *from);
 void end_child(struct thread *t);
 /* Of a thread's own pages (own.c). */
 void step_own(struct thread *t, struct view *v, unsigned first, unsigned nr);

@@ -48,7 +48,7 @@ struct smp_port {
 	char *ram_bias;       /* virt = ram_bias + pa */
 	char *memmap_bias;    /* metadata = memmap_bias + pa / 4096 * 32 */
 	uint32_t fail_one_in; /* allocations: one in so many fails; 0: none */
-	uint32_t slow_one_in; /* accesses; see smp.h */
+	uint32_t slow_one_in; /* see smp.h */
 	bool check_order;     /* of locks */
 };
 extern struct smp_port smp_port;
