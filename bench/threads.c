@@ -8,6 +8,7 @@
  * nothing it is half of one's.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench_threads.h"
 #include "machine/smp/smp.h"
@@ -32,7 +35,7 @@
 #define RANGE  (UINT64_C(64) * PAGE)
 #define TURNS  1000u
 
-enum what { FAULT, MPROTECT };
+enum what { FAULT, MPROTECT, GUP };
 
 static struct {
 	struct pf_phys phys;
@@ -44,6 +47,7 @@ struct side {
 	bool (*map)(unsigned thread, uint64_t bytes);
 	bool (*touch)(unsigned thread, uint64_t bytes);
 	bool (*protect)(unsigned thread, uint64_t bytes, bool write);
+	bool (*pin)(unsigned thread, uint64_t bytes); /* and let go */
 	void (*unmap)(unsigned thread, uint64_t bytes);
 };
 
@@ -75,12 +79,24 @@ static bool ours_protect(unsigned thread, uint64_t bytes, bool write)
 		write ? PF_PROT_READ | PF_PROT_WRITE : PF_PROT_READ);
 }
 
+static bool ours_pin(unsigned thread, uint64_t bytes)
+{
+	pf_pfn_t pfn[RANGE / PAGE];
+	const int64_t n = (int64_t)(bytes / PAGE);
+
+	if (pf_gup_fast(&world.mm, va_of(thread), bytes / PAGE, PF_FOLL_PIN | PF_FOLL_WRITE, pfn) !=
+		n)
+		return false;
+	pf_unpin_user_pages(&world.sys, pfn, bytes / PAGE);
+	return true;
+}
+
 static void ours_unmap(unsigned thread, uint64_t bytes)
 {
 	pf_munmap(&world.mm, va_of(thread), bytes);
 }
 
-static const struct side ours = {ours_map, ours_touch, ours_protect, ours_unmap};
+static const struct side ours = {ours_map, ours_touch, ours_protect, ours_pin, ours_unmap};
 
 static const struct pf_format *find_format(const char *name)
 {
@@ -145,12 +161,29 @@ static bool linux_protect(unsigned thread, uint64_t bytes, bool write)
 	return !mprotect(memory[thread], bytes, write ? PROT_READ | PROT_WRITE : PROT_READ);
 }
 
+/* What comes nearest: pages are got by GUP-fast into a pipe, and given back by who reads it without looking. */
+static bool linux_pin(unsigned thread, uint64_t bytes)
+{
+	static int pipes[THREADS][2], null[THREADS]; /* each thread its own */
+	int *fd = pipes[thread];
+	struct iovec v = {memory[thread], bytes};
+
+	if (!null[thread]) {
+		null[thread] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		if (null[thread] < 0 || pipe2(fd, O_CLOEXEC) ||
+			fcntl(fd[1], F_SETPIPE_SZ, 1 << 20) < 0)
+			return false;
+	}
+	return vmsplice(fd[1], &v, 1, 0) == (ssize_t)bytes &&
+	       splice(fd[0], NULL, null[thread], NULL, bytes, 0) == (ssize_t)bytes;
+}
+
 static void linux_unmap(unsigned thread, uint64_t bytes)
 {
 	madvise(memory[thread], bytes, MADV_DONTNEED);
 }
 
-static const struct side peer = {linux_map, linux_touch, linux_protect, linux_unmap};
+static const struct side peer = {linux_map, linux_touch, linux_protect, linux_pin, linux_unmap};
 
 static bool peer_start(void)
 {
@@ -191,7 +224,7 @@ static void *run(void *arg)
 
 	r->ok = r->side == &peer || smp_enter(true);
 	r->ok = r->ok && r->side->map(r->thread, bytes);
-	if (r->ok && r->what == MPROTECT)
+	if (r->ok && r->what != FAULT)
 		r->ok = r->side->touch(r->thread, bytes);
 	pthread_barrier_wait(r->barrier);
 	r->began = now();
@@ -199,6 +232,8 @@ static void *run(void *arg)
 		r->ok = r->side->touch(r->thread, bytes);
 	for (unsigned i = 0; r->ok && r->what == MPROTECT && i < TURNS; i++)
 		r->ok = r->side->protect(r->thread, bytes, i & 1);
+	for (unsigned i = 0; r->ok && r->what == GUP && i < TURNS; i++)
+		r->ok = r->side->pin(r->thread, bytes);
 	r->ended = now();
 	pthread_barrier_wait(r->barrier);
 	r->side->unmap(r->thread, bytes);
@@ -276,7 +311,8 @@ int main(int argc, char **argv)
 	if (!ours_start())
 		return 1;
 	ok = rows(FAULT, "faults-disjoint", "4K zeroing", with_peer) &&
-	     rows(MPROTECT, "mprotect-disjoint", "4K 64 pages a call", with_peer);
+	     rows(MPROTECT, "mprotect-disjoint", "4K 64 pages a call", with_peer) &&
+	     rows(GUP, "gup-fast-disjoint", "4K 64 pages a call", with_peer);
 	ours_stop();
 	return !ok;
 }

@@ -156,6 +156,32 @@ static void look(
 	}
 }
 
+/* By references, that are got without a lock where they can be, beside whatever the owner does. */
+static void look_by_gup(
+	struct thread *t, const struct view *v, unsigned owner, unsigned first, unsigned nr)
+{
+	pf_pfn_t pfn[64];
+	const unsigned foll = rnd(t, 2) ? PF_FOLL_GET : PF_FOLL_PIN;
+	int64_t n = (int64_t)pf_min(nr, PF_ARRAY_SIZE(pfn));
+
+	say(t, "gup_fast %u+%u of %u", first, nr, owner);
+	if (rnd(t, 4))
+		n = pf_gup_fast_only(v->mm, part(owner) + first * P, (uint64_t)n, foll, pfn);
+	else
+		n = pf_gup_fast(v->mm, part(owner) + first * P, (uint64_t)n, foll, pfn);
+	for (int64_t i = 0; i < n; i++) {
+		uint64_t value = pf_load_relaxed((uint64_t *)pf_port_virt(pfn[i] * P));
+
+		if (!is_stamp_of(value, owner))
+			fail(t, "page %u of %u has %" PRIx64 " by GUP", first + (unsigned)i, owner,
+				value);
+	}
+	if (n > 0 && foll == PF_FOLL_GET)
+		pf_put_user_pages(&world.sys, pfn, (uint64_t)n);
+	else if (n > 0)
+		pf_unpin_user_pages(&world.sys, pfn, (uint64_t)n);
+}
+
 /* What a kernel does by itself, or a debugger, to anybody's pages. */
 static void disturb(
 	struct thread *t, const struct view *v, unsigned owner, unsigned first, unsigned nr)
@@ -164,7 +190,6 @@ static void disturb(
 	static __thread uint64_t entry[PAGES];
 	static __thread uint8_t vec[PAGES];
 	struct pf_smaps smaps;
-	pf_pfn_t pfn;
 
 	switch (rnd(t, 15)) {
 	case 0:
@@ -217,15 +242,7 @@ static void disturb(
 		pf_ksm_prune(&world.sys);
 		break;
 	case 13:
-		say(t, "get %u of %u", first, owner);
-		if (pf_gup(v->mm, va, 1, PF_FOLL_GET, &pfn) == 1) {
-			uint64_t value = pf_load_relaxed((uint64_t *)pf_port_virt(pfn * P));
-
-			if (!is_stamp_of(value, owner))
-				fail(t, "page %u of %u has %" PRIx64 " by GUP", first, owner,
-					value);
-			pf_put_user_pages(&world.sys, &pfn, 1);
-		}
+		look_by_gup(t, v, owner, first, nr);
 		break;
 	default:
 		say(t, "cold %u+%u of %u", first, nr, owner);
@@ -250,7 +267,7 @@ static void common_pin(struct thread *t, const struct view *v, pf_va_t va)
 {
 	pf_pfn_t pfn;
 
-	if (pf_gup(v->mm, va, 1, PF_FOLL_PIN | PF_FOLL_WRITE, &pfn) != 1)
+	if (pf_gup_fast(v->mm, va, 1, PF_FOLL_PIN | PF_FOLL_WRITE, &pfn) != 1)
 		return;
 	if (!is_stamp_of(pf_load_relaxed((uint64_t *)pf_port_virt(pfn * P)), EVERYBODY))
 		fail(t, "a pinned page of all has %" PRIx64,

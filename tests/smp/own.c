@@ -257,7 +257,10 @@ static void own_pin(struct thread *t, struct view *v, unsigned first, unsigned n
 	if (!n)
 		return;
 	say(t, "pin %u+%u", first, n);
-	r = pf_gup(v->mm, va_of(t, first), n, PF_FOLL_PIN | PF_FOLL_WRITE, pfn);
+	if (rnd(t, 2))
+		r = pf_gup_fast(v->mm, va_of(t, first), n, PF_FOLL_PIN | PF_FOLL_WRITE, pfn);
+	else
+		r = pf_gup(v->mm, va_of(t, first), n, PF_FOLL_PIN | PF_FOLL_WRITE, pfn);
 	if (r < 0 && r != -PF_ENOMEM && r != -PF_EAGAIN)
 		fail(t, "says %" PRId64, r);
 	if (r <= 0)
