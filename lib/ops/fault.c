@@ -22,27 +22,41 @@ static uint64_t fresh_prot(const struct fault *f, bool writable)
 
 /* ---- demand-zero ---- */
 
-/*
- * The highest order of f->orders whose aligned range around the fault lies in the area and in this
- * table, and is empty. 0 at least.
- */
-static unsigned highest_order(const struct fault *f, const struct pf_pte_map *m, uint32_t orders)
+static bool all_none(const struct pf_pte_view *v, unsigned idx, unsigned nr)
 {
-	while (orders >> 1) {
+	pf_pte_t pte;
+
+	for (unsigned i = idx; i < idx + nr; i++)
+		if (!pf_ptep_get_lockless(v, i, &pte) || !pf_pte_none(pte))
+			return PF_MUTANT("fault-order-unchecked");
+	return true;
+}
+
+/*
+ * The highest order of f->orders whose aligned range around the fault lies in the area and in one
+ * table, and is empty; 0 at least. No lock: it is a guess at what is worth allocating, and who maps it looks again.
+ */
+static unsigned highest_order(const struct fault *f)
+{
+	uint32_t orders = f->orders;
+	struct pf_pte_view v;
+	unsigned found = 0;
+
+	if (!(orders >> 1) || !pf_pte_offset_map(&f->space->pt, f->va, &v))
+		return 0;
+	while (orders >> 1 && !found) {
 		unsigned order = pf_log2(orders);
 		pf_va_t size = PF_PAGE_SIZE << order;
 		pf_va_t start = pf_align_down(f->va, size);
-		pf_pte_t pte;
 
 		orders &= ~(1u << order);
 		if (order > PF_LEVEL_BITS || start < f->area->start || f->area->end - start < size)
 			continue;
-		if ((pf_pte_batch(m, pf_pte_idx(m, start), 1u << order, 0, &pte) >= 1u << order &&
-			    pf_pte_none(pte)) ||
-			PF_MUTANT("fault-order-unchecked"))
-			return order;
+		if (all_none(&v, pf_view_idx(&v, start), 1u << order))
+			found = order;
 	}
-	return 0;
+	pf_pte_unmap(&v);
+	return found;
 }
 
 /* Around the page that faulted. */
@@ -95,48 +109,58 @@ static void map_new_folio(const struct fault *f, struct pf_pte_map *m, struct pf
 	pf_set_ptes(m, pf_pte_idx(m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
 }
 
-/*
- * The table lock is dropped for the allocation, so the slots are looked at again: whoever filled
- * one meanwhile has won, and the access finds out by being tried again.
- */
-static enum pf_fault_result fault_anon(const struct fault *f, struct pf_pte_map *m, pf_pte_t old)
+/* One page of zeros serves all readers until someone writes. */
+static enum pf_fault_result fault_zeros(const struct fault *f)
 {
-	unsigned order;
+	pf_pte_t pte =
+		pf_pte_mk(f->space->zero_pfn, fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A);
+	struct pf_pte_map m;
+	pf_pte_t old;
+
+	if (!pf_pte_offset_map_lock(&f->space->pt, f->va, &m))
+		return PF_FAULT_DONE;
+	old = pf_ptep_get(&m, pf_pte_idx(&m, f->va));
+	/* The recheck: */
+	if (pf_pte_vacant(old)) {
+		pte = pf_pte_take_marker(f->area, pte, old);
+		pf_forget_zapped(f->space, f->va, 1);
+		pf_set_pte_at(&m, pf_pte_idx(&m, f->va), pte, PF_NO_EXTENT);
+	}
+	pf_pte_unmap_unlock(&m);
+	return PF_FAULT_DONE;
+}
+
+/*
+ * The slot was vacant when it was looked at without the lock. With the lock it is looked at again, and others that a
+ * large folio would fill, too: whoever filled one meanwhile has won, and the access finds out by being tried again.
+ */
+static enum pf_fault_result fault_anon(const struct fault *f)
+{
+	struct pf_pte_map m;
 	struct pf_folio *folio;
+	unsigned order;
 	pf_va_t va;
 	pf_pte_t pte;
 	bool empty;
 
-	if (f->area->flags & PF_VM_UFFD_MISSING) {
-		pf_pte_unmap_unlock(m);
+	if (f->area->flags & PF_VM_UFFD_MISSING)
 		return PF_FAULT_UFFD_MISSING;
-	}
-	if (!f->write) {
-		/* One page of zeros serves all readers until someone writes. */
-		pte = pf_pte_mk(
-			f->space->zero_pfn, fresh_prot(f, false) | PF_PTE_SPECIAL | PF_PTE_A);
-		pte = pf_pte_take_marker(f->area, pte, old);
-		pf_forget_zapped(f->space, f->va, 1);
-		pf_set_pte_at(m, pf_pte_idx(m, f->va), pte, PF_NO_EXTENT);
-		pf_pte_unmap_unlock(m);
-		return PF_FAULT_DONE;
-	}
-	order = highest_order(f, m, f->orders);
-	pf_pte_unmap_unlock(m);
-
+	if (!f->write)
+		return fault_zeros(f);
+	order = highest_order(f);
 	folio = alloc_cleared(f, order);
 	if (!folio)
 		return PF_FAULT_OOM;
 	order = pf_folio_order(folio);
 	va = pf_align_down(f->va, PF_PAGE_SIZE << order);
-	empty = pf_pte_offset_map_lock(&f->space->pt, va, m);
+	empty = pf_pte_offset_map_lock(&f->space->pt, va, &m);
 	if (empty) {
 		/* The recheck: */
-		empty = pf_pte_batch(m, pf_pte_idx(m, va), 1u << order, 0, &pte) >= 1u << order &&
+		empty = pf_pte_batch(&m, pf_pte_idx(&m, va), 1u << order, 0, &pte) >= 1u << order &&
 			(order ? pf_pte_none(pte) : pf_pte_vacant(pte));
 		if (empty)
-			map_new_folio(f, m, folio, va, pte);
-		pf_pte_unmap_unlock(m);
+			map_new_folio(f, &m, folio, va, pte);
+		pf_pte_unmap_unlock(&m);
 	}
 	if (!empty)
 		pf_folio_put(f->space->phys, folio, 1);
@@ -366,9 +390,8 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 }
 
 /* A device has the page to itself: no more. The access is run again, and waits so for who has the folio's lock. */
-static enum pf_fault_result fault_exclusive(const struct fault *f, struct pf_pte_map *m)
+static enum pf_fault_result fault_exclusive(const struct fault *f)
 {
-	pf_pte_unmap_unlock(m);
 	if (!pf_end_exclusive(f->space, f->area, f->va))
 		pf_port_relax();
 	return PF_FAULT_DONE;
@@ -386,6 +409,32 @@ static bool is_far(const struct fault *f, pf_pte_t pte)
 	return pf_area_hint_node(f->space, f->area, node) != node;
 }
 
+/*
+ * What the entry says, without its lock if it can be had so. Nothing is done by it but to choose a way; what changes entries looks
+ * again with the lock, and finds another entry to be none of its business. What is none may be on its way from one entry to another (a
+ * block is folded): of that no userfaultfd is told.
+ */
+static bool look(const struct fault *f, pf_pte_t *pte)
+{
+	struct pf_pte_view v;
+	struct pf_pte_map m;
+	bool known = false;
+
+	if (pf_pte_alloc(&f->space->pt, f->va))
+		return false;
+	if (!(f->area->flags & PF_VM_UFFD) && pf_pte_offset_map(&f->space->pt, f->va, &v)) {
+		known = pf_ptep_get_lockless(&v, pf_view_idx(&v, f->va), pte);
+		pf_pte_unmap(&v);
+	}
+	if (known)
+		return true;
+	if (pf_pte_alloc_map_lock(&f->space->pt, f->va, &m))
+		return false;
+	*pte = pf_ptep_get(&m, pf_pte_idx(&m, f->va));
+	pf_pte_unmap_unlock(&m);
+	return true;
+}
+
 enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 	unsigned flags, uint32_t orders)
 {
@@ -401,20 +450,21 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	pf_pte_t pte;
 
 	pf_count(&space->stats.fault, 1);
-	if (pf_pte_alloc_map_lock(&space->pt, f.va, &m))
+	if (!look(&f, &pte))
 		return PF_FAULT_OOM;
-	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
-	if (pf_pte_vacant(pte)) {
-		if (area->backing == PF_BACKED_ANON)
-			return fault_anon(&f, &m, pte);
-		pf_pte_unmap_unlock(&m);
-		return PF_FAULT_MISSING;
-	}
+	if (pf_pte_vacant(pte))
+		return area->backing == PF_BACKED_ANON ? fault_anon(&f) : PF_FAULT_MISSING;
 	if (pf_pte_kind(pte) == PF_PTE_DEVICE_EXCLUSIVE)
-		return fault_exclusive(&f, &m);
+		return fault_exclusive(&f);
+	if (!pf_pte_present(pte))
+		return pf_softleaf_fault(pte);
+	/* What is changed in place is decided on with the lock. */
+	if (!pf_pte_offset_map_lock(&space->pt, f.va, &m))
+		return PF_FAULT_DONE;
+	pte = pf_ptep_get(&m, pf_pte_idx(&m, f.va));
 	if (!pf_pte_present(pte)) {
 		pf_pte_unmap_unlock(&m);
-		return pf_softleaf_fault(pte);
+		return PF_FAULT_DONE;
 	}
 	/* PROT_NONE where the area allows access: a NUMA hint. */
 	if (pf_pte_protnone(pte) && (area->flags & PF_VM_ACCESS)) {
