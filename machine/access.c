@@ -31,7 +31,7 @@ static void lookup(unsigned cpu, uint64_t va, bool walk, struct mj_xlat *x)
 	const struct mj_cpu *c = &mj.cpus[cpu];
 	struct mj_stale *r = walk ? NULL : mj_stale_pick(c->asid, va, cpu, false);
 
-	if (!r || mj_chance(2)) {
+	if (!r || !mj_chance(2)) {
 		mj_walk(cpu, va, false, x);
 		return;
 	}
@@ -48,6 +48,26 @@ static void lookup(unsigned cpu, uint64_t va, bool walk, struct mj_xlat *x)
 		.via_gen = r->gen};
 }
 
+/* A translation depends on what it may come from: the entries of the walk, with all of a block, and what invalidations have left. */
+static void did_translate(unsigned cpu, uint64_t va)
+{
+	struct mj_table *t = mj_table_at(mj.cpus[cpu].root);
+
+	if (!mj.explorer)
+		return;
+	mj_did(MJ_OBJ_MMU, false);
+	for (unsigned level = mj.fmt->levels; t && level--;) {
+		unsigned idx = mmu_index(mj.fmt, va, level), n = mj_block_slots(t);
+		unsigned first = n ? idx & ~(n - 1) : idx;
+		struct mmu_entry e;
+
+		for (unsigned i = first; i < first + (n ? n : 1); i++)
+			mj_did((uintptr_t)mj_slot_ptr(t, i), false);
+		mj_entry(t, idx, &e);
+		t = e.table ? mj_table_at(e.pa) : NULL;
+	}
+}
+
 /* Translate for an access. A stale translation that does not allow it may fault, or be dropped for a walk. */
 static void translate(
 	unsigned cpu, uint64_t va, enum machine_access kind, bool walk, struct mj_xlat *x)
@@ -57,6 +77,7 @@ static void translate(
 		return;
 	}
 	recent(mj.cpus[cpu].asid, va);
+	did_translate(cpu, va);
 	lookup(cpu, va, walk, x);
 	if (x->via && !may_try(x, kind) && mj_chance(2))
 		lookup(cpu, va, true, x);
@@ -79,8 +100,9 @@ static uint64_t *data(const struct mj_xlat *x)
 	return pf_port_virt(x->pa);
 }
 
-static void check_frame(const struct mj_xlat *x, uint64_t va)
+static void check_frame(const struct mj_xlat *x, uint64_t va, bool store)
 {
+	mj_did(mj_obj_frame(x->pa), store);
 	if (mj_frame_freed(x->pa))
 		mj_violate(MJ_F1, x->via ? x->via->slot_pa : mj_slot_pa(x->table, x->idx),
 			"va %llx reaches frame %llx, which was returned", (unsigned long long)va,
@@ -177,11 +199,12 @@ static struct machine_fault finish(
 
 	mj.cpu = cpu;
 	mj.seq++;
+	mj_did(MJ_OBJ_MMU, false);
 	while (x->ok && !x->w && !set_d(cpu, va, x))
 		translate(cpu, va, MACHINE_WRITE, true, x);
 	f = fault_of(x);
 	if (x->ok) {
-		check_frame(x, va);
+		check_frame(x, va, true);
 		if (value && data(x))
 			*data(x) = *value;
 		mj_store_reached(x->pa);
@@ -250,7 +273,7 @@ struct machine_fault machine_load(uint64_t va, uint64_t *value)
 	translate(mj.cpu, va, MACHINE_READ, false, &x);
 	*value = 0;
 	if (x.ok) {
-		check_frame(&x, va);
+		check_frame(&x, va, false);
 		if (data(&x))
 			*value = *data(&x);
 	}
@@ -265,7 +288,7 @@ struct machine_fault machine_exec(uint64_t va)
 	mj_point();
 	translate(mj.cpu, va, MACHINE_EXEC, false, &x);
 	if (x.ok)
-		check_frame(&x, va);
+		check_frame(&x, va, false);
 	log_access("exec", va, &x);
 	return fault_of(&x);
 }
@@ -282,6 +305,18 @@ void machine_touch(uint64_t va)
 	translate(mj.cpu, va, MACHINE_WRITE, false, &x);
 	if (x.ok)
 		finish(mj.cpu, va, NULL, &x, false);
+}
+
+uint64_t machine_device_load(uint64_t pa)
+{
+	uint32_t f;
+
+	mj_point();
+	mj_did(mj_obj_frame(pa), false);
+	if (mj_frame_freed(pa))
+		mj_violate(MJ_F1, 0, "a device reads frame %llx, which was returned",
+			(unsigned long long)pa & ~4095ull);
+	return mj_frame_of(pa, &f) && !machine_port.no_data ? *(uint64_t *)pf_port_virt(pa) : 0;
 }
 
 void machine_note_store(uint64_t va)

@@ -19,9 +19,34 @@ uint64_t mj_random(void)
 	return mj.rng * UINT64_C(0x2545f4914f6cdd1d) >> 16;
 }
 
+unsigned mj_pick(unsigned n)
+{
+	return mj.explorer ? mj.explorer->choose(n) : (unsigned)(mj_random() % n);
+}
+
 bool mj_chance(unsigned n)
 {
-	return mj_random() % n == 0;
+	return mj.explorer ? mj.explorer->choose(2) : mj_random() % n == 0;
+}
+
+void mj_skip(void)
+{
+	mj.explorer->skip();
+	mj.seq++;
+}
+
+void mj_point_on(uint64_t object, bool changes)
+{
+	if (mj.explorer && !mj.explorer->shared(object, changes))
+		mj_skip();
+	else
+		mj_point();
+}
+
+void mj_did(uint64_t object, bool changed)
+{
+	if (mj.explorer)
+		mj.explorer->did(object, changed);
 }
 
 struct mj_cpu *mj_this(void)
@@ -33,7 +58,7 @@ void mj_point(void)
 {
 	if (mj.point)
 		mj.point(mj.point_ctx, false);
-	if (!mj.adversary_off && mj_chance(4))
+	if (!mj.adversary_off && !mj.explorer && mj_chance(4))
 		mj_speculate();
 	mj.seq++;
 }
@@ -45,6 +70,7 @@ void machine_ev_barrier(enum pf_barrier b)
 
 	mj_point();
 	machine_counters.dsb += b != PF_BARRIER_LINK;
+	mj_did(MJ_OBJ_MMU, true);
 	mj_log("barrier kind=%s", name[b]);
 	mj_barrier(b);
 }

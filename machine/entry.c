@@ -58,10 +58,14 @@ static void changed(
 	/* The walker re-reads the entry it updates: neither A nor D makes a translation stale. */
 	if (software && cacheable(&old) && !(same_translation(&old, &new) && cacheable(&new)))
 		mj_stale_leaf(t, idx, &old);
-	if (old.leaf || old.inactive)
+	if (old.leaf || old.inactive) {
+		mj_did(mj_obj_frame(old.pa), false);
 		mj_count_leaf(&old, -1);
-	if (new.leaf || new.inactive)
+	}
+	if (new.leaf || new.inactive) {
+		mj_did(mj_obj_frame(new.pa), false);
 		mj_count_leaf(&new, 1);
+	}
 	if (!software)
 		return;
 	if (old.table && !(new.table &&new.pa == old.pa))
@@ -172,6 +176,45 @@ struct access {
 	bool high;
 };
 
+static bool frame_shared(const struct mj_table *t, unsigned idx, uint64_t raw)
+{
+	struct mmu_entry e;
+
+	mj_decode(t, idx, raw, &e);
+	return (e.leaf || e.inactive) && mj.explorer->shared(mj_obj_frame(e.pa), false);
+}
+
+/*
+ * Is the step met by what others do? A table that no walker can reach yet is its maker's alone: there is nothing to explore in how
+ * it is filled.
+ */
+static bool is_met(const void *p, bool changes, const uint64_t *v)
+{
+	const uint64_t pa = pf_port_phys(p);
+	struct mj_table *t = mj_table_at(pa);
+	unsigned idx;
+
+	if (!t)
+		return true;
+	if (!mj_table_known(t))
+		return false;
+	if (mj.explorer->shared((uintptr_t)p & ~UINT64_C(7), changes) ||
+		((changes || !mj_holds_table(mj.cpu, t->pa)) &&
+			mj.explorer->shared(MJ_OBJ_MMU, false)))
+		return true;
+	idx = (unsigned)(pa - t->pa) / 8;
+	return changes && (mj.fmt->two_words || frame_shared(t, idx, *v) ||
+				  frame_shared(t, idx, *mj_slot_ptr(t, idx)));
+}
+
+static void entry_point(const void *p, bool changes, const uint64_t *v)
+{
+	if (mj.explorer && !is_met(p, changes, v))
+		mj_skip();
+	else
+		mj_point();
+}
+
 static bool find(const void *p, unsigned bytes, struct access *a)
 {
 	uint64_t pa = pf_port_phys(p);
@@ -190,6 +233,16 @@ static bool find(const void *p, unsigned bytes, struct access *a)
 			"an entry of table %llx is accessed after it was returned",
 			(unsigned long long)a->t->pa);
 	return true;
+}
+
+/* A load without the lock sees what barriers have made visible; what a store makes stale, invalidations may miss. */
+static void did(const struct access *a, bool store)
+{
+	if (!mj_table_known(a->t))
+		return;
+	mj_did((uintptr_t)a->word, store);
+	if (store || !mj_holds_table(mj.cpu, a->t->pa))
+		mj_did(MJ_OBJ_MMU, false);
 }
 
 static uint64_t part(const struct access *a, uint64_t raw)
@@ -232,7 +285,7 @@ static uint64_t older(struct access *a, uint64_t raw)
 
 		if (ev->kind != MJ_STORE || ev->cpu == mj.cpu ||
 			ev->seq <= mj.cpus[ev->cpu].sw_seq || ev->seq <= mj_this()->vc[ev->cpu] ||
-			ev->seq <= s->seen_seq || mj_chance(2))
+			ev->seq <= s->seen_seq || !mj_chance(2))
 			break;
 		raw = ev->old;
 		seen_seq = ev->seq - 1;
@@ -247,10 +300,11 @@ uint64_t machine_ev_load(const void *p, unsigned bytes)
 	struct access a;
 	uint64_t v;
 
-	mj_point();
+	entry_point(p, false, NULL);
 	machine_counters.pte_load++;
 	if (!find(p, bytes, &a))
 		return 0;
+	did(&a, false);
 	v = part(&a, older(&a, *a.word));
 	seen(&a, false);
 	mj_log("load pa=%llx bytes=%u v=%llx", (unsigned long long)pf_port_phys(p), bytes,
@@ -289,10 +343,12 @@ void machine_ev_store(void *p, uint64_t v, unsigned bytes, bool release)
 {
 	struct access a;
 
-	mj_point();
+	entry_point(p, true, &v);
 	machine_counters.pte_store++;
-	if (find(p, bytes, &a))
-		write_entry(&a, v, release ? MJ_RELEASE : MJ_STORE);
+	if (!find(p, bytes, &a))
+		return;
+	did(&a, true);
+	write_entry(&a, v, release ? MJ_RELEASE : MJ_STORE);
 }
 
 uint64_t machine_ev_xchg(void *p, uint64_t v, unsigned bytes)
@@ -300,10 +356,11 @@ uint64_t machine_ev_xchg(void *p, uint64_t v, unsigned bytes)
 	struct access a;
 	uint64_t old;
 
-	mj_point();
+	entry_point(p, true, &v);
 	machine_counters.pte_xchg++;
 	if (!find(p, bytes, &a))
 		return 0;
+	did(&a, true);
 	old = part(&a, *a.word);
 	seen(&a, true);
 	write_entry(&a, v, MJ_XCHG);
@@ -315,10 +372,11 @@ bool machine_ev_cas(void *p, uint64_t *old, uint64_t v, unsigned bytes)
 	struct access a;
 	uint64_t found;
 
-	mj_point();
+	entry_point(p, true, &v);
 	machine_counters.pte_xchg++;
 	if (!find(p, bytes, &a))
 		return false;
+	did(&a, true);
 	found = part(&a, *a.word);
 	seen(&a, true);
 	if (found != *old) {
@@ -344,6 +402,7 @@ bool mj_walker_update(struct mj_table *t, unsigned idx, uint64_t old, bool d)
 		return false;
 	if (new_raw == old)
 		return true;
+	mj_did((uintptr_t)word, true);
 	mj.seq++;
 	*word = new_raw;
 	machine_counters.walk_ad++;

@@ -236,17 +236,51 @@ struct mj {
 	bool late_walks;
 	void (*point)(void *ctx, bool blocked);
 	void *point_ctx;
+	const void *wanted; /* of a blocked CPU: the lock; NULL: anything */
+	const struct mj_explorer *explorer;
 };
 extern struct mj mj;
+
+/* Who decides what is chance otherwise, and is told what each step depends on (explore.c). */
+struct mj_explorer {
+	unsigned (*choose)(unsigned n);
+	void (*did)(uint64_t object, bool changed);
+	/* Does what other threads do meet a step that reads or changes the object? */
+	bool (*shared)(uint64_t object, bool changes);
+	/* It does not, so there was no point before it. */
+	void (*skip)(void);
+};
+/*
+ * What the running CPU's step has just read or changed: the address of an entry, a lock, an atomic word, or one of these. Two
+ * steps are independent if neither changes an object of the other's.
+ */
+enum {
+	MJ_OBJ_MMU = 1, /* what invalidations and barriers have made of stores so far */
+	MJ_OBJ_RCU,
+	MJ_OBJ_MEMORY, /* which frames are whose */
+	MJ_OBJ_TIME,   /* which calls have ended */
+};
+/* A frame: its contents, and that it is somebody's. */
+PF_INLINE uint64_t mj_obj_frame(uint64_t pa)
+{
+	return (pa & ~UINT64_C(4095)) | 2;
+}
+void mj_did(uint64_t object, bool changed);
+/* A point before a step that is about one object alone. */
+void mj_point_on(uint64_t object, bool changes);
+/* Under the explorer: a step that has no point before it. */
+void mj_skip(void);
 
 /* ---- cpu.c, for port.c ---- */
 bool mj_start(const struct machine_config *cfg, const struct mmu_format *f);
 void mj_stop(void);
 
-/* ---- rng, cpu.c ---- */
+/* ---- chance, cpu.c; while the explorer runs, its choices ---- */
 uint64_t mj_random(void);
-/* True once in n. */
+/* True once in n: what hardware may do and seldom does. */
 bool mj_chance(unsigned n);
+/* One of n; 0 is the usual one. */
+unsigned mj_pick(unsigned n);
 struct mj_cpu *mj_this(void);
 struct mj_asid *mj_asid_get(uint16_t asid);
 /* A hooked event begins: schedule point, adversary, sequence number. */
@@ -382,6 +416,8 @@ void mj_locks_stop(void);
 bool mj_reader_since(uint64_t seq);
 void mj_rcu_poll(void);
 void mj_rcu_flush(void);
+/* A callback is under way. */
+bool mj_rcu_running(void);
 
 /* ---- log.c ---- */
 bool mj_log_start(const char *file);

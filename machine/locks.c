@@ -72,6 +72,7 @@ static void hold(struct mj_lock *l)
 		c->held = realloc(c->held, c->cap_held * sizeof(*c->held));
 	}
 	c->held[c->nheld++] = l;
+	mj_did((uintptr_t)l->addr, l->owner >= 0);
 	mj_acquire(l->vc);
 }
 
@@ -82,6 +83,7 @@ static bool unhold(struct mj_lock *l)
 	for (unsigned i = c->nheld; i-- > 0;)
 		if (c->held[i] == l) {
 			c->held[i] = c->held[--c->nheld];
+			mj_did((uintptr_t)l->addr, true);
 			return true;
 		}
 	return false;
@@ -105,6 +107,7 @@ static void wait_for(struct mj_lock *l, bool (*free)(struct mj_lock *), enum pf_
 {
 	while (!free(l)) {
 		if (mj.point && l->owner != (int)mj.cpu) {
+			mj.wanted = l->addr;
 			mj.point(mj.point_ctx, true);
 			continue;
 		}
@@ -124,10 +127,12 @@ bool machine_ev_spin_lock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t i
 {
 	struct mj_lock *k;
 
-	mj_point();
+	mj_point_on((uintptr_t)l, true);
 	k = find(l, c, id);
-	if (!wait && k->owner >= 0)
+	if (!wait && k->owner >= 0) {
+		mj_did((uintptr_t)l, false);
 		return false;
+	}
 	wait_for(k, spin_free, c);
 	k->cls = c;
 	k->id = id;
@@ -143,7 +148,7 @@ void machine_ev_spin_unlock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t
 {
 	struct mj_lock *k = find(l, c, id);
 
-	mj_point();
+	mj_point_on((uintptr_t)l, true);
 	if (k->owner != (int)mj.cpu || !unhold(k)) {
 		mj_violate(MJ_L2, 0, "%s lock %llx is released by cpu %u, held by %d",
 			class_name(c), (unsigned long long)id, mj.cpu, k->owner);
@@ -182,12 +187,14 @@ bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, b
 {
 	struct mj_lock *k;
 
-	mj_point();
+	mj_point_on((uintptr_t)l, write);
 	k = find(l, c, 0);
 	if (wait)
 		mj_may_sleep("a lock of a kind that is waited for");
-	else if (!(write ? rw_free : spin_free)(k))
+	else if (!(write ? rw_free : spin_free)(k)) {
+		mj_did((uintptr_t)l, false);
 		return false;
+	}
 	wait_for(k, write ? rw_free : spin_free, c);
 	if (write)
 		k->owner = (int)mj.cpu;
@@ -206,6 +213,7 @@ void machine_ev_relax(void)
 		fprintf(stderr, "cpu %u waits for what nobody will do\n", mj.cpu);
 		abort();
 	}
+	mj.wanted = NULL;
 	mj.point(mj.point_ctx, true);
 }
 
@@ -213,7 +221,7 @@ void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write)
 {
 	struct mj_lock *k = find(l, c, 0);
 
-	mj_point();
+	mj_point_on((uintptr_t)l, true);
 	if ((write ? k->owner != (int)mj.cpu : !k->readers) || !unhold(k)) {
 		mj_violate(MJ_L2, 0, "%s lock is released by cpu %u, which does not hold it",
 			class_name(c), mj.cpu);
@@ -280,7 +288,8 @@ void mj_locks_quiescent(void)
 
 void machine_ev_rcu_lock(void)
 {
-	mj_point();
+	mj_point_on(MJ_OBJ_RCU, false);
+	mj_did(MJ_OBJ_RCU, false);
 	if (!mj_this()->rcu_nest++)
 		mj_this()->rcu_start = mj.seq;
 	mj_log("rcu-lock");
@@ -288,7 +297,8 @@ void machine_ev_rcu_lock(void)
 
 void machine_ev_rcu_unlock(void)
 {
-	mj_point();
+	mj_point_on(MJ_OBJ_RCU, false);
+	mj_did(MJ_OBJ_RCU, false);
 	if (!mj_this()->rcu_nest)
 		mj_violate(MJ_L2, 0, "a lockless reader ends that never began");
 	else
@@ -300,6 +310,7 @@ void machine_ev_rcu_unlock(void)
 void machine_ev_call_rcu(struct pf_rcu_head *h)
 {
 	mj_point();
+	mj_did(MJ_OBJ_RCU, true);
 	if (ncalls == cap_calls) {
 		cap_calls = cap_calls ? cap_calls * 2 : 16;
 		calls = realloc(calls, cap_calls * sizeof(*calls));
@@ -321,8 +332,10 @@ static void run_calls(bool all)
 {
 	unsigned kept = 0;
 
-	if (draining || !ncalls || mj_this()->spins || (!all && mj_chance(4)))
+	/* The sooner memory is given back, the more can go wrong: nothing else need be explored. */
+	if (draining || !ncalls || mj_this()->spins || (!all && !mj.explorer && mj_chance(4)))
 		return;
+	mj_did(MJ_OBJ_RCU, true);
 	draining = true;
 	for (unsigned i = 0, n = ncalls; i < n; i++) {
 		struct rcu_call c = calls[i];
@@ -342,6 +355,11 @@ static void run_calls(bool all)
 void mj_rcu_poll(void)
 {
 	run_calls(false);
+}
+
+bool mj_rcu_running(void)
+{
+	return draining;
 }
 
 void mj_rcu_flush(void)

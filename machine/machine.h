@@ -6,8 +6,8 @@
  * Includes nothing of lib/ but lib/base and lib/port/port.h, and is written from the manuals.
  *
  * One machine at a time in a process (the port is compile-time, so its instance is a global here,
- * on the embedder's side of the line). Not thread-safe yet: CPUs are simulated, one host thread
- * drives.
+ * on the embedder's side of the line). Not thread-safe: CPUs are simulated, one host thread
+ * drives; explore.h has threads that take turns.
  */
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -77,6 +77,8 @@ struct machine_fault machine_store(uint64_t va, uint64_t value);
 struct machine_fault machine_exec(uint64_t va);
 /* Translate for read, and for write where the entry allows, so that A and D may be set; no data. */
 void machine_touch(uint64_t va);
+/* A device that was given the frame reads the 8 bytes at pa, which is aligned, past all MMUs. */
+uint64_t machine_device_load(uint64_t pa);
 /* The software is about to act for a store of this CPU to va although none was executed (a
  * populate, a kernel write to user memory): counts as a store that reached the page for rule
  * D-invented. */

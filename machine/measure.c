@@ -144,6 +144,11 @@ void machine_touch(uint64_t va)
 		access(va, MACHINE_WRITE);
 }
 
+uint64_t machine_device_load(uint64_t pa)
+{
+	return machine_port.no_data ? 0 : *(uint64_t *)pf_port_virt(pa);
+}
+
 void machine_note_store(uint64_t va)
 {
 	(void)va;

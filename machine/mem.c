@@ -163,6 +163,7 @@ void machine_ev_alloc(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 	uint32_t first, nr;
 
 	mj_point();
+	mj_did(MJ_OBJ_MEMORY, true);
 	mj_log("alloc use=%s pa=%llx bytes=%zx", use_name(use), (unsigned long long)pa, bytes);
 	machine_counters.table_alloc += use == PF_USE_TABLE;
 	mj_may_sleep("handing out memory");
@@ -212,6 +213,10 @@ void machine_ev_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 	uint32_t first, nr;
 
 	mj_point();
+	mj_did(MJ_OBJ_MEMORY, true);
+	mj_did(MJ_OBJ_MMU, false);
+	for (uint64_t o = 0; mj.explorer && o < bytes; o += 4096)
+		mj_did(mj_obj_frame(pa + o), true);
 	mj_log("free use=%s pa=%llx bytes=%zx", use_name(use), (unsigned long long)pa, bytes);
 	machine_counters.table_free += use == PF_USE_TABLE;
 	mj_may_sleep("giving memory back");
@@ -263,6 +268,10 @@ void machine_ev_clear(pf_pa_t pa, size_t bytes)
 void machine_ev_copy(pf_pa_t dst, pf_pa_t src, size_t bytes)
 {
 	mj_point();
+	for (uint64_t o = 0; mj.explorer && o < bytes; o += 4096) {
+		mj_did(mj_obj_frame(dst + o), true);
+		mj_did(mj_obj_frame(src + o), false);
+	}
 	mj_log("copy pa=%llx from=%llx bytes=%zx", (unsigned long long)dst, (unsigned long long)src,
 		bytes);
 	check_owned(dst, bytes, "copied to");

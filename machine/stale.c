@@ -303,17 +303,18 @@ void mj_stale_all(struct mj_asid *a, void (*fn)(struct mj_stale *r, void *ctx), 
 
 struct pick {
 	uint64_t va;
-	unsigned cpu, n;
+	unsigned cpu, n, skip;
 	bool table;
 	struct mj_stale *r;
 };
 
+/* The one after `skip` others; n counts them all. */
 static void pick_one(struct mj_stale *r, void *ctx)
 {
 	struct pick *p = ctx;
 
 	if (r->table == p->table && r->cpus >> p->cpu & 1 && mj_stale_covers(r, p->va) &&
-		mj_random() % ++p->n == 0)
+		p->n++ == p->skip)
 		p->r = r;
 }
 
@@ -321,6 +322,12 @@ struct mj_stale *mj_stale_pick(uint16_t asid, uint64_t va, unsigned cpu, bool ta
 {
 	struct pick p = {.va = va, .cpu = cpu, .table = table};
 
+	mj_stale_each(mj.asids[asid], va, va, pick_one, &p);
+	mj_stale_each(&mj.globals, va, va, pick_one, &p);
+	if (p.n < 2)
+		return p.r;
+	p.skip = mj_pick(p.n);
+	p.n = 0;
 	mj_stale_each(mj.asids[asid], va, va, pick_one, &p);
 	mj_stale_each(&mj.globals, va, va, pick_one, &p);
 	return p.r;

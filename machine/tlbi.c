@@ -93,6 +93,7 @@ void machine_ev_tlbi(enum pf_tlbi op, uint64_t operand, uint64_t operand2)
 	struct tlbi_op o;
 
 	mj_point();
+	mj_did(MJ_OBJ_MMU, true);
 	o = tlbi_decode(mj.fmt, mj.features, op, operand, operand2);
 	machine_counters.tlbi++;
 	machine_counters.tlbi_range += o.range;

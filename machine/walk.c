@@ -35,7 +35,7 @@ void mj_walker_set(struct mj_table *t, unsigned idx, bool d)
 	/* Any one of the set's entries may be the one that is updated (facts 6.1). */
 	mj_entry(t, idx, &e);
 	if (n && e.cont) {
-		unsigned i = first + (unsigned)(mj_random() % n);
+		unsigned i = first + (idx - first + mj_pick(n)) % n;
 
 		mj_entry(t, i, &m);
 		if (m.leaf && m.cont && (!d || m.dbm || m.w || mj.fmt->late_d))
@@ -52,7 +52,7 @@ static void leaf(struct mj_table *t, unsigned idx, uint64_t va, bool speculative
 
 	if (!nr)
 		return;
-	m = slots[mj_random() % nr];
+	m = slots[mj_pick(nr)];
 	mj_entry(t, m, &e);
 	if (!e.accessed) {
 		if (!(mj.features & PF_FEAT_HAF)) {
@@ -122,8 +122,8 @@ void mj_walk(unsigned cpu, uint64_t va, bool speculative, struct mj_xlat *x)
 /* A walk that nobody asked for: some CPU, an address that was of interest lately. */
 void mj_speculate(void)
 {
-	unsigned cpu = (unsigned)(mj_random() % mj.ncpus);
-	uint64_t key = mj.recent[mj_random() % MJ_RECENT];
+	unsigned cpu = mj_pick(mj.ncpus);
+	uint64_t key = mj.recent[mj_pick(MJ_RECENT)];
 	const struct mj_cpu *c = &mj.cpus[cpu];
 	struct mj_xlat x;
 

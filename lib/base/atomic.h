@@ -9,27 +9,57 @@
 
 #include "base/types.h"
 
-#define pf_load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
-#define pf_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define pf_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define pf_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define pf_xchg_relaxed(p, v)  __atomic_exchange_n((p), (v), __ATOMIC_RELAXED)
-#define pf_add_relaxed(p, v)   __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
+/*
+ * In the judge's build each of them is a step of its own, before which another thread may run (machine/explore.h); the port
+ * defines the function. `p` is evaluated twice there.
+ */
+#if PF_JUDGE
+void pf_atomic_point(const volatile void *p, bool changes);
+void pf_atomic_wait(const volatile void *p);
+#define PF_ATOMIC_POINT(p, changes) pf_atomic_point((p), (changes)),
+#else
+#define PF_ATOMIC_POINT(p, changes)
+#endif
+#define PF_ATOMIC_READ(p, op)   (PF_ATOMIC_POINT(p, false) op)
+#define PF_ATOMIC_CHANGE(p, op) (PF_ATOMIC_POINT(p, true) op)
+
+/* Between two looks at *p by who spins until another CPU changes it; with spinlocks held, so that nobody sleeps. */
+PF_INLINE void pf_spin_wait(const volatile void *p)
+{
+	(void)p;
+#if PF_JUDGE
+	pf_atomic_wait(p);
+#elif defined(__x86_64__)
+	__asm__ volatile("pause");
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+#define pf_load_relaxed(p)     PF_ATOMIC_READ(p, __atomic_load_n((p), __ATOMIC_RELAXED))
+#define pf_load_acquire(p)     PF_ATOMIC_READ(p, __atomic_load_n((p), __ATOMIC_ACQUIRE))
+#define pf_store_relaxed(p, v) PF_ATOMIC_CHANGE(p, __atomic_store_n((p), (v), __ATOMIC_RELAXED))
+#define pf_store_release(p, v) PF_ATOMIC_CHANGE(p, __atomic_store_n((p), (v), __ATOMIC_RELEASE))
+#define pf_xchg_relaxed(p, v)  PF_ATOMIC_CHANGE(p, __atomic_exchange_n((p), (v), __ATOMIC_RELAXED))
+#define pf_add_relaxed(p, v)   PF_ATOMIC_CHANGE(p, __atomic_add_fetch((p), (v), __ATOMIC_RELAXED))
 /* Fully ordered: what Linux gives value-returning read-modify-writes. */
-#define pf_add_return(p, v)  __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define pf_sub_return(p, v)  __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define pf_and_relaxed(p, v) __atomic_and_fetch((p), (v), __ATOMIC_RELAXED)
-#define pf_or_relaxed(p, v)  __atomic_or_fetch((p), (v), __ATOMIC_RELAXED)
+#define pf_add_return(p, v)  PF_ATOMIC_CHANGE(p, __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST))
+#define pf_sub_return(p, v)  PF_ATOMIC_CHANGE(p, __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST))
+#define pf_and_relaxed(p, v) PF_ATOMIC_CHANGE(p, __atomic_and_fetch((p), (v), __ATOMIC_RELAXED))
+#define pf_or_relaxed(p, v)  PF_ATOMIC_CHANGE(p, __atomic_or_fetch((p), (v), __ATOMIC_RELAXED))
 /* On failure *old is the value found. */
 #define pf_cas_relaxed(p, old, new)                                                                \
-	__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+	PF_ATOMIC_CHANGE(p, __atomic_compare_exchange_n(                                           \
+				    (p), (old), (new), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 #define pf_cas(p, old, new)                                                                        \
-	__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
+	PF_ATOMIC_CHANGE(p, __atomic_compare_exchange_n(                                           \
+				    (p), (old), (new), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 /*
  * A statistic that several may change at once: what plain addition costs, and of two who add at the same time one may be
- * lost.
+ * lost. No step of the judge's: nothing depends on it.
  */
-#define pf_count(p, n) pf_store_relaxed((p), pf_load_relaxed(p) + (n))
+#define pf_count(p, n)                                                                             \
+	__atomic_store_n((p), __atomic_load_n((p), __ATOMIC_RELAXED) + (n), __ATOMIC_RELAXED)
 
 /*
  * Fences. pf_mb: what this thread has stored is visible before anything is loaded that comes after (Linux: smp_mb).

@@ -37,8 +37,11 @@ PF_INLINE void pf_folio_ids_lock(struct pf_folio *folio)
 	uint32_t *p = &(&folio->head)[1].id[0];
 	uint32_t old = pf_load_relaxed(p) & ~PF_ID_LOCK;
 
-	while (!pf_cas(p, &old, old | PF_ID_LOCK))
+	while (!pf_cas(p, &old, old | PF_ID_LOCK)) {
+		if (old & PF_ID_LOCK)
+			pf_spin_wait(p);
 		old &= ~PF_ID_LOCK;
+	}
 }
 
 /* `map`: all mappings, as the caller leaves them. Publishes "maybe shared" with the unlock. */

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state is copied once, into a file in memory that is then mapped privately in its place. What is written
+ * afterwards goes to copies of single pages, which the kernel throws away on demand. Going back costs as much as pages
+ * were written, some 2 us each, where a fork costs a millisecond.
+ *
+ * The address sanitizer keeps a shadow of memory that would have to go back too: there, each run is a process of its own.
+ */
+#define _GNU_SOURCE /* memfd_create() */
+#include "apart.h"
+
+#include "base/bits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE UINT64_C(4096)
+
+/* Shared with children, and not private: apart_begin() passes it by. */
+#define KEPT_BYTES (UINT64_C(16) << 30)
+static char *kept;
+static size_t kept_used;
+
+void *kept_alloc(size_t bytes)
+{
+	bytes = (bytes + 63) & ~(size_t)63;
+	if (!kept) {
+		void *p = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (p == MAP_FAILED)
+			return NULL;
+		kept = p;
+	}
+	if (bytes > KEPT_BYTES - kept_used)
+		return NULL;
+	kept_used += bytes;
+	return kept + kept_used - bytes;
+}
+
+void kept_release(void)
+{
+	if (kept)
+		munmap(kept, KEPT_BYTES);
+	kept = NULL;
+	kept_used = 0;
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+
+int apart_begin(void)
+{
+	return 0;
+}
+
+void apart_run(void (*fn)(void *arg), void *arg)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		abort();
+	if (!pid) {
+		fn(arg);
+		fflush(NULL);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status)
+		exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+void apart_end(void)
+{
+}
+
+#else
+
+struct piece {
+	char *start;
+	size_t bytes, offset; /* in the file */
+	bool anonymous;
+};
+
+#define MAX_PIECES 256
+static struct {
+	struct piece
+		*pieces; /* kept, as the two below: they are used while memory changes under us */
+	char *maps;
+	uint64_t *pagemap;
+	unsigned nr;
+	int file;
+	void *brk;
+} state;
+
+#define MAPS_BYTES   (256u << 10)
+#define PAGEMAP_STEP 4096u
+
+static ssize_t read_all(const char *path, char *to, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t done = 0;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return -1;
+	while (done < room && (n = read(fd, to + done, room - done)) > 0)
+		done += (size_t)n;
+	close(fd);
+	return n < 0 || done == room ? -1 : (ssize_t)done;
+}
+
+/* "start-end rw-p offset dev inode   path": no stdio, which allocates. */
+static bool parse_line(const char *line, const char *end, struct piece *p)
+{
+	char *at;
+	const char *path = memchr(line, '[', (size_t)(end - line));
+	unsigned long start = strtoul(line, &at, 16), stop = strtoul(at + 1, &at, 16);
+
+	if (strncmp(at, " rw", 3) || at[4] != 'p' || (path && !strncmp(path, "[stack]", 7)))
+		return false;
+	at += 6;
+	strtoul(at, &at, 16);
+	at += strcspn(at + 1, " ") + 1;             /* the device */
+	*p = (struct piece){.start = (char *)start, // NOLINT(performance-no-int-to-ptr)
+		.bytes = stop - start,
+		.anonymous = !strtoul(at, NULL, 10)};
+	return true;
+}
+
+static bool find_pieces(size_t *total)
+{
+	ssize_t n = read_all("/proc/self/maps", state.maps, MAPS_BYTES);
+
+	if (n < 0)
+		return false;
+	*total = 0;
+	state.nr = 0;
+	for (char *line = state.maps, *end; line < state.maps + n; line = end + 1) {
+		struct piece *p = &state.pieces[state.nr];
+
+		end = memchr(line, '\n', (size_t)(state.maps + n - line));
+		if (!end)
+			return false;
+		*end = 0;
+		if (!parse_line(line, end, p))
+			continue;
+		p->offset = *total;
+		*total += p->bytes;
+		if (++state.nr == MAX_PIECES)
+			return false;
+	}
+	return true;
+}
+
+/* Pages of anonymous memory that were never written need no copy. */
+static bool save(const struct piece *p, int pagemap)
+{
+	for (size_t o = 0; o < p->bytes; o += PAGEMAP_STEP * PAGE) {
+		size_t pages = pf_min((p->bytes - o) / PAGE, (uint64_t)PAGEMAP_STEP);
+		uint64_t first = ((uintptr_t)p->start + o) / PAGE;
+
+		if (pread(pagemap, state.pagemap, pages * 8, (off_t)(first * 8)) !=
+			(ssize_t)(pages * 8))
+			return false;
+		for (size_t i = 0; i < pages; i++) {
+			/* Bits 63 and 62: present, swapped (Documentation/admin-guide/mm/pagemap). */
+			if (p->anonymous && !(state.pagemap[i] >> 62))
+				continue;
+			if (pwrite(state.file, p->start + o + i * PAGE, PAGE,
+				    (off_t)(p->offset + o + i * PAGE)) != (ssize_t)PAGE)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool map(const struct piece *p)
+{
+	return mmap(p->start, p->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, state.file,
+		       (off_t)p->offset) != MAP_FAILED;
+}
+
+int apart_begin(void)
+{
+	size_t total;
+	int pagemap;
+	bool ok;
+
+	if (!state.pieces) {
+		state.pieces = kept_alloc(MAX_PIECES * sizeof(*state.pieces));
+		state.maps = kept_alloc(MAPS_BYTES);
+		state.pagemap = kept_alloc(PAGEMAP_STEP * 8);
+		if (!state.pieces || !state.maps || !state.pagemap)
+			return ENOMEM;
+		/* What malloc maps or trims in a run would be lost: it is to take all from the heap, and keep it. */
+		mallopt(M_MMAP_THRESHOLD, 1 << 30);
+		mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+	}
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (pagemap < 0)
+		return errno;
+	state.file = memfd_create("apart", MFD_CLOEXEC);
+	state.brk = sbrk(0);
+	ok = state.file >= 0 && find_pieces(&total) && !ftruncate(state.file, (off_t)total);
+	for (unsigned i = 0; ok && i < state.nr; i++)
+		ok = save(&state.pieces[i], pagemap);
+	close(pagemap);
+	for (unsigned i = 0; ok && i < state.nr; i++)
+		ok = map(&state.pieces[i]);
+	return ok ? 0 : errno ? errno : EIO;
+}
+
+void apart_run(void (*fn)(void *arg), void *arg)
+{
+	const struct piece *pieces = state.pieces;
+	const unsigned nr = state.nr;
+	void *const brk_before = state.brk;
+
+	fn(arg);
+	for (unsigned i = 0; i < nr; i++)
+		/* It fails where a part was unmapped. */
+		if (madvise(pieces[i].start, pieces[i].bytes, MADV_DONTNEED) && !map(&pieces[i]))
+			abort();
+	/* libc's idea of where the heap ends is that of before. */
+	syscall(SYS_brk, brk_before);
+}
+
+/* Memory stays mapped from the file, which lives for as long. */
+void apart_end(void)
+{
+	close(state.file);
+	memset(&state, 0, sizeof(state));
+}
+
+#endif
