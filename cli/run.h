@@ -11,6 +11,7 @@
  *   run_log.c     what a log of strace needs besides
  *   run_swap.c    the swap device; run_poison.c memory that fails
  *   run_uffd.c    userfaultfd
+ *   run_explore.c a threads block, schedule by schedule; run_threads.c one schedule; run_order.c its calls, in some order, by the model
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
 #ifndef CLI_RUN_H
@@ -45,11 +46,19 @@ struct run_config {
 	uint64_t brk_start; /* 0: as in all scenarios that do not say otherwise */
 };
 
+/* What became of a threads block. */
+struct run_explored {
+	bool any;       /* there is one */
+	bool exhausted; /* within the bounds every schedule was played */
+	uint64_t schedules, cut, states;
+};
+
 struct run_outcome {
 	enum run_verdict verdict;
 	unsigned line;
 	char *text; /* one line, or more; malloc'd */
 	uint64_t counters[SC_C_NR];
+	struct run_explored explored;
 };
 
 struct run_process {
@@ -125,6 +134,8 @@ struct run_world {
 
 	/* Of a log: ranges mapped because a call of it succeeded on them; refusals not asked for again. */
 	uint64_t assumed, assumed_pages, taken_over;
+
+	struct run_ops *ops; /* of the threads block that is being played */
 
 	unsigned line;
 	bool failed;
@@ -225,6 +236,20 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 	const uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child,
 	struct run_result *r);
 
+/* Its two halves: what the library does, on the CPU that runs, and what the model answers to that. */
+bool run_syscall_library(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child, int64_t *lib);
+int64_t run_syscall_model(struct run_world *w, struct oracle *o, struct run_process *p,
+	enum sc_call_id id, const uint64_t args[6], unsigned child, int64_t lib);
+/* One page's access, tried until it is done or refused, on the CPU that runs. A store has two steps if `split`. */
+bool run_access_page(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
+	bool split, uint64_t *value, struct run_result *r);
+uint64_t run_new_stamp(struct run_world *w, struct run_process *p, uint64_t va);
+bool run_check_result(struct run_world *w, const struct sc_stmt *s, struct run_process *p,
+	const struct run_result *r);
+bool run_eval_args(struct run_world *w, const struct sc_stmt *s, uint64_t a[6]);
+int64_t run_wanted_address(struct run_world *w, const struct sc_stmt *s);
+
 /*
  * The failing allocation made a call fail: all is as before it, but where Linux documents partial effect: pages
  * that a populate or an access had dealt with. a: the call's values; of an access, its first page.
@@ -237,9 +262,53 @@ bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_i
 /* SC_GUP, SC_GUP_FAST and SC_UNPIN. */
 bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, const uint64_t a[6],
 	struct run_result *r);
+bool run_unpin(struct run_world *w, uint64_t handle, struct run_result *r);
 /* Before everything is to be free: all pins were given back. */
 bool run_pins_end(struct run_world *w);
 void run_pins_drop(struct run_world *w);
+
+/* gup() or gup_fast() without the model, on the CPU that runs: how many pages there were, or an error, and the set's handle. */
+bool run_gup_library(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const uint64_t a[6], uint64_t *handle, int64_t *n);
+/* The first word of a set's first page, as its driver finds it; false if there is none. */
+bool run_pinned_word(struct run_world *w, uint64_t handle, uint64_t *word);
+/* And what the model says to that: n, if it may be. */
+int64_t run_gup_model(struct oracle *o, const struct run_process *p, enum sc_call_id id,
+	const uint64_t a[6], int64_t n);
+
+/* ---- run_explore.c, run_threads.c, run_order.c ---- */
+
+/* The threads block and all that follows it, for each schedule. */
+bool run_explore(struct run_world *w, const struct sc_stmt *block);
+
+/* A call of a thread, or the access of one page: what the library answered, and when. */
+struct run_op {
+	const struct sc_stmt *s;
+	unsigned thread;
+	enum sc_call_id id;
+	uint64_t a[6]; /* of an access: the page */
+	uint64_t word; /* stored or loaded; of pins found in the first page, if somebody looked */
+	bool looked;
+	int64_t lib;
+	struct run_result result;
+	uint64_t begin, end;
+	bool ended;
+};
+#define RUN_MOST_OPS 512u
+struct run_ops {
+	struct run_op op[RUN_MOST_OPS];
+	unsigned nr;
+	bool wrong; /* one was, and was noted */
+};
+/* The machine's threads of the block; false if it asks for what is not built. */
+struct explore_plan;
+bool run_threads_prepare(
+	struct run_world *w, const struct sc_stmt *block, struct explore_plan *plan);
+/*
+ * The model plays the calls in an order in which each comes after those that had ended before it began: one in which all that was
+ * answered and found is what the model says. False, and noted: there is none.
+ */
+bool run_order(struct run_world *w);
 
 /* ---- run_process.c ---- */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cli/run.h"
+#include "machine/explore.h"
 
 /*
  * How often one access may fault. A CPU may use a stale read-only translation several times before it walks again, and a
@@ -16,7 +17,7 @@
 /* The first is 1 more. */
 #define STAMP UINT64_C(0x5374616d70000000)
 
-static uint64_t new_stamp(struct run_world *w, struct run_process *p, uint64_t va)
+uint64_t run_new_stamp(struct run_world *w, struct run_process *p, uint64_t va)
 {
 	if (w->nstamps == w->stamps_room) {
 		w->stamps_room = w->stamps_room ? 2 * w->stamps_room : 256;
@@ -72,8 +73,13 @@ bool run_check_value(struct run_world *w, struct run_process *p, uint64_t va, ui
 	return false;
 }
 
-static struct machine_fault access_once(enum sc_call_id how, uint64_t va, uint64_t *value)
+static struct machine_fault access_once(
+	enum sc_call_id how, uint64_t va, bool split, uint64_t *value)
 {
+	if (how == SC_STORE && split) {
+		machine_store_begin(va, *value);
+		return machine_store_end();
+	}
 	if (how == SC_STORE)
 		return machine_store(va, *value);
 	if (how == SC_EXEC)
@@ -81,9 +87,8 @@ static struct machine_fault access_once(enum sc_call_id how, uint64_t va, uint64
 	return machine_load(va, value);
 }
 
-/* One page's access, tried until it is done or refused: what became of it. */
-static bool access_page(struct run_world *w, struct run_process *p, enum sc_call_id how,
-	uint64_t va, uint64_t *value, struct run_result *r)
+bool run_access_page(struct run_world *w, struct run_process *p, enum sc_call_id how, uint64_t va,
+	bool split, uint64_t *value, struct run_result *r)
 {
 	unsigned flags = how == SC_STORE  ? PF_FAULT_FLAG_WRITE
 			 : how == SC_EXEC ? PF_FAULT_FLAG_EXEC
@@ -93,7 +98,10 @@ static bool access_page(struct run_world *w, struct run_process *p, enum sc_call
 	for (unsigned tries = 0; tries < RUN_TRIES; tries++) {
 		uint64_t before = machine_counters.allocs;
 
-		if (!access_once(how, va, value).fault)
+		/* The fault could not be dealt with, because another thread is at the page. */
+		if (tries > 1)
+			machine_explore_yield();
+		if (!access_once(how, va, split, value).fault)
 			return true;
 		switch (pf_handle_mm_fault(&p->mm, va, flags)) {
 		case PF_FAULT_DONE:
@@ -199,8 +207,9 @@ bool run_access_pages(struct run_world *w, struct run_process *p, enum sc_call_i
 			continue;
 		}
 		if (how == SC_STORE)
-			value = new_stamp(w, p, va);
-		if (!access_page(w, p, how, va, &value, r) || !agrees(w, p, how, va, there, r))
+			value = run_new_stamp(w, p, va);
+		if (!run_access_page(w, p, how, va, false, &value, r) ||
+			!agrees(w, p, how, va, there, r))
 			return false;
 		if (r->kind != SC_R_VALUE)
 			return true;

@@ -88,7 +88,7 @@ static bool matches_one(struct run_world *w, const struct sc_result *want,
 	}
 }
 
-static bool check_result(struct run_world *w, const struct sc_stmt *s, struct run_process *p,
+bool run_check_result(struct run_world *w, const struct sc_stmt *s, struct run_process *p,
 	const struct run_result *r)
 {
 	char want[256] = "", got[64];
@@ -120,7 +120,7 @@ static bool check_result(struct run_world *w, const struct sc_stmt *s, struct ru
 	return false;
 }
 
-static int64_t wanted_address(struct run_world *w, const struct sc_stmt *s)
+int64_t run_wanted_address(struct run_world *w, const struct sc_stmt *s)
 {
 	uint64_t v;
 
@@ -130,7 +130,7 @@ static int64_t wanted_address(struct run_world *w, const struct sc_stmt *s)
 	return (int64_t)v;
 }
 
-static bool evaluate(struct run_world *w, const struct sc_stmt *s, uint64_t a[6])
+bool run_eval_args(struct run_world *w, const struct sc_stmt *s, uint64_t a[6])
 {
 	unsigned i = 0;
 
@@ -157,7 +157,7 @@ static bool issue(
 		return run_uffd(w, p, s, r);
 	if (s->call->id == SC_PAGEMAP_SCAN)
 		return run_scan(w, p, s, r);
-	if (!evaluate(w, s, a))
+	if (!run_eval_args(w, s, a))
 		return false;
 	if (s->call->id == SC_EXIT_GROUP) {
 		oracle_exit(w->oracle, p->pid);
@@ -171,7 +171,7 @@ static bool issue(
 		run_swapoff(w, r);
 		return true;
 	}
-	return run_syscall(w, p, s->call->id, a, s->nargs, wanted_address(w, s), s->child, r);
+	return run_syscall(w, p, s->call->id, a, s->nargs, run_wanted_address(w, s), s->child, r);
 }
 
 bool run_check_failed(struct run_world *w, struct run_process *p, enum sc_call_id id,
@@ -207,7 +207,7 @@ static bool check_failed_call(struct run_world *w, const struct sc_stmt *s, stru
 				  s->call->id == SC_PAGEMAP_SCAN
 			  ? true
 		  : s->call->access ? run_eval_range(w, s->args, s->args->next, &a[0], &nr)
-				    : evaluate(w, s, a);
+				    : run_eval_args(w, s, a);
 
 	return ok && run_check_failed(w, p, s->call->id, a, before, r);
 }
@@ -263,7 +263,7 @@ bool run_call(struct run_world *w, const struct sc_stmt *s, uint64_t call_index)
 	if (s->var >= 0)
 		w->vars[s->var] = r.handle ? r.handle : r.kind == SC_R_ERRNO ? UINT64_MAX : r.value;
 	/* A broken rule explains a wrong result better than the result does. */
-	if (!run_check_machine(w) || !check_result(w, s, run_process(w, s->pid), &r))
+	if (!run_check_machine(w) || !run_check_result(w, s, run_process(w, s->pid), &r))
 		return false;
 	if (s->call->id == SC_MINCORE && r.kind == SC_R_VALUE && !check_resident(w, s))
 		return false;

@@ -48,13 +48,20 @@ static void give_back(struct run_world *w, struct run_pins *s)
 	s->nr = 0;
 }
 
-/* NULL: too many pages, or flags that are none. */
-static struct run_pins *new_pins(struct run_world *w, const uint64_t a[6])
+/* What is pinned for writing will be written, without a store of the CPU's. */
+static void note_written(struct run_world *w, const uint64_t a[6], uint64_t nr)
+{
+	for (uint64_t i = 0; (unsigned)a[2] & PF_FOLL_WRITE && i < nr; i++)
+		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
+}
+
+bool run_gup_library(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	const uint64_t a[6], uint64_t *handle, int64_t *n)
 {
 	struct run_pins *set;
 
 	if (a[1] > MAX_PAGES || a[2] > UINT32_MAX)
-		return NULL;
+		return run_verdict(w, RUN_UNSUPPORTED, "gup of so many pages, or with such flags");
 	set = calloc(1, sizeof(*set));
 	if (set)
 		set->pages = calloc(a[1] + 1, sizeof(*set->pages));
@@ -62,76 +69,64 @@ static struct run_pins *new_pins(struct run_world *w, const uint64_t a[6])
 		abort();
 	set->line = w->line;
 	set->pin = a[2] & PF_FOLL_PIN;
-	return set;
-}
-
-static bool no_pins(struct run_world *w)
-{
-	return run_verdict(w, RUN_UNSUPPORTED, "gup of so many pages, or with such flags");
+	if (id == SC_GUP) {
+		note_written(w, a, a[1]);
+		*n = pf_gup(&p->mm, a[0], a[1], (unsigned)a[2], set->pages);
+	} else {
+		*n = pf_gup_fast_only(&p->mm, a[0], a[1], (unsigned)a[2], set->pages);
+		note_written(w, a, *n > 0 ? (uint64_t)*n : 0);
+	}
+	set->nr = *n > 0 ? (uint64_t)*n : 0;
+	*handle = add_pins(w, set);
+	return true;
 }
 
 /*
  * How many come without a lock depends on what is mapped, which the model does not know; that is for the scenario to say. None may
  * be of memory that a gup with locks would refuse, but that what is mapped with PROT_WRITE alone can be read.
  */
-static bool gup_fast(
-	struct run_world *w, struct run_process *p, const uint64_t a[6], struct run_result *r)
+static int64_t model_fast(
+	struct oracle *o, const struct run_process *p, const uint64_t a[6], int64_t n)
 {
-	struct run_pins *set = new_pins(w, a);
-	const unsigned foll = (unsigned)a[2];
-	int64_t n, model;
+	const unsigned foll = (unsigned)a[2] | PF_FOLL_NOFAULT;
+	int64_t model = oracle_gup(o, p->pid, a[0], n > 0 ? 1 : 0, foll);
 
-	if (!set)
-		return no_pins(w);
-	n = pf_gup_fast_only(&p->mm, a[0], a[1], foll, set->pages);
-	set->nr = n > 0 ? (uint64_t)n : 0;
-	*r = (struct run_result){
-		.kind = SC_R_VALUE, .value = (uint64_t)n, .handle = add_pins(w, set)};
-	for (uint64_t i = 0; foll & PF_FOLL_WRITE && i < set->nr; i++)
-		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
-	model = oracle_gup(w->oracle, p->pid, a[0], n > 0 ? 1 : 0, foll | PF_FOLL_NOFAULT);
 	if (n > 0 && model == -PF_EFAULT)
-		model = oracle_gup(
-			w->oracle, p->pid, a[0], 1, foll | PF_FOLL_NOFAULT | PF_FOLL_WRITE);
+		model = oracle_gup(o, p->pid, a[0], 1, foll | PF_FOLL_WRITE);
 	if (model == ORACLE_UNKNOWN)
-		model = n;
-	if ((model == -PF_EINVAL) != (n == -PF_EINVAL) || (n > 0 && model < 0))
-		return run_fail(w, "expected %lld, as Linux answers, found %lld", (long long)model,
-			(long long)n);
-	if (n < 0) {
-		r->kind = SC_R_ERRNO;
-		r->err = (int)-n;
-	}
-	return true;
+		return n;
+	return (model == -PF_EINVAL) != (n == -PF_EINVAL) || (n > 0 && model < 0) ? model : n;
 }
 
-static bool gup(
-	struct run_world *w, struct run_process *p, const uint64_t a[6], struct run_result *r)
+int64_t run_gup_model(struct oracle *o, const struct run_process *p, enum sc_call_id id,
+	const uint64_t a[6], int64_t n)
+{
+	int64_t model;
+
+	if (id != SC_GUP)
+		return model_fast(o, p, a, n);
+	model = oracle_gup(o, p->pid, a[0], a[1], (unsigned)a[2]);
+	/* Without faults it depends on what is mapped, which the model does not know. */
+	return model == ORACLE_UNKNOWN ? n : model;
+}
+
+static bool gup(struct run_world *w, struct run_process *p, enum sc_call_id id, const uint64_t a[6],
+	struct run_result *r)
 {
 	const uint64_t before = machine_counters.allocs;
-	struct run_pins *set = new_pins(w, a);
-	unsigned foll = (unsigned)a[2];
+	uint64_t handle;
 	int64_t n, model;
 
-	if (!set)
-		return no_pins(w);
-	/* What is pinned for writing will be written, without a store of the CPU's. */
-	for (uint64_t i = 0; foll & PF_FOLL_WRITE && i < a[1]; i++)
-		machine_note_store((a[0] & ~(w->env.page - 1)) + i * w->env.page);
 	run_uffd_tell_model(w, p, a[0] & ~(w->env.page - 1), a[1] * w->env.page);
-	n = pf_gup(&p->mm, a[0], a[1], foll, set->pages);
-	set->nr = n > 0 ? (uint64_t)n : 0;
-	r->handle = add_pins(w, set);
-	model = oracle_gup(w->oracle, p->pid, a[0], a[1], foll);
+	if (!run_gup_library(w, p, id, a, &handle, &n))
+		return false;
+	model = run_gup_model(w->oracle, p, id, a, n);
 	run_uffd_told_model(w);
-	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)n, .handle = r->handle};
-	/* Without faults it depends on what is mapped, which the model does not know. */
-	if (model == ORACLE_UNKNOWN)
-		model = n;
+	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)n, .handle = handle};
 	/* Memory that runs out after some pages is told by their number: to the caller, the call is to be repeated. */
 	if (n != model && before < w->fail_at && machine_counters.allocs >= w->fail_at &&
 		(n == -PF_ENOMEM || (n >= 0 && n < model))) {
-		give_back(w, set);
+		give_back(w, find_pins(w, handle));
 		*r = (struct run_result){.kind = SC_R_ERRNO, .err = PF_ENOMEM, .injected = true};
 		return true;
 	}
@@ -145,7 +140,17 @@ static bool gup(
 	return true;
 }
 
-static bool unpin(struct run_world *w, uint64_t handle, struct run_result *r)
+bool run_pinned_word(struct run_world *w, uint64_t handle, uint64_t *word)
+{
+	const struct run_pins *s = find_pins(w, handle);
+
+	if (!s || !s->nr)
+		return false;
+	*word = machine_device_load(s->pages[0] * w->env.page);
+	return true;
+}
+
+bool run_unpin(struct run_world *w, uint64_t handle, struct run_result *r)
 {
 	struct run_pins *s = find_pins(w, handle);
 
@@ -161,9 +166,7 @@ bool run_gup(struct run_world *w, struct run_process *p, enum sc_call_id id, con
 	struct run_result *r)
 {
 	run_switch(w, p);
-	if (id == SC_UNPIN)
-		return unpin(w, a[0], r);
-	return id == SC_GUP ? gup(w, p, a, r) : gup_fast(w, p, a, r);
+	return id == SC_UNPIN ? run_unpin(w, a[0], r) : gup(w, p, id, a, r);
 }
 
 bool run_pins_end(struct run_world *w)

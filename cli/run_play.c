@@ -187,8 +187,14 @@ void run_prepare(const struct sc_file *file, const struct pf_format *fmt, struct
 		abort();
 	pr.env.vars = vars;
 	ok = prepare_settings(&pr);
-	for (const struct sc_stmt *s = file->stmts; ok && s; s = s->next)
+	for (const struct sc_stmt *s = file->stmts; ok && s; s = s->next) {
 		ok = prepare_stmt(&pr, s);
+		for (const struct sc_stmt *b = s->body; ok && b; b = b->next)
+			ok = prepare_stmt(&pr, b);
+	}
+	if (ok && file->threads && file->settings.fail != SC_FAIL_NONE)
+		bad(&pr, file->threads->line,
+			"threads with allocations that fail, expected @fail none");
 	free(vars);
 }
 
@@ -258,27 +264,37 @@ static bool play_stmt(
 static uint64_t play(const struct run_config *cfg, uint64_t fail_at, struct record *rec,
 	const struct record *by_call, bool *missed, struct run_outcome *out)
 {
-	struct run_world w = {.cfg = cfg,
+	/* Not on the stack, which machine/apart.h does not put back. */
+	struct run_world *w = run_resize(NULL, sizeof(*w));
+	size_t calls = 0;
+	uint64_t allocs;
+	bool ok;
+
+	*w = (struct run_world){.cfg = cfg,
 		.fail_at = fail_at,
 		.allocs_after = by_call ? by_call->after : NULL,
 		.watch_all = !by_call,
 		.out = out};
-	size_t calls = 0;
-	bool ok = run_world_start(&w);
-	uint64_t allocs;
-
-	for (const struct sc_stmt *s = cfg->file->stmts; ok && s; s = s->next)
-		ok = play_stmt(&w, s, &calls, rec);
+	ok = run_world_start(w);
+	for (const struct sc_stmt *s = cfg->file->stmts; ok && s; s = s->next) {
+		/* It plays what follows, too, in every schedule; what is left is the state before them all. */
+		if (s->kind == SC_S_THREADS) {
+			ok = run_explore(w, s);
+			break;
+		}
+		ok = play_stmt(w, s, &calls, rec);
+	}
 	allocs = machine_counters.allocs;
 	if (ok) {
-		run_counters(&w, out->counters);
-		if (run_world_end(&w) && cfg->file->log)
-			run_log_report(&w);
+		run_counters(w, out->counters);
+		if (run_world_end(w) && cfg->file->log)
+			run_log_report(w);
 	}
-	if (w.failed && out->verdict == RUN_FAIL && fail_at)
-		run_detail(&w, "with allocation %llu failing", (unsigned long long)fail_at);
-	*missed = w.missed;
-	run_world_drop(&w);
+	if (w->failed && out->verdict == RUN_FAIL && fail_at)
+		run_detail(w, "with allocation %llu failing", (unsigned long long)fail_at);
+	*missed = w->missed;
+	run_world_drop(w);
+	free(w);
 	if (rec)
 		rec->total = allocs;
 	return allocs;

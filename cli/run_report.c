@@ -46,7 +46,26 @@ static void add_json(struct run_results *res, const struct sc_file *f, const cha
 		json_object_object_add(
 			c, sc_counter_names[i], json_object_new_uint64(out->counters[i]));
 	json_object_object_add(r, "counters", c);
+	if (out->explored.any) {
+		struct json_object *e = json_object_new_object();
+
+		json_object_object_add(
+			e, "schedules", json_object_new_uint64(out->explored.schedules));
+		json_object_object_add(e, "states", json_object_new_uint64(out->explored.states));
+		json_object_object_add(
+			e, "exhausted", json_object_new_boolean(out->explored.exhausted));
+		json_object_object_add(r, "explored", e);
+	}
 	json_object_array_add(res->list, r);
+}
+
+static const char *describe_explored(const struct run_explored *e, char *text, size_t size)
+{
+	if (!e->any)
+		return "";
+	snprintf(text, size, " %llu schedules, %llu states, %s", (unsigned long long)e->schedules,
+		(unsigned long long)e->states, e->exhausted ? "exhausted" : "not exhausted");
+	return text;
 }
 
 void run_report(struct run_results *res, const struct sc_file *f, const struct pf_format *fmt,
@@ -72,8 +91,12 @@ void run_report(struct run_results *res, const struct sc_file *f, const struct p
 	if (res->o->json) {
 		add_json(res, f, name, fold, out);
 	} else if (out->verdict == RUN_OK) {
+		char explored[128];
+
 		/* Of a log: what was assumed. */
-		printf("ok %s [%s%s]%s\n", f->path, name, how, out->text ? out->text : "");
+		printf("ok %s [%s%s]%s%s\n", f->path, name, how,
+			describe_explored(&out->explored, explored, sizeof(explored)),
+			out->text ? out->text : "");
 	} else if (out->verdict == RUN_SKIP) {
 		printf("skip %s [%s] %s\n", f->path, name, out->text);
 	} else {

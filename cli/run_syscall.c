@@ -357,10 +357,17 @@ static int64_t call_library(struct syscall *c, enum sc_call_id id)
 	}
 }
 
-static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
+/* What a call is to the judge and to the heap before the library sees it; an address as it was chosen is asked for. */
+static bool prepare(struct syscall *c, enum sc_call_id id)
 {
 	bool take = false;
 
+	/* The library's protections, flags and advice are 32 bits wide. */
+	for (unsigned i = 2; i < c->nargs && i < 4; i++)
+		if ((id == SC_MMAP || id == SC_MPROTECT || id == SC_MADVISE ||
+			    (id == SC_MREMAP && i > 2)) &&
+			c->a[i] > UINT32_MAX)
+			return run_verdict(c->w, RUN_UNSUPPORTED, "flags beyond 32 bits");
 	switch (id) {
 	case SC_MMAP:
 		take = take_mmap(c);
@@ -384,6 +391,11 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 			"occupied",
 			(unsigned long long)c->wanted);
 	note_locked(c, id);
+	return true;
+}
+
+static void do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
+{
 	if (id == SC_MADVISE &&
 		(c->a[2] == PF_MADV_POPULATE_READ || c->a[2] == PF_MADV_POPULATE_WRITE))
 		run_uffd_tell_model(c->w, c->p, c->a[0], c->a[1]);
@@ -397,7 +409,29 @@ static bool do_call(struct syscall *c, enum sc_call_id id, struct answer *ans)
 		RUN_UNCOUNTED(run_note_poison(c->w));
 	if (id == SC_FORK && ans->lib > 0)
 		RUN_UNCOUNTED(run_note_copied_poison(c->w, c->p, c->child));
-	return true;
+}
+
+bool run_syscall_library(struct run_world *w, struct run_process *p, enum sc_call_id id,
+	uint64_t args[6], unsigned nargs, int64_t wanted, unsigned child, int64_t *lib)
+{
+	struct syscall c = {.w = w, .p = p, .nargs = nargs, .wanted = wanted, .child = child};
+	bool ok;
+
+	memcpy(c.a, args, sizeof(c.a));
+	ok = prepare(&c, id);
+	if (ok)
+		*lib = call_library(&c, id);
+	memcpy(args, c.a, sizeof(c.a));
+	return ok;
+}
+
+int64_t run_syscall_model(struct run_world *w, struct oracle *o, struct run_process *p,
+	enum sc_call_id id, const uint64_t args[6], unsigned child, int64_t lib)
+{
+	struct syscall c = {.w = w, .p = p, .child = child};
+
+	memcpy(c.a, args, sizeof(c.a));
+	return ask_model(&c, o, id, lib);
 }
 
 void run_catch_up(struct run_world *w, struct run_process *p)
@@ -445,14 +479,9 @@ bool run_syscall(struct run_world *w, struct run_process *p, enum sc_call_id id,
 
 	memcpy(c.a, args, sizeof(c.a));
 	run_switch(w, p);
-	/* The library's protections, flags and advice are 32 bits wide. */
-	for (unsigned i = 2; i < nargs && i < 4; i++)
-		if ((id == SC_MMAP || id == SC_MPROTECT || id == SC_MADVISE ||
-			    (id == SC_MREMAP && i > 2)) &&
-			c.a[i] > UINT32_MAX)
-			return run_verdict(w, RUN_UNSUPPORTED, "flags beyond 32 bits");
-	if (!do_call(&c, id, &ans))
+	if (!prepare(&c, id))
 		return false;
+	do_call(&c, id, &ans);
 	if (!ans.injected)
 		catch_up(&c);
 	*r = (struct run_result){.kind = SC_R_VALUE, .value = (uint64_t)ans.lib};

@@ -284,7 +284,7 @@ struct sc_stmt {
 
 	/* THREADS: each line is a call with a thread's name */
 	const char *thread;
-	bool walker;
+	bool walker, first_line; /* of its thread */
 	struct sc_stmt *body;
 
 	struct sc_stmt *next;
@@ -338,11 +338,24 @@ struct sc_note {
 	struct sc_note *next;
 };
 
+/* What of a threads block is played. */
+struct sc_explore {
+	unsigned line; /* 0: nothing is said of it */
+	bool bounded;  /* bounds are given: all within them; with `random`, that besides */
+	unsigned preemptions, choices;
+	uint64_t random, seed;
+	const char *replay; /* one schedule, as a failure printed it; NULL */
+};
+#define SC_MOST_PREEMPTIONS 7u
+#define SC_MOST_THREADS     8u
+
 struct sc_file {
 	char *path;
 	bool log; /* of strace: see run_log.c */
 	struct sc_note *notes;
 	struct sc_settings settings;
+	struct sc_explore explore;
+	struct sc_stmt *threads; /* among the statements; NULL: none */
 	struct sc_stmt *stmts;
 	const char **vars; /* names of the $names */
 	unsigned nvars;

@@ -188,20 +188,43 @@ static void read_explore(struct sc_parser *ps, struct sc_stmt *s)
 {
 	struct sc_line *l = &ps->l;
 
+	struct sc_explore *e = &ps->file->explore;
+
 	s->kind = SC_S_EXPLORE;
+	e->line = l->line;
 	while (!sc_at_end(l)) {
 		const char *w = sc_word(l);
-		uint64_t n;
 
 		if (!w || (strcmp(w, "preemptions") && strcmp(w, "choices") &&
-				  strcmp(w, "random") && strcmp(w, "seed")))
-			sc_fail(l, "%s, expected preemptions=N, choices=N, random=N or seed=N",
+				  strcmp(w, "random") && strcmp(w, "seed") && strcmp(w, "replay")))
+			sc_fail(l,
+				"%s, expected preemptions=N, choices=N, random=N, seed=N or "
+				"replay=TOKEN",
 				w ? w : sc_found(l));
 		sc_expect(l, "=", "after what is bounded");
-		if (!sc_integer(l, &n))
+		if (!e->bounded && (*w == 'p' || *w == 'c')) {
+			e->bounded = true;
+			e->preemptions = e->choices = 0;
+		}
+		if (!strcmp(w, "preemptions"))
+			e->preemptions = sc_small_number(l, "preemptions", SC_MOST_PREEMPTIONS);
+		else if (!strcmp(w, "choices"))
+			e->choices = sc_small_number(l, "choices", SC_MOST_PREEMPTIONS);
+		else if (!strcmp(w, "replay")) {
+			e->replay = sc_chunk(l, "");
+			if (!e->replay)
+				sc_fail(l, "%s, expected the token that a failure printed",
+					sc_found(l));
+		} else if (!sc_integer(l, !strcmp(w, "random") ? &e->random : &e->seed))
 			sc_fail(l, "%s, expected a number", sc_found(l));
 	}
-	sc_unsupported(l, "explore");
+}
+
+/* always, sometimes and explore are about the threads block before them. */
+static void needs_threads(struct sc_parser *ps, const char *word)
+{
+	if (!ps->file->threads)
+		sc_fail(&ps->l, "%s, expected it after a threads block", word);
 }
 
 static void read_statement(struct sc_parser *ps, struct sc_stmt *s)
@@ -228,16 +251,21 @@ static void read_statement(struct sc_parser *ps, struct sc_stmt *s)
 		ps->threads_seen = true;
 		sc_word(l);
 		s->kind = SC_S_THREADS;
-		sc_unsupported(l, "threads");
+		ps->file->threads = s;
+		ps->file->explore.preemptions = 2;
+		ps->file->explore.choices = 2;
 	} else if (sc_peek_word(l, "explore")) {
+		needs_threads(ps, "explore");
 		sc_word(l);
 		read_explore(ps, s);
 	} else {
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 			if (sc_peek_word(l, kinds[i].word)) {
+				needs_threads(ps, kinds[i].word);
 				sc_word(l);
 				s->kind = kinds[i].kind;
-				sc_unsupported(l, kinds[i].word);
+				if (s->kind == SC_S_DURING)
+					sc_unsupported(l, kinds[i].word);
 				sc_read_pred(ps, s);
 				return;
 			}
@@ -279,6 +307,66 @@ static void read_maps_line(struct sc_parser *ps, struct sc_stmt *s)
 	*tail = m;
 }
 
+static void use_cpu(struct sc_parser *ps, struct sc_stmt *s, unsigned cpu)
+{
+	s->cpu = (int)cpu;
+	if (cpu >= ps->file->settings.cpus)
+		ps->file->settings.cpus = cpu + 1;
+}
+
+/* A thread's CPU is the one that it is named after; others' are found when all are known. */
+static void place_thread(struct sc_parser *ps, const struct sc_stmt *block, struct sc_stmt *s)
+{
+	struct sc_line *l = &ps->l;
+	unsigned nr = 0;
+	char *end;
+	unsigned long named = strtoul(s->thread, &end, 10);
+
+	for (const struct sc_stmt *b = block->body; b; b = b->next) {
+		nr += b->first_line;
+		if (strcmp(b->thread, s->thread)) {
+			if (!*end && b->cpu == (int)named)
+				sc_fail(l, "CPU %lu, expected one that no other thread is on",
+					named);
+			continue;
+		}
+		if (b->walker != s->walker || b->pid != s->pid)
+			sc_fail(l, "thread %s, expected it to be as in line %u", s->thread,
+				b->line);
+		s->cpu = b->cpu;
+		return;
+	}
+	if (nr == SC_MOST_THREADS)
+		sc_fail(l, "a thread too many, expected up to %u", SC_MOST_THREADS);
+	s->first_line = true;
+	if (*end)
+		return;
+	if (named > 63)
+		sc_fail(l, "CPU %lu, expected one up to 63", named);
+	use_cpu(ps, s, (unsigned)named);
+}
+
+/* Threads with other names get the lowest CPUs that are left. */
+static void place_others(struct sc_parser *ps, struct sc_stmt *block)
+{
+	uint64_t taken = 0;
+	unsigned cpu = 0;
+
+	for (struct sc_stmt *s = block->body; s; s = s->next)
+		if (s->cpu >= 0)
+			taken |= UINT64_C(1) << s->cpu;
+	for (struct sc_stmt *s = block->body; s; s = s->next) {
+		if (s->cpu >= 0)
+			continue;
+		while (taken >> cpu & 1)
+			cpu++;
+		for (struct sc_stmt *t = s; t; t = t->next)
+			if (!strcmp(t->thread, s->thread))
+				use_cpu(ps, t, cpu);
+		cpu++;
+	}
+}
+
 /* "0: call", "walker 2: touch(…)": a line of a threads block. */
 static void read_thread_line(struct sc_parser *ps, struct sc_stmt *block)
 {
@@ -295,6 +383,10 @@ static void read_thread_line(struct sc_parser *ps, struct sc_stmt *block)
 		sc_fail(l, "%s, expected a thread's name and ':'", sc_found(l));
 	sc_expect(l, ":", "after a thread's name");
 	read_prefixes(ps, s);
+	if (s->cpu >= 0)
+		sc_fail(l, "[cpu %d] in a threads block, expected a thread named after its CPU",
+			s->cpu);
+	place_thread(ps, block, s);
 	sc_read_call(ps, s);
 	if (s->walker && s->call->id != SC_TOUCH)
 		sc_fail(l, "%s by a walker, expected touch", s->name);
@@ -392,6 +484,8 @@ struct sc_file *sc_parse(const char *path, const char *text, size_t len, struct 
 		return NULL;
 	}
 	read_lines(&ps, text, len);
+	if (ps.file->threads)
+		place_others(&ps, ps.file->threads);
 	return ps.file;
 }
 
