@@ -11,7 +11,7 @@
  *   run_log.c     what a log of strace needs besides
  *   run_swap.c    the swap device; run_poison.c memory that fails
  *   run_uffd.c    userfaultfd
- *   run_explore.c a threads block, schedule by schedule; run_threads.c one schedule; run_order.c its calls, in some order, by the model
+ *   run_explore.c a threads block, schedule by schedule; run_threads.c one schedule; run_during.c what holds all along; run_order.c its calls, in some order, by the model
  *   run_check.c   what holds after every statement, and what a failed call must leave as it was
  */
 #ifndef CLI_RUN_H
@@ -280,6 +280,11 @@ int64_t run_gup_model(struct oracle *o, const struct run_process *p, enum sc_cal
 
 /* The threads block and all that follows it, for each schedule. */
 bool run_explore(struct run_world *w, const struct sc_stmt *block);
+
+/* Does every `during` hold now? */
+bool run_during(struct run_world *w, const struct sc_stmt *block);
+/* False, and noted: one is of what cannot be asked then. */
+bool run_during_prepare(struct run_world *w, const struct sc_stmt *block, bool *any);
 
 /* A call of a thread, or the access of one page: what the library answered, and when. */
 struct run_op {

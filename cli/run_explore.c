@@ -119,6 +119,13 @@ static bool judge(struct exploring *e, const char *stopped)
 	return run_check_machine(w) && run_order(w) && about_threads(e) && rest(e);
 }
 
+static bool during(void *ctx)
+{
+	struct exploring *e = ctx;
+
+	return run_during(e->w, e->block);
+}
+
 static bool after(void *ctx, const char *stopped)
 {
 	struct exploring *e = ctx;
@@ -217,13 +224,15 @@ bool run_explore(struct run_world *w, const struct sc_stmt *block)
 {
 	struct exploring e = {.w = w, .block = block};
 	struct explore_plan plan = {.ctx = &e, .after = after};
-	bool ok;
+	bool ok, any_during;
 
 	if (w->cfg->log && !w->cfg->file->explore.replay)
 		return run_verdict(w, RUN_BAD_INPUT,
 			"a log of many schedules, expected explore replay=TOKEN with --log");
-	if (!count_sometimes(&e) || !run_threads_prepare(w, block, &plan))
+	if (!count_sometimes(&e) || !run_during_prepare(w, block, &any_during) ||
+		!run_threads_prepare(w, block, &plan))
 		return false;
+	plan.during = any_during ? during : NULL;
 	e.nthreads = plan.nthreads;
 	for (unsigned i = 0; i < plan.nthreads; i++)
 		e.cpus[i] = plan.threads[i].cpu;

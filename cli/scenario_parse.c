@@ -264,8 +264,6 @@ static void read_statement(struct sc_parser *ps, struct sc_stmt *s)
 				needs_threads(ps, kinds[i].word);
 				sc_word(l);
 				s->kind = kinds[i].kind;
-				if (s->kind == SC_S_DURING)
-					sc_unsupported(l, kinds[i].word);
 				sc_read_pred(ps, s);
 				return;
 			}

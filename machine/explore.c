@@ -125,7 +125,8 @@ static bool shared(uint64_t id, bool changes)
 	struct users *u;
 	bool yes;
 
-	if (x->plan->bounds.replay || x->plan->bounds.random)
+	/* Where all steps are looked at, or counted, there is a point before each. */
+	if (x->plan->bounds.replay || x->plan->bounds.random || x->plan->during)
 		return true;
 	u = users(id);
 	yes = is_shared(u, changes);

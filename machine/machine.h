@@ -116,6 +116,15 @@ struct machine_fault machine_store_begin(uint64_t va, uint64_t value);
 struct machine_fault machine_store_end(void);
 /* No walks that nobody asked for (default: on). Accesses choose among stale translations all the same. */
 void machine_adversary(bool on);
+/*
+ * The entry of va in the tables under root, as who has its table's lock would read it: A and D of the whole block. Nothing is changed by the
+ * look, nor walked. False: somebody has that lock.
+ */
+struct machine_entry {
+	bool none, present, protnone, read, write, exec, young, dirty, folded;
+	uint64_t pa; /* of what it maps */
+};
+bool machine_peek(uint64_t root, uint64_t va, struct machine_entry *e);
 /* Forget the violation recorded, to look for the next. */
 void machine_forget_violation(void);
 /* Names of the rules, in the order of docs/RULES.md; NULL-terminated. */

@@ -314,7 +314,6 @@ static void not_built(void **state)
 		{"load(0)\nguest_load(1, 2)", "guest_load", 2},
 		{"@dax f 1M", "@dax", 1},
 		{"mmap(0, 1, 0, MAP_PRIVATE, 3</lib/libc.so>, 0)", "mmap of a file", 1},
-		{"threads\n 0: load(0)\nduring present(0)", "during", 3},
 		{"expect guest_mapped(1, 2, 3)", "guest_mapped", 1},
 		{"expect notifier_start == 0", "notifier_start", 1},
 		{"$v = vm(tdp)", "vm", 1},

@@ -122,7 +122,6 @@ def wrong_input():
 
 def not_built():
     for text, line, name in (
-            ("threads\n 0: load(0)\nduring present(0)\n", 3, "during"),
             ("$v = vm(tdp)\n", 1, "vm"),
             ("$p = gup_fast(0, 1)\n", 1, "gup_fast"),
             ("@dax f 1M\n", 1, "@dax"),
