@@ -42,7 +42,10 @@ PF_INLINE void pf_spin_wait(const volatile void *p)
 #define pf_store_release(p, v) PF_ATOMIC_CHANGE(p, __atomic_store_n((p), (v), __ATOMIC_RELEASE))
 #define pf_xchg_relaxed(p, v)  PF_ATOMIC_CHANGE(p, __atomic_exchange_n((p), (v), __ATOMIC_RELAXED))
 #define pf_add_relaxed(p, v)   PF_ATOMIC_CHANGE(p, __atomic_add_fetch((p), (v), __ATOMIC_RELAXED))
-/* Fully ordered: what Linux gives value-returning read-modify-writes. */
+/*
+ * Sequentially consistent: ordered among their like, acquire and release. What Linux promises besides of value-returning
+ * read-modify-writes, that a later load comes after, takes pf_mb_after_rmw().
+ */
 #define pf_add_return(p, v)  PF_ATOMIC_CHANGE(p, __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST))
 #define pf_sub_return(p, v)  PF_ATOMIC_CHANGE(p, __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST))
 #define pf_and_relaxed(p, v) PF_ATOMIC_CHANGE(p, __atomic_and_fetch((p), (v), __ATOMIC_RELAXED))
@@ -68,7 +71,7 @@ PF_INLINE void pf_spin_wait(const volatile void *p)
 #define pf_mb()  __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define pf_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 /*
- * pf_mb() right behind a fully ordered read-modify-write of this thread (smp_mb__after_atomic). C11 orders such an operation
+ * pf_mb() right behind a sequentially consistent read-modify-write of this thread (smp_mb__after_atomic). C11 orders such an operation
  * among its like, and a relaxed load behind it may still be done before its store (AArch64: LDAXR, STLXR); x86's
  * locked instructions leave nothing to do.
  */

@@ -79,8 +79,8 @@ PF_INLINE void pf_folio_get(struct pf_folio *folio, unsigned n)
  * n references, for who holds none: only if the frame is a folio's head that has some. One compare
  * and exchange covers kind, order and counts, so it cannot succeed on what became something else
  * since it was looked at, and never writes to a tail or to a table's metadata. False also beyond
- * PF_REF_LIMIT. Fully ordered on success: a later re-read of the entry sees any clearing by a CPU
- * that did not see the reference (GUP-fast, coremm 6.2).
+ * PF_REF_LIMIT. Who re-reads an entry after it without the table's lock, to see any clearing by a CPU
+ * that did not see the reference (GUP-fast, coremm 6.2), puts pf_mb_after_rmw() between.
  */
 PF_INLINE bool pf_folio_try_get_n(struct pf_folio *folio, unsigned n)
 {
@@ -115,8 +115,8 @@ PF_INLINE bool pf_folio_put_testzero(struct pf_folio *folio, unsigned n)
 
 /*
  * Turn one reference of the caller's into a pin: a small folio's pin is PF_PIN_BIAS references in
- * all, a large one's is a reference and a count. Fully ordered, so that re-reading the entry after
- * this, and pf_folio_maybe_pinned() after clearing the entry, cannot both miss (coremm 4.3). False
+ * all, a large one's is a reference and a count. With pf_mb_after_rmw() behind it, re-reading the entry
+ * without its lock, and pf_folio_maybe_pinned() after clearing the entry, cannot both miss (coremm 4.3). False
  * beyond PF_REF_LIMIT: the reference is then still the caller's, as it was.
  */
 PF_INLINE bool pf_folio_pin_ref(struct pf_folio *folio)
@@ -137,7 +137,7 @@ PF_INLINE bool pf_folio_pin_ref(struct pf_folio *folio)
 
 /*
  * n references, or pins, of a folio whose pages are mapped by entries under the caller's table lock, which keep it
- * alive. False beyond PF_REF_LIMIT: nothing has changed. Fully ordered, as pf_folio_pin_ref().
+ * alive. False beyond PF_REF_LIMIT: nothing has changed. Ordered as pf_folio_pin_ref().
  */
 PF_INLINE bool pf_folio_grab(struct pf_folio *folio, unsigned n, bool pin)
 {
