@@ -58,6 +58,7 @@ struct explorer {
 	unsigned nobjects;
 	struct users *users;
 	unsigned nusers;
+	struct users others;
 	uint64_t
 		clock; /* steps that were stopped at or passed by, and other decisions: what a token counts */
 	bool missed; /* a point was passed by that should not have been */
@@ -77,6 +78,16 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return z ^ z >> 31;
 }
 
+/* The schedule is over; this thread's context is never gone on with. */
+static void leave(int state, const char *why)
+{
+	x->state = state;
+	if (why)
+		snprintf(x->why, sizeof(x->why), "%s", why);
+	setcontext(&x->home);
+	abort();
+}
+
 /* ---- what steps depend on ---- */
 
 static struct object *object(uint64_t id)
@@ -91,7 +102,7 @@ static struct object *object(uint64_t id)
 	}
 	if (o->id != id || o->schedule != x->schedule) {
 		if (++x->nobjects == OBJECTS / 2)
-			abort();
+			leave(STOPPED, "the threads touch more objects than are told apart");
 		*o = (struct object){.id = id, .schedule = x->schedule};
 	}
 	return o;
@@ -104,8 +115,10 @@ static struct users *users(uint64_t id)
 	while (x->users[at].id && x->users[at].id != id)
 		at = (at + 1) % OBJECTS;
 	if (!x->users[at].id) {
-		if (++x->nusers == OBJECTS / 2)
-			abort();
+		/* No more are told apart: of the rest everybody has part. */
+		if (x->nusers == OBJECTS / 2)
+			return &x->others;
+		x->nusers++;
 		x->users[at].id = id;
 		x->users[at].number = x->nusers;
 	}
@@ -120,6 +133,13 @@ static bool is_shared(const struct users *u, bool changes)
 	return (u->changed & others) || (changes && u->read & others);
 }
 
+static bool in_memory(uint64_t id)
+{
+	const uint64_t first = (uintptr_t)pf_port_virt(MACHINE_RAM_BASE);
+
+	return id - first < mj.memory;
+}
+
 static bool shared(uint64_t id, bool changes)
 {
 	struct users *u;
@@ -127,6 +147,9 @@ static bool shared(uint64_t id, bool changes)
 
 	/* Where all steps are looked at, or counted, there is a point before each. */
 	if (x->plan->bounds.replay || x->plan->bounds.random || x->plan->during)
+		return true;
+	/* Walkers have part in every entry. */
+	if (x->plan->nwalkers && in_memory(id))
 		return true;
 	u = users(id);
 	yes = is_shared(u, changes);
@@ -202,16 +225,6 @@ static unsigned choose(unsigned n)
 }
 
 /* ---- turns ---- */
-
-/* The schedule is over; this thread's context is never gone on with. */
-static void leave(int state, const char *why)
-{
-	x->state = state;
-	if (why)
-		snprintf(x->why, sizeof(x->why), "%s", why);
-	setcontext(&x->home);
-	abort();
-}
 
 static void check_rules(void)
 {
@@ -547,6 +560,7 @@ int machine_explore(const struct explore_plan *plan, struct explore_result *r)
 	x->plan = plan;
 	x->objects = kept_alloc(OBJECTS * sizeof(*x->objects));
 	x->users = kept_alloc(OBJECTS * sizeof(*x->users));
+	x->others = (struct users){.read = UINT8_MAX, .changed = UINT8_MAX};
 	x->tree = explore_tree(&plan->bounds);
 	if (!x->objects || !x->users || !x->tree)
 		return plan->bounds.replay ? -1 : ENOMEM;
