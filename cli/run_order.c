@@ -73,8 +73,10 @@ static bool model_op(struct run_world *w, struct oracle *o, const struct run_op 
 		       (!op->looked || model_finds(o, op));
 	case SC_MIGRATE:
 	case SC_SPLIT:
-		/* Whether somebody else is at the page is not in the model, and nothing is changed then. */
-		if (op->lib == -PF_EBUSY || op->lib == -PF_EAGAIN)
+	case SC_COLLAPSE:
+	case SC_NUMA_HINT:
+		/* Whether the pages are there and somebody else is at them is not in the model, and nothing is changed then. */
+		if (op->lib < 0)
 			return true;
 		/* fallthrough */
 	default:
