@@ -152,8 +152,9 @@ static void done_with(struct pf_mm *mm, const struct pf_swap_look *look, struct 
 	pf_swap_put(look->dev, look->slot, look_nr(look));
 }
 
-enum pf_fault_result pf_swap_fault(
-	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags, uint32_t orders)
+/* wait: the caller tries again at once, with the mmap lock held, and nobody can make the access run again. */
+static enum pf_fault_result swap_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t va,
+	unsigned flags, uint32_t orders, bool wait)
 {
 	struct pf_swap_look look;
 	struct pf_folio *folio;
@@ -169,7 +170,16 @@ enum pf_fault_result pf_swap_fault(
 	done_with(mm, &look, folio);
 	if (err)
 		return err == -PF_ENOMEM ? PF_FAULT_OOM : PF_FAULT_SIGBUS;
+	/* Who has the folio locked writes or moves it, and waits for no mmap lock. */
+	if (!folio && wait)
+		pf_port_relax();
 	return PF_FAULT_DONE;
+}
+
+enum pf_fault_result pf_swap_fault(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags, uint32_t orders)
+{
+	return swap_fault(mm, vma, va, flags, orders, flags & PF_FAULT_FLAG_KERNEL);
 }
 
 /* ---- many ---- */
@@ -212,7 +222,7 @@ static int unswap_vma(struct pf_mm *mm, struct pf_vma *vma, unsigned dev)
 			continue;
 		}
 		/* Until it is no swap entry any more: another may have it locked. */
-		result = pf_swap_fault(mm, vma, va, 0, orders);
+		result = swap_fault(mm, vma, va, 0, orders, true);
 		if (result != PF_FAULT_DONE)
 			return result == PF_FAULT_OOM ? -PF_ENOMEM : -PF_EIO;
 	}
