@@ -412,7 +412,8 @@ static bool is_far(const struct fault *f, pf_pte_t pte)
 /*
  * What the entry says, without its lock if it can be had so. Nothing is done by it but to choose a way; what changes entries looks
  * again with the lock, and finds another entry to be none of its business. What is none may be on its way from one entry to another (a
- * block is folded): of that no userfaultfd is told.
+ * block is folded, a page moves): of that no userfaultfd is told, and no mapping is asked for a page, which may be lost, or
+ * unreadable, while the process has its own. Anonymous memory has nobody to ask.
  */
 static bool look(const struct fault *f, pf_pte_t *pte)
 {
@@ -426,7 +427,8 @@ static bool look(const struct fault *f, pf_pte_t *pte)
 		known = pf_ptep_get_lockless(&v, pf_view_idx(&v, f->va), pte);
 		pf_pte_unmap(&v);
 	}
-	if (known)
+	if (known && (f->area->backing == PF_BACKED_ANON || !pf_pte_vacant(*pte) ||
+			     PF_MUTANT("fault-asks-early")))
 		return true;
 	if (pf_pte_alloc_map_lock(&f->space->pt, f->va, &m))
 		return false;

@@ -353,12 +353,18 @@ void pf_swap_cache_del(struct pf_swap *dev, struct pf_folio *folio)
 
 bool pf_swap_cache_freeze(struct pf_swap *dev, struct pf_folio *folio)
 {
-	uint64_t c = pf_count_make(PF_FRAME_FOLIO, pf_folio_order(folio), 0, 2), none = c - 2;
+	const uint64_t have = pf_count_make(PF_FRAME_FOLIO, pf_folio_order(folio), 0, 2);
+	uint64_t c = have;
 	bool ok;
 
 	lock(dev);
 	/* Who looks the cache up takes its reference under the lock: before, and it is counted; or not at all. */
-	ok = pf_cas(&folio->head.count.word, &c, none);
+	ok = pf_cas(&folio->head.count.word, &c, have - 2);
+	/* Asked last: who stored by a reference marked it before he put that. Frozen, nobody else changes the count. */
+	if (ok && pf_folio_test_flags(folio, PF_FOLIO_DIRTY)) {
+		pf_store_release(&folio->head.count.word, have);
+		ok = false;
+	}
 	if (ok)
 		leave(dev, folio);
 	unlock(dev);

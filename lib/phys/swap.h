@@ -132,7 +132,7 @@ void pf_swap_cache_del(struct pf_swap *dev, struct pf_folio *folio);
 /*
  * Take out and freeze a folio that the caller has locked, if nobody maps it and nobody but the cache and
  * the caller, once, has a reference: then it has none at all, nobody can get one any more, and it is the
- * caller's to pf_folio_free(). What it holds is in its slots, or in no entry. False: somebody has; nothing
+ * caller's to pf_folio_free(). What it holds is in its slots, or in no entry. False: somebody has, or it is dirty; nothing
  * changed.
  */
 bool pf_swap_cache_freeze(struct pf_swap *dev, struct pf_folio *folio);

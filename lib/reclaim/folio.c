@@ -65,17 +65,32 @@ static bool place(struct out *o)
 	return true;
 }
 
+/*
+ * Nobody maps it. Who has a plain reference may store, sets the flag, and puts the reference: so the flag goes first, then the counts
+ * are looked at. One that is gone by then left the flag before, and what was stored is written; one that is not may leave
+ * it later, and is told by the counts, here or where they are frozen, or by the flag there (pf_swap_cache_freeze).
+ */
 static bool clean(struct out *o)
 {
 	const unsigned shift = o->r->phys->page_shift;
+	bool late;
 
 	if (!pf_folio_test_flags(o->folio, PF_FOLIO_DIRTY))
 		return true;
-	if (o->dev->ops->write(o->dev->ctx, o->slot, pf_folio_pfn(o->r->phys, o->folio) << shift,
-		    (size_t)pf_folio_nr(o->folio) << shift))
-		return false;
-	pf_folio_clear_flags(o->folio, PF_FOLIO_DIRTY);
-	return true;
+	late = PF_MUTANT("swap-out-dirty-late");
+	if (!late)
+		pf_folio_clear_flags(o->folio, PF_FOLIO_DIRTY);
+	pf_mb();
+	if ((late || (!pf_folio_mapcount(o->folio) && idle(o->folio))) &&
+		!o->dev->ops->write(o->dev->ctx, o->slot,
+			pf_folio_pfn(o->r->phys, o->folio) << shift,
+			(size_t)pf_folio_nr(o->folio) << shift)) {
+		if (late)
+			pf_folio_clear_flags(o->folio, PF_FOLIO_DIRTY);
+		return true;
+	}
+	pf_folio_set_flags(o->folio, PF_FOLIO_DIRTY);
+	return false;
 }
 
 /* Lazyfree, unmapped: free, if only the caller has it. */

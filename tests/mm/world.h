@@ -35,6 +35,8 @@ static struct pf_mm mm;
 static enum pf_fold_policy world_policy = PF_FOLD_WATCH;
 /* Set before world_start: how many nodes memory is divided into, of equal sizes; 0: it is as it comes. */
 static unsigned world_nodes;
+/* Set before world_start: how many CPUs there are. The space is on the first. */
+static unsigned world_cpus = 1;
 #define WORLD_NODE_ORDER 7u /* the largest block then */
 #define WORLD_NODE(pfn)  pf_phys_node(&phys, pfn)
 
@@ -56,7 +58,7 @@ static inline void world_start(const struct pf_format *fmt, uint64_t fail_at)
 	struct machine_config cfg = {
 		.format = fmt->pt->name,
 		.memory = WORLD_MEMORY,
-		.cpus = 1,
+		.cpus = world_cpus,
 		.seed = 1,
 		.fail_at = fail_at,
 	};
