@@ -94,7 +94,7 @@ static bool is_next(const struct order *r, unsigned i)
 
 	for (unsigned j = 0; j < all->nr; j++)
 		if (!r->played[j] && j != i &&
-			(all->op[j].end < all->op[i].begin ||
+			(all->op[j].end <= all->op[i].begin ||
 				(all->op[j].thread == all->op[i].thread && j < i)))
 			return false;
 	return !r->played[i];

@@ -24,13 +24,18 @@
 
 #define PAGE UINT64_C(4096)
 
-/* Shared with children, and not private: apart_begin() passes it by. */
+/*
+ * Shared with children, and not private: apart_begin() passes it by. How much of it is in use stands in its beginning, for it
+ * must not go back either: memory is asked for in the middle of runs, too.
+ */
 #define KEPT_BYTES (UINT64_C(16) << 30)
+#define KEPT_HEAD  64u
 static char *kept;
-static size_t kept_used;
 
 void *kept_alloc(size_t bytes)
 {
+	size_t *used;
+
 	bytes = (bytes + 63) & ~(size_t)63;
 	if (!kept) {
 		void *p = mmap(NULL, KEPT_BYTES, PROT_READ | PROT_WRITE,
@@ -39,11 +44,13 @@ void *kept_alloc(size_t bytes)
 		if (p == MAP_FAILED)
 			return NULL;
 		kept = p;
+		*(size_t *)p = KEPT_HEAD;
 	}
-	if (bytes > KEPT_BYTES - kept_used)
+	used = (size_t *)kept;
+	if (bytes > KEPT_BYTES - *used)
 		return NULL;
-	kept_used += bytes;
-	return kept + kept_used - bytes;
+	*used += bytes;
+	return kept + *used - bytes;
 }
 
 void kept_release(void)
@@ -51,7 +58,6 @@ void kept_release(void)
 	if (kept)
 		munmap(kept, KEPT_BYTES);
 	kept = NULL;
-	kept_used = 0;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
