@@ -11,13 +11,7 @@
 #define TEXT           16384
 #define MOST_SOMETIMES 64
 /* A block that needs more than these is too large to be exhausted: so it is said, and no failure. */
-#if defined(__SANITIZE_ADDRESS__)
-#define MOST_SCHEDULES 150u /* a process each (machine/apart.c) */
-#define FEW_SCHEDULES  true
-#else
-#define MOST_SCHEDULES 2000000u
-#define FEW_SCHEDULES  false
-#endif
+#define MOST_SCHEDULES (EXPLORE_FEW ? EXPLORE_FEW : 2000000u)
 
 /* What outlives a schedule. */
 struct kept {
@@ -217,7 +211,7 @@ static bool explore_as_said(struct exploring *e, struct explore_plan *plan)
 	if (x->random && !x->replay && !explore(e, plan))
 		return false;
 	/* So few schedules say nothing of what is never to be seen. */
-	return x->replay || FEW_SCHEDULES || check_sometimes(e);
+	return x->replay || EXPLORE_FEW || check_sometimes(e);
 }
 
 bool run_explore(struct run_world *w, const struct sc_stmt *block)

@@ -21,6 +21,13 @@
 #define EXPLORE_MAX_WALKERS 8
 #define EXPLORE_TOKEN       1024
 
+/* Where each schedule takes a process of its own (apart.h), so many are tried and no more; else 0. */
+#if defined(__SANITIZE_ADDRESS__)
+#define EXPLORE_FEW 150u
+#else
+#define EXPLORE_FEW 0u
+#endif
+
 struct explore_bounds {
 	unsigned preemptions; /* a thread is left that could go on: so often in a schedule */
 	unsigned choices;     /* hardware does what it seldom does: so often */

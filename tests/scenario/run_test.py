@@ -123,7 +123,6 @@ def wrong_input():
 def not_built():
     for text, line, name in (
             ("$v = vm(tdp)\n", 1, "vm"),
-            ("$p = gup_fast(0, 1)\n", 1, "gup_fast"),
             ("@dax f 1M\n", 1, "@dax"),
             ("expect leaf(0, 4K, 4K)\n", 1, "leaf"),
     ):
