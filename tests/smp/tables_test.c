@@ -7,10 +7,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <pthread.h>
 
+#include "base/atomic.h"
 #include "machine/smp/smp.h"
 #include "mm/mm.h"
 #include "phys/phys.h"
@@ -25,18 +27,20 @@ static struct pf_system sys;
 static struct pf_mm mm;
 static uint64_t span; /* what a leaf table maps */
 static pthread_barrier_t barrier;
+static uint32_t failed; /* faults; a thread of its own cannot end the test */
 
 static void *fault(void *arg)
 {
 	const uintptr_t me = (uintptr_t)arg;
 
-	assert_true(smp_enter(true));
+	if (!smp_enter(true))
+		abort();
 	for (unsigned r = 0; r < ROUNDS; r++) {
 		pthread_barrier_wait(&barrier);
 		for (unsigned i = 0; i < TABLES; i++)
-			assert_int_equal(pf_handle_mm_fault(&mm, BASE + (i * THREADS + me) * span,
-						 PF_FAULT_FLAG_WRITE),
-				PF_FAULT_DONE);
+			if (pf_handle_mm_fault(&mm, BASE + (i * THREADS + me) * span,
+				    PF_FAULT_FLAG_WRITE) != PF_FAULT_DONE)
+				pf_add_relaxed(&failed, 1);
 		pthread_barrier_wait(&barrier);
 	}
 	smp_leave();
@@ -71,14 +75,16 @@ static void run(const struct pf_format *fmt)
 			BASE);
 		pthread_barrier_wait(&barrier);
 		pthread_barrier_wait(&barrier);
+		assert_int_equal(failed, 0);
 		assert_null(pf_mm_check(&mm));
 		assert_int_equal(pf_munmap(&mm, BASE, THREADS * TABLES * span), 0);
 		/* What was read and written of it meanwhile would be lost, or be there twice. */
 		assert_int_equal(mm.space.pt.stats.tables, tables);
+		/* Where callbacks wait for their turn on a busy machine, the tables of all rounds are more than the memory. */
+		smp_rcu_barrier();
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	smp_rcu_barrier();
 	pf_phys_stats(&phys, &after);
 	assert_int_equal(after.free, before.free);
 	pf_mm_exit(&mm);
