@@ -149,6 +149,8 @@ void run_file(const struct run_config *cfg, uint64_t fail, struct run_outcome *o
 /* May this file be played on this format? OK, SKIP (text says why) or BAD_INPUT. */
 void run_prepare(const struct sc_file *file, const struct pf_format *fmt, struct run_outcome *out);
 const struct pf_format *run_find_format(const char *name);
+/* Is this expectation, also of schedules, not for this run? (docs/SCENARIOS.md: @fold both, @fail each.) */
+bool run_skipped(const struct run_world *w, const struct sc_stmt *s);
 
 /* Note a failure, the first only. Always false. */
 bool run_fail(struct run_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -115,7 +115,8 @@ bool run_during(struct run_world *w, const struct sc_stmt *block)
 	struct asked a;
 
 	for (const struct sc_stmt *s = block->next; s; s = s->next)
-		if (s->kind == SC_S_DURING && (!evaluate(w, s, &a) || !ask(w, &a)))
+		if (s->kind == SC_S_DURING && !run_skipped(w, s) &&
+			(!evaluate(w, s, &a) || !ask(w, &a)))
 			return false;
 	return true;
 }

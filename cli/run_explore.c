@@ -72,9 +72,9 @@ static bool about_threads(struct exploring *e)
 
 	for (const struct sc_stmt *s = e->block->next; s; s = s->next) {
 		e->w->line = s->line;
-		if (s->kind == SC_S_ALWAYS && !always(e->w, s))
+		if (s->kind == SC_S_ALWAYS && !run_skipped(e->w, s) && !always(e->w, s))
 			return false;
-		if (s->kind == SC_S_SOMETIMES && holds(e->w, s))
+		if (s->kind == SC_S_SOMETIMES && (run_skipped(e->w, s) || holds(e->w, s)))
 			e->kept->happened[nr] = true;
 		nr += s->kind == SC_S_SOMETIMES;
 	}
@@ -89,12 +89,21 @@ static bool rest(struct exploring *e)
 		bool ok = true;
 
 		w->line = s->line;
-		if (s->kind == SC_S_CALL)
+		switch (s->kind) {
+		case SC_S_CALL:
 			ok = run_call(w, s, 0);
-		else if (s->kind == SC_S_EXPECT_PRED || s->kind == SC_S_EXPECT_COUNTER ||
-			 s->kind == SC_S_EXPECT_MAPS)
-			ok = (w->cfg->fold_both && !w->cfg->fold && s->kind != SC_S_EXPECT_MAPS) ||
-			     run_expect(w, s);
+			break;
+		case SC_S_RESET:
+			run_counters(w, w->base);
+			break;
+		case SC_S_EXPECT_PRED:
+		case SC_S_EXPECT_COUNTER:
+		case SC_S_EXPECT_MAPS:
+			ok = run_skipped(w, s) || run_expect(w, s);
+			break;
+		default:
+			break;
+		}
 		if (!ok)
 			return false;
 	}

@@ -218,10 +218,9 @@ static void note_call(struct record *rec)
 	rec->after[rec->nr++] = machine_counters.allocs;
 }
 
-static bool skipped(const struct run_world *w, const struct sc_stmt *s)
+bool run_skipped(const struct run_world *w, const struct sc_stmt *s)
 {
-	bool hardware = s->kind == SC_S_EXPECT_COUNTER ||
-			(s->kind == SC_S_EXPECT_PRED && s->pred->hardware);
+	bool hardware = s->kind == SC_S_EXPECT_COUNTER || (s->pred && s->pred->hardware);
 
 	/* With a failing allocation only results, loads, mappings and invariants are what they were. */
 	if (w->fail_at)
@@ -253,7 +252,7 @@ static bool play_stmt(
 		run_counters(w, w->base);
 		return true;
 	default:
-		return skipped(w, s) || run_expect(w, s);
+		return run_skipped(w, s) || run_expect(w, s);
 	}
 }
 

@@ -201,6 +201,15 @@ def options():
     Run(["--version"]).expect(0, r"^pagefold \d")
 
 
+def schedules():
+    text = ("@fold both\n@memory 16M\n" + HEAD + "store($a, 64K)\nthreads\n  0: load($a, 4K)\n"
+            "always folded($a, 64K)\nduring folded($a, 64K)\nsometimes folded($a, 64K)\nexplore preemptions=0 choices=0\n"
+            "expect folded($a, 64K)\nreset\nexpect fault == 0\n")
+    play(text).expect(0, r"fold=on\] 1 schedules, \d+ states, exhausted$", r"fold=off\] 1 schedules, \d+ states, exhausted$")
+    # Without folding, too, all is asked that is not of the hardware.
+    play(text + "expect none($a, 4K)\n").expect(1, "^0 passed, 2 failed")
+
+
 def folders():
     for name in ("d/b.pf", "d/a/z.pf", "d/a.pf", "d/c.txt"):
         os.makedirs(os.path.dirname(name), exist_ok=True)
@@ -273,7 +282,7 @@ def bugs():
 with tempfile.TemporaryDirectory() as tmp:
     TOOL, JUDGE, ROOT = map(os.path.abspath, (TOOL, JUDGE, ROOT))
     os.chdir(tmp)
-    for part in (expectations, results, broken_rules, wrong_input, not_built, logs, options, folders, as_json, mutants, bugs):
+    for part in (expectations, results, broken_rules, wrong_input, not_built, logs, options, schedules, folders, as_json, mutants, bugs):
         part()
 for f in failures:
     print(f)
