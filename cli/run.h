@@ -402,6 +402,10 @@ bool run_swap_end(struct run_world *w);
 /* swapoff(). */
 void run_swapoff(struct run_world *w, struct run_result *r);
 
+/* ---- run_poison.c ---- */
+
+/* The first word of a file's page, as it is kept where the file is; 0 for memory that has no such place. */
+uint64_t run_kept_word(const struct run_world *w, const struct pf_vma_info *v, pf_va_t va);
 /* After a call that may have poisoned pages: the model is told which. */
 void run_note_poison(struct run_world *w);
 /* After a fork: which of its parent's the child has. */

@@ -4,8 +4,7 @@
 
 #include "cli/run.h"
 
-/* What is kept elsewhere of the page: its first word on the file's device. */
-static uint64_t kept(const struct run_world *w, const struct pf_vma_info *v, pf_va_t va)
+uint64_t run_kept_word(const struct run_world *w, const struct pf_vma_info *v, pf_va_t va)
 {
 	const struct run_file *f = v->mapping && v->mapping->ops ? v->mapping->ctx : NULL;
 	const uint64_t at = v->area.pgoff * w->env.page + (va - v->area.start);
@@ -38,7 +37,7 @@ void run_note_poison(struct run_world *w)
 	for (struct run_process *p = w->processes; p; p = p->next)
 		for (pf_va_t va = 0; next(w, p, &va, &v, &pte); va += w->env.page)
 			if (pf_pte_kind(pte) == PF_PTE_HWPOISON)
-				oracle_poison(w->oracle, p->pid, va, kept(w, &v, va));
+				oracle_poison(w->oracle, p->pid, va, run_kept_word(w, &v, va));
 }
 
 void run_note_copied_poison(struct run_world *w, const struct run_process *parent, unsigned child)
