@@ -424,6 +424,8 @@ void run_show_entries(struct run_world *w, struct run_process *p, uint64_t va);
 /* What holds between statements: the machine's rules, the library's own check, the model's mappings and bytes. */
 bool run_check(struct run_world *w);
 bool run_check_machine(struct run_world *w);
+/* No page is still on its way to another frame. */
+bool run_check_arrived(struct run_world *w);
 /* The process has the mappings that this model says. */
 bool run_maps_agree(struct run_process *p, const struct oracle *o);
 

@@ -97,6 +97,31 @@ bool run_check_machine(struct run_world *w)
 	return false;
 }
 
+/* Who moves a page gives it its entries back before the call is over: nobody is left who would. */
+static bool has_arrived(
+	void *ctx, struct run_process *p, uint64_t va, const struct pf_page_info *info)
+{
+	struct run_world *w = ctx;
+
+	if (pf_pte_kind(info->pte) != PF_PTE_MIGRATION)
+		return true;
+	run_fail(w,
+		"expected no page on its way to another frame, found a migration entry at 0x%llx "
+		"of process %u",
+		(unsigned long long)va, p->pid);
+	run_show_entries(w, p, va);
+	return false;
+}
+
+bool run_check_arrived(struct run_world *w)
+{
+	bool ok = true;
+
+	for (struct run_process *p = w->processes; ok && p; p = p->next)
+		RUN_UNCOUNTED(ok = each_page(w, p, has_arrived, w));
+	return ok;
+}
+
 struct page_of {
 	pf_pfn_t pfn;
 	uint64_t va;

@@ -119,7 +119,8 @@ static bool judge(struct exploring *e, const char *stopped)
 	if (stopped)
 		return run_fail(w, "expected the threads to end, found that %s", stopped);
 	join(e);
-	return run_check_machine(w) && run_order(w) && about_threads(e) && rest(e);
+	return run_check_machine(w) && run_check_arrived(w) && run_order(w) && about_threads(e) &&
+	       rest(e);
 }
 
 static bool during(void *ctx)
