@@ -100,7 +100,8 @@ struct run_world {
 	struct run_file *files;
 	unsigned nfiles;
 	struct run_process *processes;
-	struct run_process *on_cpu[64]; /* whose translations a CPU has loaded */
+	struct run_process *being_forked; /* by threads: they have their ASIDs, and are none yet */
+	struct run_process *on_cpu[64];   /* whose translations a CPU has loaded */
 	struct oracle *oracle;
 	char *swap; /* what is on the swap device; NULL: none */
 	uint64_t swap_slots;

@@ -82,16 +82,26 @@ struct run_process *run_process(struct run_world *w, unsigned pid)
 	return NULL;
 }
 
+static bool has_asid(const struct run_process *p, uint16_t asid)
+{
+	while (p && p->asid != asid)
+		p = p->next;
+	return p;
+}
+
 static uint16_t free_asid(struct run_world *w)
 {
-	for (uint16_t asid = 1;; asid++) {
-		bool used = !asid;
+	for (uint16_t asid = 1; asid; asid++)
+		if (!has_asid(w->processes, asid) && !has_asid(w->being_forked, asid))
+			return asid;
+	return 0;
+}
 
-		for (struct run_process *p = w->processes; p; p = p->next)
-			used |= p->asid == asid;
-		if (!used || asid == UINT16_MAX)
-			return used ? 0 : asid;
-	}
+static void take_from(struct run_process **list, struct run_process *p)
+{
+	while (*list != p)
+		list = &(*list)->next;
+	*list = p->next;
 }
 
 static struct run_process *new_process(struct run_world *w, unsigned pid)
@@ -120,8 +130,12 @@ void run_switch(struct run_world *w, struct run_process *p)
 int run_fork(struct run_world *w, struct run_process *parent, unsigned pid)
 {
 	struct run_process *p = new_process(w, pid);
-	int err = p->asid ? pf_fork(&p->mm, &parent->mm, p->asid) : -PF_EAGAIN;
+	int err;
 
+	p->next = w->being_forked;
+	w->being_forked = p;
+	err = p->asid ? pf_fork(&p->mm, &parent->mm, p->asid) : -PF_EAGAIN;
+	take_from(&w->being_forked, p);
 	if (err) {
 		free(p);
 		return err;
@@ -177,8 +191,6 @@ void run_counters(struct run_world *w, uint64_t c[SC_C_NR])
 
 void run_exit(struct run_world *w, struct run_process *p)
 {
-	struct run_process **at = &w->processes;
-
 	if (machine_cpu() != p->cpu)
 		machine_set_cpu(p->cpu);
 	/* No CPU may run in it when it is torn down. */
@@ -192,9 +204,7 @@ void run_exit(struct run_world *w, struct run_process *p)
 	run_uffd_exit(w, p->pid);
 	machine_retire_asid(p->asid);
 	add_counters(p, w->gone);
-	while (*at != p)
-		at = &(*at)->next;
-	*at = p->next;
+	take_from(&w->processes, p);
 	free(p);
 }
 
