@@ -143,6 +143,14 @@ static bool after(void *ctx, const char *stopped)
 	return false;
 }
 
+static void progress(void *ctx, uint64_t schedules)
+{
+	const struct run_config *cfg = ((struct exploring *)ctx)->w->cfg;
+
+	if (cfg->progress)
+		cfg->progress(cfg->progress_ctx, schedules);
+}
+
 /* ---- all of them ---- */
 
 static bool check_sometimes(struct exploring *e)
@@ -227,7 +235,7 @@ static bool explore_as_said(struct exploring *e, struct explore_plan *plan)
 bool run_explore(struct run_world *w, const struct sc_stmt *block)
 {
 	struct exploring e = {.w = w, .block = block};
-	struct explore_plan plan = {.ctx = &e, .after = after};
+	struct explore_plan plan = {.ctx = &e, .after = after, .progress = progress};
 	bool ok, any_during;
 
 	if (w->cfg->log && !w->cfg->file->explore.replay)

@@ -236,6 +236,8 @@ static void play_fold(
 		.fold_both = f->settings.fold == SC_FOLD_BOTH,
 		.seed = res->o->seed,
 		.log = res->o->log,
+		.progress = run_show_schedules,
+		.progress_ctx = res,
 	};
 	struct run_outcome out;
 

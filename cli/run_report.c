@@ -17,11 +17,21 @@ static void clear_progress(struct run_results *res)
 
 void run_show_progress(struct run_results *res, const char *path)
 {
+	res->path = path;
 	if (!res->terminal || time(NULL) - res->began < 2)
 		return;
 	clear_progress(res);
 	fprintf(stderr, "%zu/%zu %s", res->at, res->of, path);
 	res->shown = true;
+}
+
+void run_show_schedules(void *results, uint64_t schedules)
+{
+	struct run_results *res = results;
+
+	run_show_progress(res, res->path);
+	if (res->shown)
+		fprintf(stderr, " %llu schedules", (unsigned long long)schedules);
 }
 
 static void add_json(struct run_results *res, const struct sc_file *f, const char *format,

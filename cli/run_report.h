@@ -20,6 +20,7 @@ struct run_results {
 	unsigned passed, failed, skipped;
 	bool wrong;    /* some input was */
 	size_t at, of; /* files */
+	const char *path;
 	time_t began;
 	bool terminal, shown;
 };
@@ -29,6 +30,8 @@ int run_files(const struct run_options *o, char **paths, int npaths);
 
 void run_report_begin(struct run_results *res);
 void run_show_progress(struct run_results *res, const char *path);
+/* And how many schedules of it were played. A struct run_results, on the stack, which they do not put back (machine/apart.h). */
+void run_show_schedules(void *results, uint64_t schedules);
 void run_report(struct run_results *res, const struct sc_file *f, const struct pf_format *fmt,
 	bool fold, const struct run_outcome *out);
 /* The last line, or the whole JSON. */
