@@ -52,7 +52,8 @@ struct run_config {
 /* What became of a threads block. */
 struct run_explored {
 	bool any;       /* there is one */
-	bool exhausted; /* within the bounds every schedule was played */
+	bool bounded;   /* every schedule within bounds was asked for, */
+	bool exhausted; /* and played */
 	uint64_t schedules, cut, states;
 };
 

@@ -10,7 +10,7 @@
 
 #define TEXT           16384
 #define MOST_SOMETIMES 64
-/* A block that needs more than these is too large to be exhausted: so it is said, and no failure. */
+/* A block that needs more than these is too large to be exhausted: so it is said, and run-tests counts it as a failure. */
 #define MOST_SCHEDULES (EXPLORE_FEW ? EXPLORE_FEW : 2000000u)
 
 /* What outlives a schedule. */
@@ -180,7 +180,8 @@ static bool count_sometimes(struct exploring *e)
 	return nr <= MOST_SOMETIMES || run_verdict(e->w, RUN_UNSUPPORTED, "so many sometimes");
 }
 
-static bool report(struct exploring *e, const struct explore_result *r)
+static bool report(
+	struct exploring *e, const struct explore_bounds *b, const struct explore_result *r)
 {
 	struct run_world *w = e->w;
 	const struct run_explored before = w->out->explored;
@@ -188,6 +189,7 @@ static bool report(struct exploring *e, const struct explore_result *r)
 	/* It is the caller's, and not what apart_run() puts back: what a schedule left in it is no memory of ours. */
 	*w->out = (struct run_outcome){.verdict = RUN_OK};
 	w->out->explored = (struct run_explored){.any = true,
+		.bounded = before.bounded || (!b->random && !b->replay),
 		.exhausted = before.exhausted || r->exhausted,
 		.schedules = before.schedules + r->schedules,
 		.cut = before.cut + r->cut,
@@ -209,7 +211,7 @@ static bool explore(struct exploring *e, struct explore_plan *plan)
 	if (err)
 		return run_verdict(e->w, RUN_BAD_INPUT, "%s",
 			err < 0 ? "a replay token that is none" : strerror(err));
-	return report(e, &r);
+	return report(e, &plan->bounds, &r);
 }
 
 /* What is asked for: one schedule, or all within the bounds, or so many drawn, or both. */

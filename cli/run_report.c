@@ -73,8 +73,11 @@ static const char *describe_explored(const struct run_explored *e, char *text, s
 {
 	if (!e->any)
 		return "";
-	snprintf(text, size, " %llu schedules, %llu states, %s", (unsigned long long)e->schedules,
-		(unsigned long long)e->states, e->exhausted ? "exhausted" : "not exhausted");
+	snprintf(text, size, " %llu schedules, %llu states%s", (unsigned long long)e->schedules,
+		(unsigned long long)e->states,
+		!e->bounded    ? ""
+		: e->exhausted ? ", exhausted"
+			       : ", not exhausted");
 	return text;
 }
 

@@ -206,6 +206,10 @@ def schedules():
             "always folded($a, 64K)\nduring folded($a, 64K)\nsometimes folded($a, 64K)\nexplore preemptions=0 choices=0\n"
             "expect folded($a, 64K)\nreset\nexpect fault == 0\n")
     play(text).expect(0, r"fold=on\] 1 schedules, \d+ states, exhausted$", r"fold=off\] 1 schedules, \d+ states, exhausted$")
+    # Of schedules that are only drawn none are left out.
+    threads = "@memory 16M\n" + HEAD + "threads\n  0: store($a, 4K)\n  1: load($a, 4K)\n"
+    play(threads + "explore random=5 seed=3\n").expect(0, r"\] 5 schedules, 0 states$")
+    play(threads + "explore random=5 seed=3 preemptions=0 choices=0\n").expect(0, r"\] \d+ schedules, \d+ states, exhausted$")
     # Without folding, too, all is asked that is not of the hardware.
     play(text + "expect none($a, 4K)\n").expect(1, "^0 passed, 2 failed")
 
