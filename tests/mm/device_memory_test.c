@@ -11,7 +11,7 @@
 #include "mm/notify.h"
 #include "mm/poison.h"
 #include "mm/proc.h"
-#include "quiet_uffd.h"
+#include "tests/quiet_uffd.h"
 #include "swap_disk.h"
 
 #define NODE  1u

@@ -7,7 +7,7 @@
 #include "mm/collapse.h"
 #include "mm/migrate.h"
 #include "mm/rmap.h"
-#include "quiet_uffd.h"
+#include "tests/quiet_uffd.h"
 #include "swap_disk.h"
 
 /* ---- what may be asked for ---- */

@@ -11,7 +11,7 @@
 #include "mm/poison.h"
 #include "mm/proc.h"
 #include "mm/replace.h"
-#include "quiet_uffd.h"
+#include "tests/quiet_uffd.h"
 #include "swap_disk.h"
 
 #define MOVE (PF_MREMAP_MAYMOVE | PF_MREMAP_FIXED)

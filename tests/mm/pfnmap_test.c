@@ -9,7 +9,7 @@
 #include "mm/numa.h"
 #include "mm/proc.h"
 #include "mm/sample.h"
-#include "quiet_uffd.h"
+#include "tests/quiet_uffd.h"
 
 #define NR 64u
 

@@ -9,7 +9,7 @@
 #include "mm/replace.h"
 #include "mm/rmap.h"
 #include "ops/formats.h"
-#include "quiet_uffd.h"
+#include "tests/quiet_uffd.h"
 
 #define A       UINT64_C(0x10000000) /* private: a program's text */
 #define B       UINT64_C(0x20000000) /* the same, shared */

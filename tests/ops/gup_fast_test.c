@@ -9,7 +9,7 @@
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/rmap.h"
-#include "mm/uffd.h"
+#include "tests/quiet_uffd.h"
 
 #define A     UINT64_C(0x10000000)
 #define B     UINT64_C(0x20000000)
@@ -90,30 +90,12 @@ static void mergeable(void)
 	assert_int_equal(pf_madvise(&mm, A, PAGES * P, PF_MADV_MERGEABLE), 0);
 }
 
-static void uffd_fault(struct pf_uffd *u, const struct pf_uffd_msg *msg)
-{
-	(void)u;
-	fail_msg("a userfaultfd is told of %llx", (unsigned long long)msg->address);
-}
-
-static void uffd_wake(struct pf_uffd *u, pf_va_t start, uint64_t len)
-{
-	(void)u;
-	(void)start;
-	(void)len;
-}
-
 static void with_uffd(void)
 {
-	static const struct pf_uffd_ops ops = {.fault = uffd_fault, .wake = uffd_wake};
-	uint64_t features = 0, ioctls;
-
 	pages();
 	assert_int_equal(pf_mmap(&mm, B, PAGES * P, RW, FIXED), B);
-	assert_int_equal(pf_userfaultfd(&uffd, &mm, 0, &ops, NULL), 0);
-	assert_int_equal(pf_uffd_api(&uffd, PF_UFFD_API, &features, &ioctls), 0);
-	assert_int_equal(
-		pf_uffd_register(&uffd, B, PAGES * P, PF_UFFDIO_REGISTER_MODE_MISSING, &ioctls), 0);
+	quiet_uffd_open(&uffd, 0);
+	quiet_uffd_register(&uffd, B, PAGES, PF_UFFDIO_REGISTER_MODE_MISSING);
 	have_uffd = true;
 }
 

@@ -5,8 +5,8 @@
  */
 #include "world.h"
 
-#include "mm/uffd.h"
 #include "pt/pt.h"
+#include "tests/quiet_uffd.h"
 
 #define A     UINT64_C(0x10000000)
 #define B     UINT64_C(0x20001000)
@@ -128,36 +128,19 @@ static void change_bits(pf_va_t va, uint64_t set, uint64_t clear)
 
 /* ---- what an entry says of its page ---- */
 
-static void nobody_waits(struct pf_uffd *u, const struct pf_uffd_msg *msg)
-{
-	(void)u;
-	fail_msg("a fault at 0x%llx waits", (unsigned long long)msg->address);
-}
-
-static void nobody_woken(struct pf_uffd *u, pf_va_t start, uint64_t len)
-{
-	(void)u;
-	(void)start;
-	(void)len;
-}
-
-static const struct pf_uffd_ops uffd_ops = {.fault = nobody_waits, .wake = nobody_woken};
-
 static void bits_survive(void **state)
 {
 	const uint64_t sd = PF_PTE_SUPPORTED & PF_PTE_SOFT_DIRTY,
 		       uf = PF_PTE_SUPPORTED & PF_PTE_UFFD_WP;
 
-	uint64_t features = 0, ioctls;
 	struct pf_vma_info v;
 	struct pf_uffd u;
 	bool tracked;
 
 	(void)state;
 	start(0);
-	assert_int_equal(pf_userfaultfd(&u, &mm, 0, &uffd_ops, NULL), 0);
-	assert_int_equal(pf_uffd_api(&u, PF_UFFD_API, &features, &ioctls), 0);
-	assert_int_equal(pf_uffd_register(&u, A, 4 * P, PF_UFFDIO_REGISTER_MODE_WP, &ioctls), 0);
+	quiet_uffd_open(&u, 0);
+	quiet_uffd_register(&u, A, 4, PF_UFFDIO_REGISTER_MODE_WP);
 	assert_true(pf_find_vma_info(&mm, A, &v));
 	tracked = sd && !(v.area.flags & PF_VM_SOFTDIRTY);
 	change_bits(A, 0, sd);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A userfaultfd that nothing is to be told of.
+ * A userfaultfd that nothing is to be told of. After a world.h, whose address space it is of.
  */
-#ifndef TESTS_MM_QUIET_UFFD_H
-#define TESTS_MM_QUIET_UFFD_H
+#ifndef TESTS_QUIET_UFFD_H
+#define TESTS_QUIET_UFFD_H
 
 #include "mm/uffd.h"
-#include "world.h"
 
 static inline void quiet_uffd_fault(struct pf_uffd *u, const struct pf_uffd_msg *msg)
 {
