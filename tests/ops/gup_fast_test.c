@@ -4,19 +4,16 @@
  * runs to its end, in both ways. Whoever has got pages must have those that the process has, for as long as he keeps them,
  * if that is what he was promised; else nobody else may get them. Rows C2 and C4.
  */
-#include "together.h"
+#include "family.h"
 
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/rmap.h"
 #include "tests/quiet_uffd.h"
 
-#define A     UINT64_C(0x10000000)
-#define B     UINT64_C(0x20000000)
-#define PAGES 16u
-#define NR    5u /* pages that are followed, from AT on */
-#define AT    (A + 2 * P)
-#define CHILD 2
+#define B  UINT64_C(0x20000000)
+#define NR 5u /* pages that are followed, from AT on */
+#define AT (A + 2 * P)
 
 /* ---- following ---- */
 
@@ -58,25 +55,10 @@ static bool is_held(pf_pfn_t pfn)
 
 /* ---- what there is before ---- */
 
-static struct pf_mm child;
-static bool have_child;
 static struct pf_uffd uffd;
 static bool have_uffd;
 static const char *what;
 static unsigned moment;
-
-static void pages(void)
-{
-	for (unsigned i = 0; i < PAGES; i++)
-		assert_int_equal(world_write(A + i * P), PF_FAULT_DONE);
-}
-
-static void shared(void)
-{
-	pages();
-	assert_int_equal(pf_fork(&child, &mm, CHILD), 0);
-	have_child = true;
-}
 
 static void freed_lazily(void)
 {
@@ -126,8 +108,7 @@ static void unmap(void)
 
 static void fork_it(void)
 {
-	assert_int_equal(pf_fork(&child, &mm, CHILD), 0);
-	have_child = true;
+	assert_int_equal(fork_child(), 0);
 }
 
 static void write_all(void)
@@ -291,7 +272,7 @@ static bool meet(const struct pf_format *fmt, const struct pair *p, unsigned ord
 	bool again;
 
 	world_start(fmt, &w);
-	have_child = have_uffd = false;
+	have_uffd = false;
 	got = 0;
 	assert_int_equal(pf_mmap(&mm, A, PAGES * P, RW, FIXED), A);
 	p->before();
@@ -300,11 +281,7 @@ static bool meet(const struct pf_format *fmt, const struct pair *p, unsigned ord
 	again = first ? together(follow, p->run, k) : together(p->run, follow, k);
 	*had += got;
 	check(p->outcome);
-	if (have_child) {
-		assert_null(pf_mm_check(&child));
-		pf_mm_exit(&child);
-		machine_retire_asid(CHILD);
-	}
+	child_exits();
 	if (have_uffd)
 		pf_uffd_close(&uffd);
 	world_exit(2);

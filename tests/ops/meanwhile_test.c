@@ -2,17 +2,14 @@
 /*
  * Two calls on one address space, by two CPUs, under the judge: whatever the moment, both find their pages, none is lost.
  */
-#include "together.h"
+#include "family.h"
 
 #include "mm/device.h"
 #include "mm/ksm.h"
 #include "mm/migrate.h"
 #include "mm/rmap.h"
 
-#define A     UINT64_C(0x10000000)
-#define PAGES 16u
-#define CHILD 2
-#define FAR   UINT64_C(0x20003000)
+#define FAR UINT64_C(0x20003000)
 
 /* ---- the calls ---- */
 
@@ -41,8 +38,6 @@ static void drop_all(void)
 
 /* ---- what there is before ---- */
 
-static struct pf_mm child;
-static bool have_child;
 static pf_pfn_t counted;
 
 /* The tables are there: how they are made by two is tests/pt's. */
@@ -58,25 +53,10 @@ static void zeros(void)
 		assert_int_equal(pf_handle_mm_fault(&mm, A + i * P, 0), PF_FAULT_DONE);
 }
 
-static void pages(void)
-{
-	for (unsigned i = 0; i < PAGES; i++)
-		assert_int_equal(world_write(A + i * P), PF_FAULT_DONE);
-}
-
-static void shared(void)
-{
-	pages();
-	assert_int_equal(pf_fork(&child, &mm, CHILD), 0);
-	have_child = true;
-}
-
 static void fork_it(void)
 {
-	if (pf_fork(&child, &mm, CHILD))
+	if (fork_child())
 		result[in_other] = PF_FAULT_OOM;
-	else
-		have_child = true;
 }
 
 /* The page is there and was written, so that nothing but the folio's way is asked for. */
@@ -179,9 +159,8 @@ static void taken(void)
 /* Who has the folio locked keeps it from being forked. */
 static void fork_if_possible(void)
 {
-	int err = pf_fork(&child, &mm, CHILD);
+	int err = fork_child();
 
-	have_child = !err;
 	if (err && err != -PF_ENOMEM)
 		result[in_other] = PF_FAULT_OOM;
 	if (err)
@@ -228,7 +207,6 @@ static void any_moment(
 				.order = order};
 
 			world_start(pf_formats[f], &w);
-			have_child = false;
 			assert_int_equal(pf_mmap(&mm, A, PAGES * P, RW, FIXED), A);
 			before();
 			result[0] = result[1] = PF_FAULT_DONE;
@@ -239,11 +217,7 @@ static void any_moment(
 			used(A);
 			used(A + (PAGES - 1) * P);
 			world_judge("stores");
-			if (have_child) {
-				assert_null(pf_mm_check(&child));
-				pf_mm_exit(&child);
-				machine_retire_asid(CHILD);
-			}
+			child_exits();
 			world_exit(2);
 			if (!again)
 				break;
@@ -354,10 +328,8 @@ static void spurious_once(void **state)
 		for (unsigned k = 0; k < 60; k++) {
 			uint64_t faults = 0, value;
 
-			pages();
-			assert_int_equal(pf_fork(&child, &mm, CHILD), 0);
-			pf_mm_exit(&child);
-			machine_retire_asid(CHILD);
+			shared();
+			child_exits();
 			while (machine_load(A + k % PAGES * P, &value).fault)
 				assert_int_equal(pf_handle_mm_fault(&mm, A + k % PAGES * P, 0),
 					PF_FAULT_DONE);

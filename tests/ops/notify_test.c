@@ -3,7 +3,8 @@
  * A device begins to mirror a process, takes a snapshot and makes translations of it, at any one moment of an operation that changes what the
  * process maps; and the other way round.
  */
-#include "together.h"
+#define PAGES 4u
+#include "family.h"
 
 #include "../mm/mirror.h"
 #include "base/err.h"
@@ -11,14 +12,10 @@
 #include "mm/migrate.h"
 #include "mm/poison.h"
 
-#define A     UINT64_C(0x10000000)
-#define PAGES 4u
-#define CHILD 2
-#define WANT  (PF_HMM_PFN_REQ_FAULT | PF_HMM_PFN_REQ_WRITE)
+#define WANT (PF_HMM_PFN_REQ_FAULT | PF_HMM_PFN_REQ_WRITE)
 
 static struct mirror mirror;
-static struct pf_mm child;
-static bool have_child, mirrored;
+static bool mirrored;
 static struct pf_mapping *file;
 static unsigned step = 1; /* of all moments, how many are tried: one of so many */
 
@@ -80,8 +77,7 @@ static void write_first(void)
 
 static void fork_it(void)
 {
-	ok(pf_fork(&child, &mm, CHILD));
-	have_child = true;
+	ok(fork_child());
 }
 
 static void migrate(void)
@@ -107,18 +103,6 @@ static void alone(void)
 }
 
 /* ---- before them ---- */
-
-static void own(void)
-{
-	for (unsigned i = 0; i < PAGES; i++)
-		assert_int_equal(world_write(A + i * P), PF_FAULT_DONE);
-}
-
-static void shared(void)
-{
-	own();
-	fork_it();
-}
 
 static int read_disk(struct pf_mapping *m, uint64_t index, pf_pa_t pa, unsigned nr)
 {
@@ -147,12 +131,12 @@ static void of_file(void)
 	assert_non_null(file);
 	assert_true(pf_mmap_file(&mm, A, PAGES * P, RW, PF_MAP_SHARED | PF_MAP_FIXED, &f, 0) ==
 		    (int64_t)A);
-	own();
+	pages();
 }
 
 static void had(void)
 {
-	own();
+	pages();
 	begin();
 	alone();
 }
@@ -170,14 +154,10 @@ static void end(void)
 		mirror_check_idle(&mirror, "mapped again");
 		stop();
 	}
-	if (have_child) {
-		pf_mm_exit(&child);
-		machine_retire_asid(CHILD);
-	}
+	child_exits();
 	if (file)
 		pf_mapping_put(file);
 	file = NULL;
-	have_child = false;
 	world_exit(2);
 }
 
@@ -209,8 +189,8 @@ static void each_moment(void (*before)(void), void (*a)(void), void (*b)(void), 
 		each_moment(before, device, op, late);                                             \
 	}
 
-BOTH_WAYS(dropped, own, drop_first, map_all, false)
-BOTH_WAYS(protected, own, protect, map_first, false)
+BOTH_WAYS(dropped, pages, drop_first, map_all, false)
+BOTH_WAYS(protected, pages, protect, map_first, false)
 BOTH_WAYS(copied, shared, write_first, map_first, false)
 
 /* fork looks at every slot of a table. */
@@ -218,25 +198,25 @@ static void forked(void **state)
 {
 	(void)state;
 	step = 13;
-	each_moment(own, fork_it, map_first, false);
-	each_moment(own, map_first, fork_it, false);
+	each_moment(pages, fork_it, map_first, false);
+	each_moment(pages, map_first, fork_it, false);
 	step = 1;
 }
 
-BOTH_WAYS(migrated, own, migrate, map_all, false)
+BOTH_WAYS(migrated, pages, migrate, map_all, false)
 BOTH_WAYS(cleaned, of_file, clean, map_all, false)
 BOTH_WAYS(truncated, of_file, truncate, map_first, false)
-BOTH_WAYS(taken, own, alone, write_first, false)
+BOTH_WAYS(taken, pages, alone, write_first, false)
 BOTH_WAYS(taken_back, had, drop_first, write_first, false)
-BOTH_WAYS(begun_while_migrated, own, migrate, begin_and_map, true)
+BOTH_WAYS(begun_while_migrated, pages, migrate, begin_and_map, true)
 BOTH_WAYS(begun_while_cleaned, of_file, clean, begin_and_map, true)
-BOTH_WAYS(begun_while_dropped, own, drop_first, begin_and_map, true)
+BOTH_WAYS(begun_while_dropped, pages, drop_first, begin_and_map, true)
 
 static void mapped_and_stopped(void **state)
 {
 	(void)state;
-	each_moment(own, migrate, stop, false);
-	each_moment(own, stop, migrate, false);
+	each_moment(pages, migrate, stop, false);
+	each_moment(pages, stop, migrate, false);
 }
 
 int main(void)
