@@ -418,6 +418,15 @@ static unsigned turn, turns, out_before;
 static struct pf_table *gone[PF_LEVELS];
 static unsigned nr_gone;
 
+static void one_table(void)
+{
+	tree_memory();
+	assert_int_equal(
+		pf_pt_init(pt, &pf_pt_format_this, &test_table_mem, 0, TEST_ASID, 0, PF_FOLD_LINUX),
+		0);
+	assert_int_equal(pf_pte_alloc(pt, 0), 0);
+}
+
 static void unlinked(void *ctx, struct pf_table *table, pf_va_t va)
 {
 	(void)ctx;
@@ -425,16 +434,22 @@ static void unlinked(void *ctx, struct pf_table *table, pf_va_t va)
 	gone[nr_gone++] = table;
 }
 
-/* As a gather does. Nothing is given back: somebody is inside. */
+/* As a gather does. */
+static void free_them(void)
+{
+	nr_gone = 0;
+	pf_free_pgtables(pt, 0, 1, 0, UINT64_C(1) << (PF_VA_BITS - PF_PAGE_SHIFT), unlinked, NULL);
+	for (unsigned i = 0; i < nr_gone; i++)
+		pf_table_free_rcu(pt, gone[i]);
+}
+
+/* Nothing is given back: somebody is inside. */
 static void tables_go(const struct rec *r)
 {
 	if (r->kind != REC_LOAD || turns++ != turn)
 		return;
-	nr_gone = 0;
-	pf_free_pgtables(pt, 0, 1, 0, UINT64_C(1) << (PF_VA_BITS - PF_PAGE_SHIFT), unlinked, NULL);
+	free_them();
 	assert_int_equal(nr_gone, PF_LEVELS - 1);
-	for (unsigned i = 0; i < nr_gone; i++)
-		pf_table_free_rcu(pt, gone[i]);
 	assert_int_equal(tables_out, out_before);
 }
 
@@ -449,11 +464,7 @@ static void tables_outlive_readers(void **state)
 		bool found, went, linked;
 		pf_pte_t e;
 
-		tree_memory();
-		assert_int_equal(pf_pt_init(pt, &pf_pt_format_this, &test_table_mem, 0, TEST_ASID,
-					 0, PF_FOLD_LINUX),
-			0);
-		assert_int_equal(pf_pte_alloc(pt, 0), 0);
+		one_table();
 		out_before = tables_out;
 		turns = 0;
 		recorder.on = true;
@@ -501,14 +512,6 @@ static void wait_for_reader(void)
 	swapcontext(&changer.ctx, &scheduler);
 }
 
-static void free_them(void)
-{
-	nr_gone = 0;
-	pf_free_pgtables(pt, 0, 1, 0, UINT64_C(1) << (PF_VA_BITS - PF_PAGE_SHIFT), unlinked, NULL);
-	for (unsigned i = 0; i < nr_gone; i++)
-		pf_table_free_rcu(pt, gone[i]);
-}
-
 static void read_through(void)
 {
 	struct pf_pte_view v;
@@ -530,11 +533,7 @@ static void freed_by_who_waits(void **state)
 	for (unsigned inside = 0;; inside++) {
 		bool was_done;
 
-		tree_memory();
-		assert_int_equal(pf_pt_init(pt, &pf_pt_format_this, &test_table_mem, 0, TEST_ASID,
-					 0, PF_FOLD_LINUX),
-			0);
-		assert_int_equal(pf_pte_alloc(pt, 0), 0);
+		one_table();
 		test_port.rcu_wait = wait_for_reader;
 		recorder.on = true;
 		recorder.before = before;
