@@ -42,27 +42,6 @@ static struct mj_lock *find(const void *addr, int cls, uint64_t id)
 	return l;
 }
 
-static const char *class_name(int cls)
-{
-	static const char *const name[] = {
-		[PF_LOCK_MMAP] = "mmap",
-		[PF_LOCK_VMA] = "vma",
-		[PF_LOCK_SYNC] = "sync",
-		[PF_LOCK_PAGES] = "pages",
-		[PF_LOCK_I_MMAP] = "i_mmap",
-		[PF_LOCK_KSM] = "ksm",
-		[PF_LOCK_ANON] = "anon",
-		[PF_LOCK_TABLE] = "table",
-		[PF_LOCK_TREE] = "tree",
-		[PF_LOCK_NOTIFY] = "notify",
-		[PF_LOCK_ZONE] = "zone",
-		[PF_LOCK_SWAP] = "swap",
-		[PF_LOCK_SYSTEM] = "system",
-	};
-
-	return name[cls];
-}
-
 static void hold(struct mj_lock *l)
 {
 	struct mj_cpu *c = mj_this();
@@ -95,7 +74,7 @@ void machine_ev_spin_init(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t i
 
 	if (k->owner >= 0)
 		mj_violate(MJ_L2, 0, "%s lock %llx is initialised while cpu %d holds it",
-			class_name(c), (unsigned long long)id, k->owner);
+			pf_lock_class_name(c), (unsigned long long)id, k->owner);
 	k->cls = c;
 	k->id = id;
 	k->owner = -1;
@@ -111,8 +90,8 @@ static void wait_for(struct mj_lock *l, bool (*free)(struct mj_lock *), enum pf_
 			mj.point(mj.point_ctx, true);
 			continue;
 		}
-		mj_violate(MJ_L2, 0, "%s lock %llx is wanted while cpu %d holds it", class_name(c),
-			(unsigned long long)l->id, l->owner);
+		mj_violate(MJ_L2, 0, "%s lock %llx is wanted while cpu %d holds it",
+			pf_lock_class_name(c), (unsigned long long)l->id, l->owner);
 		l->owner = -1;
 		l->readers = 0;
 	}
@@ -140,7 +119,7 @@ bool machine_ev_spin_lock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t i
 	l->word = 1;
 	mj_this()->spins++;
 	hold(k);
-	mj_log("lock class=%s id=%llx", class_name(c), (unsigned long long)id);
+	mj_log("lock class=%s id=%llx", pf_lock_class_name(c), (unsigned long long)id);
 	return true;
 }
 
@@ -151,19 +130,20 @@ void machine_ev_spin_unlock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t
 	mj_point_on((uintptr_t)l, true);
 	if (k->owner != (int)mj.cpu || !unhold(k)) {
 		mj_violate(MJ_L2, 0, "%s lock %llx is released by cpu %u, held by %d",
-			class_name(c), (unsigned long long)id, mj.cpu, k->owner);
+			pf_lock_class_name(c), (unsigned long long)id, mj.cpu, k->owner);
 		return;
 	}
 	if (k->id != id || k->cls != (int)c)
-		mj_violate(MJ_L2, 0, "%s lock %llx is released as %s lock %llx", class_name(k->cls),
-			(unsigned long long)k->id, class_name(c), (unsigned long long)id);
+		mj_violate(MJ_L2, 0, "%s lock %llx is released as %s lock %llx",
+			pf_lock_class_name(k->cls), (unsigned long long)k->id,
+			pf_lock_class_name(c), (unsigned long long)id);
 	if (c == PF_LOCK_TABLE && mj_table_at(k->id))
 		mj_blocks_settle(mj_table_at(k->id));
 	mj_release(k->vc);
 	k->owner = -1;
 	l->word = 0;
 	mj_this()->spins--;
-	mj_log("unlock class=%s id=%llx", class_name(c), (unsigned long long)id);
+	mj_log("unlock class=%s id=%llx", pf_lock_class_name(c), (unsigned long long)id);
 	mj_rcu_poll();
 }
 
@@ -172,7 +152,8 @@ void machine_ev_rw_init(struct pf_rwlock *l, enum pf_lock_class c)
 	struct mj_lock *k = find(l, c, 0);
 
 	if (k->owner >= 0 || k->readers)
-		mj_violate(MJ_L2, 0, "%s lock is initialised while it is held", class_name(c));
+		mj_violate(
+			MJ_L2, 0, "%s lock is initialised while it is held", pf_lock_class_name(c));
 	k->owner = -1;
 	k->readers = 0;
 	l->word[0] = l->word[1] = 0;
@@ -202,7 +183,7 @@ bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, b
 		k->readers++;
 	l->word[0] = write ? UINT32_MAX : l->word[0] + 1;
 	hold(k);
-	mj_log("%s class=%s", write ? "wlock" : "rlock", class_name(c));
+	mj_log("%s class=%s", write ? "wlock" : "rlock", pf_lock_class_name(c));
 	return true;
 }
 
@@ -224,7 +205,7 @@ void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write)
 	mj_point_on((uintptr_t)l, true);
 	if ((write ? k->owner != (int)mj.cpu : !k->readers) || !unhold(k)) {
 		mj_violate(MJ_L2, 0, "%s lock is released by cpu %u, which does not hold it",
-			class_name(c), mj.cpu);
+			pf_lock_class_name(c), mj.cpu);
 		return;
 	}
 	mj_release(k->vc);
@@ -233,7 +214,7 @@ void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write)
 	else
 		k->readers--;
 	l->word[0] = write ? 0 : l->word[0] - 1;
-	mj_log("%s class=%s", write ? "wunlock" : "runlock", class_name(c));
+	mj_log("%s class=%s", write ? "wunlock" : "runlock", pf_lock_class_name(c));
 	mj_rcu_poll();
 }
 
@@ -272,9 +253,9 @@ void mj_locks_quiescent(void)
 		if (mj.point && i != mj.cpu)
 			continue;
 		for (unsigned j = 0; j < c->nheld; j++)
-			if (c->held[j]->cls >= PF_LOCK_TABLE && c->held[j]->cls <= PF_LOCK_ZONE)
+			if (c->held[j]->cls >= PF_LOCK_TABLE)
 				mj_violate(MJ_L2, 0, "%s lock %llx is still held by cpu %u",
-					class_name(c->held[j]->cls),
+					pf_lock_class_name(c->held[j]->cls),
 					(unsigned long long)c->held[j]->id, i);
 		if (c->rcu_nest)
 			mj_violate(MJ_L2, 0, "cpu %u is still a lockless reader", i);

@@ -58,22 +58,38 @@ enum pf_barrier {
 
 /* What an allocation or a lock is for; for the port's statistics, checks and failure injection. */
 enum pf_mem_use { PF_USE_TABLE, PF_USE_ANON, PF_USE_META, PF_USE_FILE };
-/* SYNC, PAGES, I_MMAP and TREE are a mapping's (mm/mapping.h); NOTIFY an address space's subscribers' (notify/notify.h). */
-enum pf_lock_class {
-	PF_LOCK_MMAP,
-	PF_LOCK_VMA,
-	PF_LOCK_SYNC,
-	PF_LOCK_PAGES,
-	PF_LOCK_I_MMAP,
-	PF_LOCK_KSM,
-	PF_LOCK_ANON,
-	PF_LOCK_TABLE,
-	PF_LOCK_TREE,
-	PF_LOCK_NOTIFY,
-	PF_LOCK_ZONE,
-	PF_LOCK_SWAP,
-	PF_LOCK_SYSTEM
-};
+/*
+ * Classes of locks, the outermost first: with a lock held, only locks of later classes are waited for (docs/LOCKING.md has the
+ * exceptions). SYNC, PAGES, I_MMAP and TREE are a mapping's (mm/mapping.h); NOTIFY an address space's subscribers'
+ * (notify/notify.h). From TABLE on they are spinlocks.
+ */
+#define PF_LOCK_CLASSES(X)                                                                         \
+	X(SYSTEM, "system")                                                                        \
+	X(MMAP, "mmap")                                                                            \
+	X(VMA, "vma")                                                                              \
+	X(SYNC, "sync")                                                                            \
+	X(PAGES, "pages")                                                                          \
+	X(I_MMAP, "i_mmap")                                                                        \
+	X(KSM, "ksm")                                                                              \
+	X(ANON, "anon")                                                                            \
+	X(TABLE, "table")                                                                          \
+	X(NOTIFY, "notify")                                                                        \
+	X(TREE, "tree")                                                                            \
+	X(SWAP, "swap")                                                                            \
+	X(ZONE, "zone")
+#define PF_LOCK_CLASS(name, text) PF_LOCK_##name,
+enum pf_lock_class { PF_LOCK_CLASSES(PF_LOCK_CLASS) PF_LOCK_NR };
+#undef PF_LOCK_CLASS
+
+/* A class's name, for reports. */
+PF_INLINE const char *pf_lock_class_name(enum pf_lock_class c)
+{
+#define PF_LOCK_CLASS(name, text) text,
+	static const char *const name[] = {PF_LOCK_CLASSES(PF_LOCK_CLASS)};
+#undef PF_LOCK_CLASS
+
+	return name[c];
+}
 
 /* Hardware features an embedder found at run time; a set is handed to every address space. */
 enum pf_feature {

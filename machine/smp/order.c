@@ -17,7 +17,6 @@
 #include "state.h"
 
 #define MAX_HELD 64u
-#define CLASSES  (PF_LOCK_SYSTEM + 1)
 
 struct one {
 	const void *lock;
@@ -32,43 +31,11 @@ struct smp_held {
 	struct one want;
 };
 
-/* From the outermost to the innermost. */
-static const uint8_t rank[CLASSES] = {
-	[PF_LOCK_SYSTEM] = 0,
-	[PF_LOCK_MMAP] = 1,
-	[PF_LOCK_VMA] = 2,
-	[PF_LOCK_SYNC] = 3,
-	[PF_LOCK_PAGES] = 4,
-	[PF_LOCK_I_MMAP] = 5,
-	[PF_LOCK_KSM] = 6,
-	[PF_LOCK_ANON] = 7,
-	[PF_LOCK_TABLE] = 8,
-	[PF_LOCK_NOTIFY] = 9,
-	[PF_LOCK_TREE] = 10,
-	[PF_LOCK_SWAP] = 11,
-	[PF_LOCK_ZONE] = 12,
-};
-static const char *const name[CLASSES] = {
-	[PF_LOCK_SYSTEM] = "system",
-	[PF_LOCK_MMAP] = "mmap",
-	[PF_LOCK_VMA] = "vma",
-	[PF_LOCK_SYNC] = "sync",
-	[PF_LOCK_PAGES] = "pages",
-	[PF_LOCK_I_MMAP] = "i_mmap",
-	[PF_LOCK_KSM] = "ksm",
-	[PF_LOCK_ANON] = "anon",
-	[PF_LOCK_TABLE] = "table",
-	[PF_LOCK_NOTIFY] = "notify",
-	[PF_LOCK_TREE] = "tree",
-	[PF_LOCK_SWAP] = "swap",
-	[PF_LOCK_ZONE] = "zone",
-};
-
 /* seen[a][b]: what was held when b was first taken with a held. */
 static struct {
 	uint32_t state; /* 0: not yet; 1: being written; 2: there */
 	char stack[200];
-} seen[CLASSES][CLASSES];
+} seen[PF_LOCK_NR][PF_LOCK_NR];
 
 static void (*told)(const char *text);
 
@@ -88,8 +55,8 @@ static size_t put_one(char *buf, size_t at, size_t size, const struct one *o)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "%s%s%s", name[o->class],
-		o->write || rank[o->class] >= rank[PF_LOCK_TABLE] ? "" : " for reading",
+	snprintf(text, sizeof(text), "%s%s%s", pf_lock_class_name(o->class),
+		o->write || o->class >= PF_LOCK_TABLE ? "" : " for reading",
 		o->tried ? " (tried)" : "");
 	at = put(buf, at, size, text);
 	return at;
@@ -155,7 +122,7 @@ static bool in_order(const struct smp_held *h, const struct one *have, const str
 	if (have->lock == want->lock)
 		return false;
 	if (have->class != want->class)
-		return rank[have->class] < rank[want->class];
+		return have->class < want->class;
 	if (want->class == PF_LOCK_MMAP)
 		return have->write && want->write;
 	return want->class == PF_LOCK_TABLE && (have->id < want->id || holds_mmap_for_writing(h));
@@ -171,9 +138,9 @@ static void disorder(const struct smp_held *h, const struct one *have, const str
 		have->lock == want->lock ? ", which it holds, with " : " with ");
 	at = put_stack(text, at, sizeof(text), h);
 	at = put(text, at, sizeof(text), " held; ");
-	at = put(text, at, sizeof(text), name[have->class]);
+	at = put(text, at, sizeof(text), pf_lock_class_name(have->class));
 	at = put(text, at, sizeof(text), " is inside ");
-	at = put(text, at, sizeof(text), name[want->class]);
+	at = put(text, at, sizeof(text), pf_lock_class_name(want->class));
 	if (__atomic_load_n(&seen[want->class][have->class].state, __ATOMIC_ACQUIRE) == 2) {
 		at = put(text, at, sizeof(text), ", and was taken with ");
 		at = put(text, at, sizeof(text), seen[want->class][have->class].stack);
@@ -242,7 +209,7 @@ void smp_order_sleeps(const char *what)
 	size_t at;
 
 	for (unsigned i = 0; i < h->nr; i++)
-		if (rank[h->one[i].class] >= rank[PF_LOCK_TABLE]) {
+		if (h->one[i].class >= PF_LOCK_TABLE) {
 			at = put(text, 0, sizeof(text), what);
 			at = put(text, at, sizeof(text), " with ");
 			at = put_stack(text, at, sizeof(text), h);
