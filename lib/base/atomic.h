@@ -50,6 +50,11 @@ PF_INLINE void pf_spin_wait(const volatile void *p)
 #define pf_sub_return(p, v)  PF_ATOMIC_CHANGE(p, __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST))
 #define pf_and_relaxed(p, v) PF_ATOMIC_CHANGE(p, __atomic_and_fetch((p), (v), __ATOMIC_RELAXED))
 #define pf_or_relaxed(p, v)  PF_ATOMIC_CHANGE(p, __atomic_or_fetch((p), (v), __ATOMIC_RELAXED))
+#define pf_or_release(p, v)  PF_ATOMIC_CHANGE(p, __atomic_or_fetch((p), (v), __ATOMIC_RELEASE))
+#define pf_and_acquire(p, v) PF_ATOMIC_CHANGE(p, __atomic_and_fetch((p), (v), __ATOMIC_ACQUIRE))
+#define pf_and_release(p, v) PF_ATOMIC_CHANGE(p, __atomic_and_fetch((p), (v), __ATOMIC_RELEASE))
+/* What was there before. */
+#define pf_fetch_or(p, v) PF_ATOMIC_CHANGE(p, __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST))
 /* On failure *old is the value found. */
 #define pf_cas_relaxed(p, old, new)                                                                \
 	PF_ATOMIC_CHANGE(p, __atomic_compare_exchange_n(                                           \

@@ -159,7 +159,7 @@ void pf_unpin_user_pages_dirty(struct pf_system *sys, const pf_pfn_t *pages, uin
 {
 	/* While the pin keeps the folio: what cleans it later writes what was written through the pin. */
 	for (uint64_t i = 0; i < nr; i++)
-		pf_folio_set_flags(pf_page_folio(sys->phys, pages[i]), PF_FOLIO_DIRTY);
+		pf_folio_mark_dirty(pf_page_folio(sys->phys, pages[i]));
 	pf_unpin_user_pages(sys, pages, nr);
 }
 

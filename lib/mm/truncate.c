@@ -71,7 +71,7 @@ static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t last)
 		if (!pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
 			memset((char *)pf_port_virt(pa) + (from - at), 0,
 				pf_min(last, ends) - from + 1);
-			pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
+			pf_folio_mark_dirty(folio);
 		}
 		pf_folio_unlock(folio);
 		pf_folio_put(mapping->sys->phys, folio, 1);
@@ -177,7 +177,7 @@ int pf_mapping_write_folio(struct pf_mapping *mapping, struct pf_folio *folio)
 	};
 	int err;
 
-	pf_folio_clear_flags(folio, PF_FOLIO_DIRTY);
+	pf_folio_take_dirty(folio);
 	pf_rmap_walk_pages(&pages, mkclean, NULL, 0);
 	err = mapping->ops->write(mapping, pages.index,
 		pages.pfn << mapping->sys->fmt->pt->page_shift, (unsigned)pages.nr);

@@ -227,21 +227,36 @@ PF_INLINE void pf_folio_clear_flags(struct pf_folio *folio, uint32_t flags)
 }
 
 /*
+ * What was stored by an address of the kernel's, a pin or a mapping of its own, not through an entry: release, so that who
+ * takes the flag away to write the page reads what was stored before (tests/litmus: pin-dirty). Stores through entries are
+ * ordered by the table's lock and the flush.
+ */
+PF_INLINE void pf_folio_mark_dirty(struct pf_folio *folio)
+{
+	pf_or_release(&folio->head.flags, PF_FOLIO_DIRTY);
+}
+
+PF_INLINE void pf_folio_take_dirty(struct pf_folio *folio)
+{
+	pf_and_acquire(&folio->head.flags, ~PF_FOLIO_DIRTY);
+}
+
+/*
  * The folio lock, a bit: who reads a folio in from swap, writes it out, unmaps it for that, moves it or splits it,
  * or gives up its place in the swap cache holds it; and who writes a file's folio. Tried, and not waited for, there is
  * nothing to sleep on: who does not get it has something else to do (the access is run again; reclaim takes the next
  * folio). The exception is pf_folio_lock().
- * A reference held. Fully ordered; unlocking is a release.
+ * A reference held. Fully ordered where it is got; unlocking is a release.
  */
 PF_INLINE bool pf_folio_trylock(struct pf_folio *folio)
 {
-	return !(__atomic_fetch_or(&folio->head.flags, PF_FOLIO_LOCKED, __ATOMIC_SEQ_CST) &
-		 PF_FOLIO_LOCKED);
+	return !pf_folio_test_flags(folio, PF_FOLIO_LOCKED) &&
+	       !(pf_fetch_or(&folio->head.flags, PF_FOLIO_LOCKED) & PF_FOLIO_LOCKED);
 }
 
 PF_INLINE void pf_folio_unlock(struct pf_folio *folio)
 {
-	__atomic_fetch_and(&folio->head.flags, ~PF_FOLIO_LOCKED, __ATOMIC_RELEASE);
+	pf_and_release(&folio->head.flags, ~PF_FOLIO_LOCKED);
 }
 
 #endif
