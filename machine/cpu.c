@@ -49,6 +49,12 @@ void mj_did(uint64_t object, bool changed)
 		mj.explorer->did(object, changed);
 }
 
+void mj_did_frames(uint64_t pa, uint64_t bytes, bool changed)
+{
+	for (uint64_t o = 0; mj.explorer && o < bytes; o += 4096)
+		mj_did(mj_obj_frame(pa + o), changed);
+}
+
 struct mj_cpu *mj_this(void)
 {
 	return &mj.cpus[mj.cpu];

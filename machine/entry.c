@@ -185,31 +185,49 @@ static bool frame_shared(const struct mj_table *t, unsigned idx, uint64_t raw)
 }
 
 /*
- * Is the step met by what others do? A table that no walker can reach yet is its maker's alone: there is nothing to explore in how
- * it is filled.
+ * Does anybody but its maker come to the table? Walkers do; and, to one of a tree that no CPU has loaded, who locks it. There is
+ * nothing to explore in how any other is filled.
  */
-static bool is_met(const void *p, bool changes, const uint64_t *v)
+static bool may_be_seen(const struct mj_table *t)
+{
+	return mj_table_known(t) || mj_holds_table(mj.cpu, t->pa);
+}
+
+static bool leads_to_table(const struct mj_table *t, unsigned idx)
+{
+	struct mmu_entry e;
+
+	mj_entry(t, idx, &e);
+	return e.table;
+}
+
+/* Is the step met by what others do? */
+static bool is_met(const void *p, enum mj_kind kind, const uint64_t *v)
 {
 	const uint64_t pa = pf_port_phys(p);
+	const bool changes = kind != MJ_LOAD;
 	struct mj_table *t = mj_table_at(pa);
 	unsigned idx;
 
 	if (!t)
 		return true;
-	if (!mj_table_known(t))
+	if (!may_be_seen(t))
 		return false;
+	if (kind == MJ_RELEASE && mj_hides_stores())
+		return true;
 	if (mj.explorer->shared((uintptr_t)p & ~UINT64_C(7), changes) ||
 		((changes || !mj_holds_table(mj.cpu, t->pa)) &&
 			mj.explorer->shared(MJ_OBJ_MMU, false)))
 		return true;
 	idx = (unsigned)(pa - t->pa) / 8;
-	return changes && (mj.fmt->two_words || frame_shared(t, idx, *v) ||
-				  frame_shared(t, idx, *mj_slot_ptr(t, idx)));
+	return changes &&
+	       (mj.fmt->two_words || leads_to_table(t, idx) || frame_shared(t, idx, *v) ||
+		       frame_shared(t, idx, *mj_slot_ptr(t, idx)));
 }
 
-static void entry_point(const void *p, bool changes, const uint64_t *v)
+static void entry_point(const void *p, enum mj_kind kind, const uint64_t *v)
 {
-	if (mj.explorer && !is_met(p, changes, v))
+	if (mj.explorer && !is_met(p, kind, v))
 		mj_skip();
 	else
 		mj_point();
@@ -236,13 +254,15 @@ static bool find(const void *p, unsigned bytes, struct access *a)
 }
 
 /* A load without the lock sees what barriers have made visible; what a store makes stale, invalidations may miss. */
-static void did(const struct access *a, bool store)
+static void did(const struct access *a, enum mj_kind kind)
 {
-	if (!mj_table_known(a->t))
+	const bool store = kind != MJ_LOAD;
+
+	if (!may_be_seen(a->t))
 		return;
 	mj_did((uintptr_t)a->word, store);
 	if (store || !mj_holds_table(mj.cpu, a->t->pa))
-		mj_did(MJ_OBJ_MMU, false);
+		mj_did(MJ_OBJ_MMU, kind == MJ_RELEASE && mj_hides_stores());
 }
 
 static uint64_t part(const struct access *a, uint64_t raw)
@@ -300,11 +320,11 @@ uint64_t machine_ev_load(const void *p, unsigned bytes)
 	struct access a;
 	uint64_t v;
 
-	entry_point(p, false, NULL);
+	entry_point(p, MJ_LOAD, NULL);
 	machine_counters.pte_load++;
 	if (!find(p, bytes, &a))
 		return 0;
-	did(&a, false);
+	did(&a, MJ_LOAD);
 	v = part(&a, older(&a, *a.word));
 	seen(&a, false);
 	mj_log("load pa=%llx bytes=%u v=%llx", (unsigned long long)pf_port_phys(p), bytes,
@@ -326,6 +346,8 @@ static void write_entry(struct access *a, uint64_t v, enum mj_kind kind)
 	}
 	if (kind == MJ_RELEASE)
 		mj_this()->sw_seq = mj.seq;
+	if (kind == MJ_STORE && may_be_seen(a->t))
+		mj_this()->plain_seq = mj.seq;
 	*a->word = new_raw;
 	/* The filling of a new table is no history. */
 	if (new_raw != mj.fmt->empty || mj_table_known(a->t))
@@ -341,14 +363,15 @@ static void write_entry(struct access *a, uint64_t v, enum mj_kind kind)
 
 void machine_ev_store(void *p, uint64_t v, unsigned bytes, bool release)
 {
+	const enum mj_kind kind = release ? MJ_RELEASE : MJ_STORE;
 	struct access a;
 
-	entry_point(p, true, &v);
+	entry_point(p, kind, &v);
 	machine_counters.pte_store++;
 	if (!find(p, bytes, &a))
 		return;
-	did(&a, true);
-	write_entry(&a, v, release ? MJ_RELEASE : MJ_STORE);
+	did(&a, kind);
+	write_entry(&a, v, kind);
 }
 
 uint64_t machine_ev_xchg(void *p, uint64_t v, unsigned bytes)
@@ -356,11 +379,11 @@ uint64_t machine_ev_xchg(void *p, uint64_t v, unsigned bytes)
 	struct access a;
 	uint64_t old;
 
-	entry_point(p, true, &v);
+	entry_point(p, MJ_XCHG, &v);
 	machine_counters.pte_xchg++;
 	if (!find(p, bytes, &a))
 		return 0;
-	did(&a, true);
+	did(&a, MJ_XCHG);
 	old = part(&a, *a.word);
 	seen(&a, true);
 	write_entry(&a, v, MJ_XCHG);
@@ -372,11 +395,11 @@ bool machine_ev_cas(void *p, uint64_t *old, uint64_t v, unsigned bytes)
 	struct access a;
 	uint64_t found;
 
-	entry_point(p, true, &v);
+	entry_point(p, MJ_CAS, &v);
 	machine_counters.pte_xchg++;
 	if (!find(p, bytes, &a))
 		return false;
-	did(&a, true);
+	did(&a, MJ_CAS);
 	found = part(&a, *a.word);
 	seen(&a, true);
 	if (found != *old) {

@@ -28,9 +28,9 @@ struct thread {
 	unsigned priority; /* where schedules are drawn */
 };
 
-/* An object's last change, and its readers since. */
+/* An object's last change. What came before it, of those who read, their own hashes tell. */
 struct object {
-	uint64_t id, changed, read;
+	uint64_t id, changed;
 	uint64_t schedule; /* in which it was seen; else it is as new */
 };
 
@@ -68,6 +68,12 @@ struct explorer {
 };
 
 static struct explorer *x; /* kept */
+
+/* All schedules within bounds, not some that are drawn, or one. */
+static bool is_bounded(void)
+{
+	return !x->plan->bounds.replay && !x->plan->bounds.random;
+}
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -146,7 +152,7 @@ static bool shared(uint64_t id, bool changes)
 	bool yes;
 
 	/* Where all steps are looked at, or counted, there is a point before each. */
-	if (x->plan->bounds.replay || x->plan->bounds.random || x->plan->during)
+	if (!is_bounded() || x->plan->during)
 		return true;
 	/* Walkers have part in every entry. */
 	if (x->plan->nwalkers && in_memory(id))
@@ -192,14 +198,10 @@ static void did(uint64_t id, bool changed)
 	struct users *u = users(id);
 
 	note_user(u, changed);
-	t->hash = mix(mix(t->hash, u->number), o->changed);
-	if (!changed) {
-		o->read += t->hash;
+	t->hash = mix(mix(t->hash, u->number + (changed ? OBJECTS : 0)), o->changed);
+	if (!changed)
 		return;
-	}
-	t->hash = mix(t->hash, o->read + 1);
 	o->changed = t->hash;
-	o->read = 0;
 	wake(x->running, id);
 }
 
@@ -473,6 +475,8 @@ static void play(void *arg)
 	x->most_points = pf_max(x->most_points, x->points);
 	x->right = x->state == CUT ||
 		   x->plan->after(x->plan->ctx, x->state == STOPPED ? x->why : NULL);
+	/* What is in a stream's buffer goes back with the rest of memory. */
+	mj_log_flush();
 }
 
 static void prepare(char *stacks)
@@ -512,6 +516,9 @@ static bool play_all(char *stacks, struct explore_result *r)
 		}
 		if (plan->progress && !((r->schedules + r->cut) % 1000))
 			plan->progress(plan->ctx, r->schedules + r->cut);
+		/* What is decided where would not be the same any more. */
+		if (is_bounded() && x->missed)
+			return true;
 		if (!explore_tree_next(x->tree))
 			return true;
 		if (plan->bounds.most && r->schedules + r->cut >= plan->bounds.most) {
@@ -523,12 +530,12 @@ static bool play_all(char *stacks, struct explore_result *r)
 
 /*
  * With few preemptions first, which finds what is shared, and simple failures by simple schedules. Which objects are shared is
- * learnt on the way: a round that learns something is played again, for it may have passed by points that matter.
+ * learnt on the way: a round that learns that it has passed by a point that matters begins again.
  */
 static void play_rounds(char *stacks, struct explore_result *r)
 {
 	const struct explore_bounds *b = &x->plan->bounds;
-	const bool all = !b->replay && !b->random;
+	const bool all = is_bounded();
 	unsigned preemptions = all ? 0 : b->preemptions;
 
 	for (;;) {
@@ -564,6 +571,7 @@ int machine_explore(const struct explore_plan *plan, struct explore_result *r)
 	x->tree = explore_tree(&plan->bounds);
 	if (!x->objects || !x->users || !x->tree)
 		return plan->bounds.replay ? -1 : ENOMEM;
+	mj_log_flush();
 	err = apart_begin();
 	if (err)
 		return err;

@@ -167,6 +167,12 @@ static unsigned from_tree(struct explore_tree *t, unsigned n)
 			return 0;
 		t->nodes[t->depth++] = (struct node){.n = (uint16_t)n};
 	}
+	if (t->nodes[t->at].n != n) {
+		fprintf(stderr,
+			"a schedule played again comes to %u alternatives where there were %u\n", n,
+			t->nodes[t->at].n);
+		abort();
+	}
 	return t->nodes[t->at++].at;
 }
 

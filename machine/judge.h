@@ -189,6 +189,7 @@ struct mj_cpu {
 	uint64_t pub;                    /* its stores up to here are visible to every walker */
 	uint64_t order_seq;              /* its stores up to here come before its later ones */
 	uint64_t sw_seq;                 /* its stores up to here are visible to all software */
+	uint64_t plain_seq;              /* its last plain store to an entry */
 	struct mj_lock **held;
 	unsigned nheld, cap_held, spins;
 	unsigned rcu_nest;
@@ -266,6 +267,8 @@ PF_INLINE uint64_t mj_obj_frame(uint64_t pa)
 	return (pa & ~UINT64_C(4095)) | 2;
 }
 void mj_did(uint64_t object, bool changed);
+/* Contents of these frames. */
+void mj_did_frames(uint64_t pa, uint64_t bytes, bool changed);
 /* A point before a step that is about one object alone. */
 void mj_point_on(uint64_t object, bool changes);
 /* Under the explorer: a step that has no point before it. */
@@ -296,6 +299,8 @@ void mj_barrier(enum pf_barrier b);
 void mj_release(uint64_t vc[MJ_MAX_CPUS]);
 void mj_acquire(const uint64_t vc[MJ_MAX_CPUS]);
 void mj_grace_period(void);
+/* Does the running CPU have plain stores that others' software may miss yet? */
+bool mj_hides_stores(void);
 
 /* ---- tables.c ---- */
 struct mj_table *mj_table_at(uint64_t pa);
@@ -422,6 +427,7 @@ bool mj_rcu_running(void);
 /* ---- log.c ---- */
 bool mj_log_start(const char *file);
 void mj_log_stop(void);
+void mj_log_flush(void);
 bool mj_logging(void);
 __attribute__((format(printf, 1, 2))) void mj_log(const char *fmt, ...);
 

@@ -19,7 +19,23 @@ struct rcu_call {
 };
 static struct rcu_call *calls;
 static unsigned ncalls, cap_calls;
-static bool draining;
+static int draining; /* the CPU that runs callbacks, from 1 on; 0: none */
+
+/*
+ * Before an unlock. It is a step for who takes the lock; for who reads entries without, if it shows what was stored plainly; and
+ * callbacks of RCU may follow.
+ */
+static void unlock_point(uint64_t object, bool changes)
+{
+	const bool shows = mj_hides_stores();
+
+	if (shows || ncalls)
+		mj_point();
+	else
+		mj_point_on(object, changes);
+	if (shows)
+		mj_did(MJ_OBJ_MMU, true);
+}
 
 static struct mj_lock **bucket(const void *addr)
 {
@@ -127,7 +143,7 @@ void machine_ev_spin_unlock(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t
 {
 	struct mj_lock *k = find(l, c, id);
 
-	mj_point_on((uintptr_t)l, true);
+	unlock_point((uintptr_t)l, true);
 	if (k->owner != (int)mj.cpu || !unhold(k)) {
 		mj_violate(MJ_L2, 0, "%s lock %llx is released by cpu %u, held by %d",
 			pf_lock_class_name(c), (unsigned long long)id, mj.cpu, k->owner);
@@ -202,7 +218,7 @@ void machine_ev_rw_unlock(struct pf_rwlock *l, enum pf_lock_class c, bool write)
 {
 	struct mj_lock *k = find(l, c, 0);
 
-	mj_point_on((uintptr_t)l, true);
+	unlock_point((uintptr_t)l, true);
 	if ((write ? k->owner != (int)mj.cpu : !k->readers) || !unhold(k)) {
 		mj_violate(MJ_L2, 0, "%s lock is released by cpu %u, which does not hold it",
 			pf_lock_class_name(c), mj.cpu);
@@ -233,7 +249,7 @@ bool mj_holds_table(unsigned cpu, uint64_t table_pa)
 /* RCU callbacks run as an interrupt would, between any two steps of a thread. */
 struct pf_lazy_mmu *machine_lazy_mmu(void)
 {
-	return draining ? NULL : &mj_this()->lazy;
+	return mj_rcu_running() ? NULL : &mj_this()->lazy;
 }
 
 void mj_may_sleep(const char *what)
@@ -278,7 +294,7 @@ void machine_ev_rcu_lock(void)
 
 void machine_ev_rcu_unlock(void)
 {
-	mj_point_on(MJ_OBJ_RCU, false);
+	unlock_point(MJ_OBJ_RCU, false);
 	mj_did(MJ_OBJ_RCU, false);
 	if (!mj_this()->rcu_nest)
 		mj_violate(MJ_L2, 0, "a lockless reader ends that never began");
@@ -317,7 +333,7 @@ static void run_calls(bool all)
 	if (draining || !ncalls || mj_this()->spins || (!all && !mj.explorer && mj_chance(4)))
 		return;
 	mj_did(MJ_OBJ_RCU, true);
-	draining = true;
+	draining = (int)mj.cpu + 1;
 	for (unsigned i = 0, n = ncalls; i < n; i++) {
 		struct rcu_call c = calls[i];
 
@@ -330,7 +346,7 @@ static void run_calls(bool all)
 		n = ncalls;
 	}
 	ncalls = kept;
-	draining = false;
+	draining = 0;
 }
 
 void mj_rcu_poll(void)
@@ -340,7 +356,7 @@ void mj_rcu_poll(void)
 
 bool mj_rcu_running(void)
 {
-	return draining;
+	return draining == (int)mj.cpu + 1;
 }
 
 void mj_rcu_flush(void)
@@ -365,7 +381,7 @@ void mj_locks_stop(void)
 	free(calls);
 	calls = NULL;
 	ncalls = cap_calls = 0;
-	draining = false;
+	draining = 0;
 }
 
 #endif

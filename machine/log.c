@@ -24,6 +24,12 @@ void mj_log_stop(void)
 	out = NULL;
 }
 
+void mj_log_flush(void)
+{
+	if (out)
+		fflush(out);
+}
+
 bool mj_logging(void)
 {
 	return out;

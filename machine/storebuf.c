@@ -82,9 +82,17 @@ void mj_acquire(const uint64_t vc[MJ_MAX_CPUS])
 			advance(&c->vc[i], vc[i]);
 }
 
+bool mj_hides_stores(void)
+{
+	const struct mj_cpu *c = mj_this();
+
+	return c->plain_seq > c->sw_seq;
+}
+
 /* A grace period has passed: this CPU has synchronised with all. */
 void mj_grace_period(void)
 {
+	mj_did(MJ_OBJ_MMU, true);
 	for (unsigned i = 0; i < mj.ncpus; i++) {
 		mj.cpus[i].sw_seq = mj.seq;
 		if (i != mj.cpu)

@@ -238,6 +238,8 @@ void mj_table_unreached(uint64_t pa)
 
 static void detach(struct mj_table *t)
 {
+	/* Before or after the beginning of a lockless reader. */
+	mj_did(MJ_OBJ_RCU, true);
 	t->state = MJ_TABLE_DETACHED;
 	t->unlink_seq = mj.seq;
 	for (unsigned i = 0; i < mmu_entries(mj.fmt); i++) {
@@ -333,6 +335,8 @@ void mj_table_free(uint64_t pa, uint64_t bytes)
 
 		if (!t)
 			continue;
+		/* Before or after the end of one. */
+		mj_did(MJ_OBJ_RCU, true);
 		check_free(t);
 		if (mj_table_known(t)) {
 			if (!t->parent && mj.asids[t->asid]->root == t->pa)
