@@ -28,13 +28,15 @@ static int read_pages(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, un
 
 	pf_port_clear_pages(pa, (size_t)nr << mapping->sys->fmt->pt->page_shift);
 	if (f->data)
-		memcpy(pf_port_virt(pa), at(mapping, index), within(mapping, index, nr));
+		memcpy(pf_port_data(pa, within(mapping, index, nr), true), at(mapping, index),
+			within(mapping, index, nr));
 	return 0;
 }
 
 static int write_pages(struct pf_mapping *mapping, uint64_t index, pf_pa_t pa, unsigned nr)
 {
-	memcpy(at(mapping, index), pf_port_virt(pa), within(mapping, index, nr));
+	memcpy(at(mapping, index), pf_port_data(pa, within(mapping, index, nr), false),
+		within(mapping, index, nr));
 	return 0;
 }
 

@@ -146,7 +146,7 @@ bool run_pinned_word(struct run_world *w, uint64_t handle, uint64_t *word)
 
 	if (!s || !s->nr)
 		return false;
-	*word = machine_device_load(s->pages[0] * w->env.page);
+	memcpy(word, pf_port_data(s->pages[0] * w->env.page, sizeof(*word), false), sizeof(*word));
 	return true;
 }
 

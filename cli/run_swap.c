@@ -9,7 +9,7 @@ static int device_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
 {
 	struct run_world *w = ctx;
 
-	memcpy(pf_port_virt(pa), w->swap + slot * w->env.page, bytes);
+	memcpy(pf_port_data(pa, bytes, true), w->swap + slot * w->env.page, bytes);
 	w->swap_reads++;
 	return 0;
 }
@@ -18,7 +18,7 @@ static int device_write(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
 {
 	struct run_world *w = ctx;
 
-	memcpy(w->swap + slot * w->env.page, pf_port_virt(pa), bytes);
+	memcpy(w->swap + slot * w->env.page, pf_port_data(pa, bytes, false), bytes);
 	return 0;
 }
 

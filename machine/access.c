@@ -307,33 +307,6 @@ void machine_touch(uint64_t va)
 		finish(mj.cpu, va, NULL, &x, false);
 }
 
-static uint64_t *device_word(uint64_t pa, bool store)
-{
-	uint32_t f;
-
-	mj_point();
-	mj_did(mj_obj_frame(pa), store);
-	if (mj_frame_freed(pa))
-		mj_violate(MJ_F1, 0, "a device reaches frame %llx, which was returned",
-			(unsigned long long)pa & ~4095ull);
-	return mj_frame_of(pa, &f) && !machine_port.no_data ? pf_port_virt(pa) : NULL;
-}
-
-uint64_t machine_device_load(uint64_t pa)
-{
-	const uint64_t *w = device_word(pa, false);
-
-	return w ? *w : 0;
-}
-
-void machine_device_store(uint64_t pa, uint64_t value)
-{
-	uint64_t *w = device_word(pa, true);
-
-	if (w)
-		*w = value;
-}
-
 void machine_note_store(uint64_t va)
 {
 	mj_point();

@@ -77,9 +77,6 @@ struct machine_fault machine_store(uint64_t va, uint64_t value);
 struct machine_fault machine_exec(uint64_t va);
 /* Translate for read, and for write where the entry allows, so that A and D may be set; no data. */
 void machine_touch(uint64_t va);
-/* A device that was given the frame reads the 8 bytes at pa, which is aligned, past all MMUs. */
-uint64_t machine_device_load(uint64_t pa);
-void machine_device_store(uint64_t pa, uint64_t value);
 /* The software is about to act for a store of this CPU to va although none was executed (a
  * populate, a kernel write to user memory): counts as a store that reached the page for rule
  * D-invented. */

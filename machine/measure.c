@@ -144,17 +144,6 @@ void machine_touch(uint64_t va)
 		access(va, MACHINE_WRITE);
 }
 
-uint64_t machine_device_load(uint64_t pa)
-{
-	return machine_port.no_data ? 0 : *(uint64_t *)pf_port_virt(pa);
-}
-
-void machine_device_store(uint64_t pa, uint64_t value)
-{
-	if (!machine_port.no_data)
-		*(uint64_t *)pf_port_virt(pa) = value;
-}
-
 void machine_note_store(uint64_t va)
 {
 	(void)va;

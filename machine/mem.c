@@ -215,8 +215,7 @@ void machine_ev_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 	mj_point();
 	mj_did(MJ_OBJ_MEMORY, true);
 	mj_did(MJ_OBJ_MMU, false);
-	for (uint64_t o = 0; mj.explorer && o < bytes; o += 4096)
-		mj_did(mj_obj_frame(pa + o), true);
+	mj_did_frames(pa, bytes, true);
 	mj_log("free use=%s pa=%llx bytes=%zx", use_name(use), (unsigned long long)pa, bytes);
 	machine_counters.table_free += use == PF_USE_TABLE;
 	mj_may_sleep("giving memory back");
@@ -253,6 +252,7 @@ void machine_ev_clear(pf_pa_t pa, size_t bytes)
 	struct mj_table *t;
 
 	mj_point();
+	mj_did_frames(pa, bytes, true);
 	mj_log("clear pa=%llx bytes=%zx", (unsigned long long)pa, bytes);
 	check_owned(pa, bytes, "cleared");
 	t = mj_table_at(pa);
@@ -264,14 +264,22 @@ void machine_ev_clear(pf_pa_t pa, size_t bytes)
 		memset(pf_port_virt(pa), 0, bytes);
 }
 
+/* The kernel's own accesses to what pages contain, by addresses that are no program's; no store to the folio for rule D2. */
+void machine_ev_data(pf_pa_t pa, size_t bytes, bool write)
+{
+	mj_point();
+	mj_did_frames(pa & ~UINT64_C(4095), (pa & 4095) + bytes, write);
+	mj_log("data kind=%s pa=%llx bytes=%zx", write ? "write" : "read", (unsigned long long)pa,
+		bytes);
+	check_owned(pa, bytes, write ? "written" : "read");
+}
+
 /* A copy brings new contents: for rule D2 it is a store to the folio. */
 void machine_ev_copy(pf_pa_t dst, pf_pa_t src, size_t bytes)
 {
 	mj_point();
-	for (uint64_t o = 0; mj.explorer && o < bytes; o += 4096) {
-		mj_did(mj_obj_frame(dst + o), true);
-		mj_did(mj_obj_frame(src + o), false);
-	}
+	mj_did_frames(dst, bytes, true);
+	mj_did_frames(src, bytes, false);
 	mj_log("copy pa=%llx from=%llx bytes=%zx", (unsigned long long)dst, (unsigned long long)src,
 		bytes);
 	check_owned(dst, bytes, "copied to");

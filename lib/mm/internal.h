@@ -75,6 +75,15 @@ PF_INLINE void pf_page_filled(void)
 	pf_port_barrier(PF_BARRIER_LINK);
 }
 
+/* Do two pages contain the same? */
+PF_INLINE bool pf_page_same(const struct pf_system *sys, pf_pfn_t a, pf_pfn_t b)
+{
+	const unsigned shift = sys->fmt->pt->page_shift;
+	const void *of_a = pf_port_data(a << shift, PF_BIT(shift), false);
+
+	return !memcmp(of_a, pf_port_data(b << shift, PF_BIT(shift), false), PF_BIT(shift));
+}
+
 /* Bytes that one leaf table maps: Linux's PMD_SIZE. */
 PF_INLINE uint64_t pf_mm_pmd_size(const struct pf_mm *mm)
 {

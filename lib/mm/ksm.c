@@ -144,7 +144,6 @@ static int replace(const struct side *keep, const struct side *gone, struct pf_v
 static int merge(const struct side *keep, const struct side *gone, struct pf_ksm_reserve *r)
 {
 	const struct pf_system *sys = keep->mm->sys;
-	const unsigned shift = sys->fmt->pt->page_shift;
 	struct pf_vma *vma;
 	int err;
 
@@ -155,8 +154,8 @@ static int merge(const struct side *keep, const struct side *gone, struct pf_ksm
 		err = protect(gone);
 	if (err)
 		return err;
-	if (memcmp(pf_port_virt(pf_folio_pfn(sys->phys, keep->folio) << shift),
-		    pf_port_virt(pf_folio_pfn(sys->phys, gone->folio) << shift), PF_BIT(shift)))
+	if (!pf_page_same(sys, pf_folio_pfn(sys->phys, keep->folio),
+		    pf_folio_pfn(sys->phys, gone->folio)))
 		return -PF_EAGAIN;
 	if (!pf_mmap_read_trylock(gone->mm))
 		return -PF_EAGAIN;

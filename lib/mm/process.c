@@ -126,9 +126,9 @@ static uint64_t pages_of(const struct pf_mm *mm, pf_va_t va, uint64_t len)
 
 static void copy_bytes(struct transfer *t, pf_pa_t remote, pf_pa_t local, uint64_t n)
 {
-	void *r = pf_port_virt(remote), *l = pf_port_virt(local);
+	const void *from = pf_port_data(t->write ? local : remote, n, false);
 
-	memcpy(t->write ? r : l, t->write ? l : r, n);
+	memcpy(pf_port_data(t->write ? remote : local, n, true), from, n);
 }
 
 /* Up to n bytes of a page of the target's, pinned. */

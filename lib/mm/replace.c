@@ -36,8 +36,7 @@ static int put(const struct replacement *r)
 /* Of the mapping's page, in memory. It may be written to, or cut off, at any time. */
 static bool says_the_same(const struct replacement *r)
 {
-	const struct pf_phys *phys = r->mm->sys->phys;
-	const unsigned shift = pf_mm_shift(r->mm);
+	const struct pf_system *sys = r->mm->sys;
 	const uint64_t index = pf_vma_index(r->vma, r->va);
 	struct pf_folio *folio = pf_mapping_find(r->vma->mapping, index, index);
 	bool same;
@@ -45,10 +44,9 @@ static bool says_the_same(const struct replacement *r)
 	if (!folio)
 		return false;
 	same = !pf_folio_test_flags(folio, PF_FOLIO_HWPOISON) &&
-	       !memcmp(pf_port_virt(
-			       (pf_folio_pfn(phys, folio) + (index - folio->head.index)) << shift),
-		       pf_port_virt(pf_folio_pfn(phys, r->by) << shift), PF_BIT(shift));
-	pf_folio_put(r->mm->sys->phys, folio, 1);
+	       pf_page_same(sys, pf_folio_pfn(sys->phys, folio) + (index - folio->head.index),
+		       pf_folio_pfn(sys->phys, r->by));
+	pf_folio_put(sys->phys, folio, 1);
 	return same || PF_MUTANT("restore-unchecked");
 }
 

@@ -69,8 +69,9 @@ static void zero(struct pf_mapping *mapping, uint64_t from, uint64_t last)
 		/* Who moves it has copied it, or will. */
 		pf_folio_lock(folio);
 		if (!pf_folio_test_flags(folio, PF_FOLIO_HWPOISON)) {
-			memset((char *)pf_port_virt(pa) + (from - at), 0,
-				pf_min(last, ends) - from + 1);
+			const uint64_t bytes = pf_min(last, ends) - from + 1;
+
+			memset(pf_port_data(pa + (from - at), bytes, true), 0, bytes);
 			pf_folio_mark_dirty(folio);
 		}
 		pf_folio_unlock(folio);

@@ -185,7 +185,8 @@ void pf_rcu_done(struct pf_rcu_head *head);
  *Part of a folio that is noted as allocated becomes a folio of its own, and so does the rest. The judge checks lifetimes by it; a real port leaves them empty. bool pf_port_fail_alloc(enum
  *pf_mem_use) Failure injection: true makes this allocation fail. A real port returns false.
  *
- * Only with PF_JUDGE, where every access to an entry is the machine's to see:
+ * Only with PF_JUDGE, where every access to an entry, and to what data pages contain, is the machine's to see:
+ * void pf_port_note_data(pf_pa_t pa, size_t bytes, bool write)
  * uint64_t pf_port_entry_load(const uint64_t *p)
  * void pf_port_entry_store(uint64_t *p, uint64_t v, bool release)
  * uint64_t pf_port_entry_xchg(uint64_t *p, uint64_t v)
@@ -194,6 +195,17 @@ void pf_rcu_done(struct pf_rcu_head *head);
  *entry). bool pf_port_mutant(const char *name) True if that deliberate bug was asked for.
  */
 #include "pf_port_impl.h"
+
+/* pf_port_virt(), for who reads or writes contents of data pages next: so many bytes, which others may access meanwhile. */
+PF_INLINE void *pf_port_data(pf_pa_t pa, size_t bytes, bool write)
+{
+#if PF_JUDGE
+	pf_port_note_data(pa, bytes, write);
+#else
+	(void)bytes, (void)write;
+#endif
+	return pf_port_virt(pa);
+}
 
 /*
  * With PF_COUNT, and without PF_JUDGE, each access to an entry is counted by the port, which defines

@@ -71,6 +71,7 @@ PF_INLINE void pf_port_meta_free(void *p, size_t bytes)
 
 void machine_ev_clear(pf_pa_t pa, size_t bytes);
 void machine_ev_copy(pf_pa_t dst, pf_pa_t src, size_t bytes);
+void machine_ev_data(pf_pa_t pa, size_t bytes, bool write);
 void machine_ev_tlbi(enum pf_tlbi op, uint64_t operand, uint64_t operand2);
 void machine_ev_barrier(enum pf_barrier b);
 void machine_ev_spin_init(struct pf_spinlock *l, enum pf_lock_class c, pf_pa_t id);
@@ -195,6 +196,11 @@ PF_INLINE void pf_port_note_alloc(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 PF_INLINE void pf_port_note_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes)
 {
 	machine_ev_free(use, pa, bytes);
+}
+
+PF_INLINE void pf_port_note_data(pf_pa_t pa, size_t bytes, bool write)
+{
+	machine_ev_data(pa, bytes, write);
 }
 
 PF_INLINE uint64_t pf_port_entry_load(const uint64_t *p)

@@ -43,6 +43,7 @@ void pf_port_note_free(enum pf_mem_use use, pf_pa_t pa, size_t bytes);
 bool pf_port_fail_alloc(enum pf_mem_use use);
 
 #if PF_JUDGE
+void pf_port_note_data(pf_pa_t pa, size_t bytes, bool write);
 uint64_t pf_port_entry_load(const uint64_t *p);
 void pf_port_entry_store(uint64_t *p, uint64_t v, bool release);
 uint64_t pf_port_entry_xchg(uint64_t *p, uint64_t v);

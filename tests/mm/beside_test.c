@@ -22,22 +22,13 @@ static void drives(void *arg)
 	driver_has = pf_gup_fast_only(&mm, A, 1, *(const unsigned *)arg, &page);
 	if (driver_has != 1)
 		return;
-	machine_device_store(page * P, 0x4242);
+	*(uint64_t *)pf_port_data(page * P, 8, true) = 0x4242;
 	pf_folio_set_flags(pf_page_folio(&phys, page), PF_FOLIO_DIRTY);
 	if (*(const unsigned *)arg & PF_FOLL_PIN)
 		pf_unpin_user_pages(&sys, &page, 1);
 	else
 		pf_put_user_pages(&sys, &page, 1);
 }
-
-/* The device, too, takes its time to read the page. */
-static int written(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
-{
-	machine_device_load(pa);
-	return swap_disk_write(ctx, slot, pa, bytes);
-}
-
-static const struct pf_swap_ops disk = {.read = swap_disk_read, .write = written};
 
 static void reclaims(void *arg)
 {
@@ -68,7 +59,7 @@ static void driver_beside_swap(
 	pf_pfn_t page;
 
 	world_start(fmt, 0);
-	assert_int_equal(pf_swapon(&sys, &disk, NULL, SWAP_DISK_SLOTS), 0);
+	assert_int_equal(pf_swapon(&sys, &swap_disk_ops, NULL, SWAP_DISK_SLOTS), 0);
 	assert_int_equal(
 		pf_mmap(&mm, A, P, RW, PF_MAP_PRIVATE | PF_MAP_ANONYMOUS | PF_MAP_FIXED), A);
 	world_note(A, 1);

@@ -16,14 +16,14 @@ static int disk_write_error; /* what writing says, of all disks of a test */
 static inline int swap_disk_read(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
 {
 	(void)ctx;
-	memcpy(pf_port_virt(pa), swap_disk + slot * P, bytes);
+	memcpy(pf_port_data(pa, bytes, true), swap_disk + slot * P, bytes);
 	return 0;
 }
 
 static inline int swap_disk_write(void *ctx, uint64_t slot, pf_pa_t pa, size_t bytes)
 {
 	(void)ctx;
-	memcpy(swap_disk + slot * P, pf_port_virt(pa), bytes);
+	memcpy(swap_disk + slot * P, pf_port_data(pa, bytes, false), bytes);
 	return disk_write_error;
 }
 

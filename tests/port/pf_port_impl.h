@@ -316,6 +316,11 @@ static inline void pf_port_note_free(enum pf_mem_use use, pf_pa_t pa, size_t byt
 }
 
 #if PF_JUDGE
+static inline void pf_port_note_data(pf_pa_t pa, size_t bytes, bool write)
+{
+	(void)pa, (void)bytes, (void)write;
+}
+
 #define TEST_PORT_HOOK() __atomic_add_fetch(&test_port.entry_hooks, 1, __ATOMIC_RELAXED)
 
 #define TEST_PORT_ENTRY_HOOKS(type, suffix)                                                        \
