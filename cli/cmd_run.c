@@ -21,6 +21,7 @@ static const char usage[] =
 	"  --fold on|off|both      folding\n"
 	"  --fail each|N|none      make allocations fail\n"
 	"  --seed N                of the machine's choices (default 1)\n"
+	"  --schedules N           of each threads block, at most\n"
 	"  --log FILE              log all that is done to the hardware (one file, one "
 	"configuration)\n"
 	"  --json                  results as JSON (docs/JSON.md)\n"
@@ -93,6 +94,9 @@ static int parse_options(int argc, char **argv, struct run_options *o, int *npat
 		} else if ((v = option_value(argv, argc, &i, "--seed"))) {
 			if (!sc_parse_number(v, &o->seed))
 				return 1 + wrong_usage("--seed is a number, not", v);
+		} else if ((v = option_value(argv, argc, &i, "--schedules"))) {
+			if (!sc_parse_number(v, &o->schedules) || !o->schedules)
+				return 1 + wrong_usage("--schedules is a number from 1, not", v);
 		} else {
 			return 1 + wrong_usage("unknown option, or one without its value", a);
 		}

@@ -11,7 +11,7 @@
 #define TEXT           16384
 #define MOST_SOMETIMES 64
 /* A block that needs more than these is too large to be exhausted: so it is said, and run-tests counts it as a failure. */
-#define MOST_SCHEDULES (EXPLORE_FEW ? EXPLORE_FEW : 2000000u)
+#define MOST_SCHEDULES 2000000u
 
 /* What outlives a schedule. */
 struct kept {
@@ -218,12 +218,13 @@ static bool explore(struct exploring *e, struct explore_plan *plan)
 static bool explore_as_said(struct exploring *e, struct explore_plan *plan)
 {
 	const struct sc_explore *x = &e->w->cfg->file->explore;
+	const uint64_t few = e->w->cfg->schedules ? e->w->cfg->schedules : EXPLORE_FEW;
 	struct explore_bounds *b = &plan->bounds;
 
 	*b = (struct explore_bounds){.preemptions = x->preemptions,
 		.choices = x->choices,
 		.replay = x->replay,
-		.most = MOST_SCHEDULES};
+		.most = few ? few : MOST_SCHEDULES};
 	if ((x->bounded || !x->random || x->replay) && !explore(e, plan))
 		return false;
 	b->random = x->random;
@@ -231,7 +232,7 @@ static bool explore_as_said(struct exploring *e, struct explore_plan *plan)
 	if (x->random && !x->replay && !explore(e, plan))
 		return false;
 	/* So few schedules say nothing of what is never to be seen. */
-	return x->replay || EXPLORE_FEW || check_sometimes(e);
+	return x->replay || few || check_sometimes(e);
 }
 
 bool run_explore(struct run_world *w, const struct sc_stmt *block)

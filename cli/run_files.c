@@ -235,6 +235,7 @@ static void play_fold(
 		.fold = fold,
 		.fold_both = f->settings.fold == SC_FOLD_BOTH,
 		.seed = res->o->seed,
+		.schedules = res->o->schedules,
 		.log = res->o->log,
 		.progress = run_show_schedules,
 		.progress_ctx = res,

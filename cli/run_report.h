@@ -12,6 +12,7 @@ struct run_options {
 	bool fold_set, fail_set, json, strace;
 	enum sc_fold fold;
 	uint64_t fail, seed;
+	uint64_t schedules; /* of each search, at most; 0: all */
 };
 
 struct run_results {
