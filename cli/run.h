@@ -278,6 +278,8 @@ void run_pins_drop(struct run_world *w);
 /* gup() or gup_fast() without the model, on the CPU that runs: how many pages there were, or an error, and the set's handle. */
 bool run_gup_library(struct run_world *w, struct run_process *p, enum sc_call_id id,
 	const uint64_t a[6], uint64_t *handle, int64_t *n);
+/* Page n of a set; false: it has none. */
+bool run_pinned_page(struct run_world *w, uint64_t handle, uint64_t n, pf_pfn_t *pfn);
 /* The first word of a set's first page, as its driver finds it; false if there is none. */
 bool run_pinned_word(struct run_world *w, uint64_t handle, uint64_t *word);
 /* And what the model says to that: n, if it may be. */

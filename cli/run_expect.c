@@ -57,7 +57,7 @@ struct question {
 	struct run_world *w;
 	const struct sc_stmt *s;
 	struct run_process *p, *p2;
-	uint64_t va, nr, va2, size;
+	uint64_t va, nr, va2, size, pins;
 };
 
 static bool mapped(struct run_process *p, uint64_t va, struct pf_vma_info *v)
@@ -72,6 +72,16 @@ static bool same_page(const struct question *q, uint64_t va, const struct pf_pag
 	pf_page_info(&q->p2->mm, q->va2 + (va - q->va), &other);
 	return pf_pte_present(info->pte) && pf_pte_present(other.pte) &&
 	       pf_pte_pfn(info->pte) == pf_pte_pfn(other.pte);
+}
+
+/* A set that has fewer pages says nothing of the others. */
+static bool pinned(const struct question *q, uint64_t va, const struct pf_page_info *info)
+{
+	pf_pfn_t pfn;
+
+	if (!run_pinned_page(q->w, q->pins, (va - q->va) / q->w->env.page, &pfn))
+		return q->s->quant == SC_ALL;
+	return pf_pte_present(info->pte) && pf_pte_pfn(info->pte) == pfn;
 }
 
 /* uffd_wp, soft_dirty of markers and swap entries too: they stand in the same bits. */
@@ -134,6 +144,8 @@ static bool holds(const struct question *q, uint64_t va, const struct pf_page_in
 		return present && !pf_pte_special(e) && q->w->env.page << info->order == q->size;
 	case SC_P_SAME_PAGE:
 		return same_page(q, va, info);
+	case SC_P_PINNED:
+		return pinned(q, va, info);
 	case SC_P_LEAF:
 	case SC_P_GUEST_MAPPED:
 		break;
@@ -199,6 +211,8 @@ static bool expect_pred(struct run_world *w, const struct sc_stmt *s, struct run
 		return false;
 	}
 	if (s->pred->id == SC_P_ORDER && !run_eval(w, b->next, &q.size))
+		return false;
+	if (s->pred->id == SC_P_PINNED && !run_eval(w, b->next, &q.pins))
 		return false;
 	RUN_UNCOUNTED(ok = ask(&q));
 	return ok;

@@ -140,13 +140,23 @@ static bool gup(struct run_world *w, struct run_process *p, enum sc_call_id id, 
 	return true;
 }
 
-bool run_pinned_word(struct run_world *w, uint64_t handle, uint64_t *word)
+bool run_pinned_page(struct run_world *w, uint64_t handle, uint64_t n, pf_pfn_t *pfn)
 {
 	const struct run_pins *s = find_pins(w, handle);
 
-	if (!s || !s->nr)
+	if (!s || n >= s->nr)
 		return false;
-	memcpy(word, pf_port_data(s->pages[0] * w->env.page, sizeof(*word), false), sizeof(*word));
+	*pfn = s->pages[n];
+	return true;
+}
+
+bool run_pinned_word(struct run_world *w, uint64_t handle, uint64_t *word)
+{
+	pf_pfn_t pfn;
+
+	if (!run_pinned_page(w, handle, 0, &pfn))
+		return false;
+	memcpy(word, pf_port_data(pfn * w->env.page, sizeof(*word), false), sizeof(*word));
 	return true;
 }
 

@@ -140,6 +140,7 @@ enum sc_pred_id {
 	SC_P_LEAF,
 	SC_P_ORDER,
 	SC_P_SAME_PAGE,
+	SC_P_PINNED,
 	SC_P_GUEST_MAPPED,
 };
 

@@ -82,6 +82,7 @@ static const struct sc_pred_desc preds[] = {
 	{"leaf", SC_P_LEAF, 3, 3, true, false, false},
 	{"order", SC_P_ORDER, 3, 3, false, false, true},
 	{"same_page", SC_P_SAME_PAGE, 2, 2, false, false, true},
+	{"pinned", SC_P_PINNED, 3, 3, false, false, true},
 	{"guest_mapped", SC_P_GUEST_MAPPED, 3, 3, false, false, false},
 };
 
