@@ -27,6 +27,7 @@ test: build
 
 # Prints a table and writes $(BUILD)/bench.json
 bench: build
+	@scripts/packages bench
 	@scripts/need $(BUILD)/bench/pagefold-bench bench
 	@$(BUILD)/bench/pagefold-bench --output $(BUILD)/bench.json
 

@@ -113,6 +113,15 @@ bool threads_rows(const char *self, bool no_peer,
 		double scaling, double peer_scaling),
 	void *ctx);
 
+/* ---- instructions ---- */
+
+/*
+ * Instructions a call of reading an entry without a lock, per format and state of its block; no peer. None, and a line that says
+ * so, where there is no valgrind. False if something failed; why is printed.
+ */
+bool instructions_rows(const char *self,
+	void (*row)(void *ctx, const char *name, const char *kase, double ours), void *ctx);
+
 /* ---- the Linux underneath ---- */
 
 /* False, and *why, if the peer cannot be had (folios of that size not available). */

@@ -61,6 +61,13 @@ struct run {
 	char peer[80];
 };
 
+static const char *unit_of(const char *name)
+{
+	if (!strcmp(name, "getter-lockless"))
+		return "instructions/call";
+	return strcmp(name, "find") ? "ns/page" : "ns/find";
+}
+
 /* ours < 0: not measured. peer < 0: not in this run. */
 static void row(struct run *r, const char *name, const char *kase, double ours, double peer,
 	const struct ours_cost *cost)
@@ -76,8 +83,7 @@ static void row(struct run *r, const char *name, const char *kase, double ours, 
 	o = json_object_new_object();
 	json_object_object_add(o, "name", json_object_new_string(name));
 	json_object_object_add(o, "case", json_object_new_string(kase));
-	json_object_object_add(
-		o, "unit", json_object_new_string(strcmp(name, "find") ? "ns/page" : "ns/find"));
+	json_object_object_add(o, "unit", json_object_new_string(unit_of(name)));
 	json_object_object_add(o, "ours", json_object_new_double(ours));
 	json_object_object_add(o, "peer", peer < 0 ? NULL : json_object_new_double(peer));
 	json_object_object_add(o, "peer_name", json_object_new_string(r->peer));
@@ -129,6 +135,14 @@ static void threads_row(void *ctx, const char *name, const char *kase, double ou
 			printf("; the peer's %.2f", peer_scaling);
 		printf("\n");
 	}
+}
+
+static void counted_row(void *ctx, const char *name, const char *kase, double ours)
+{
+	struct run *r = ctx;
+
+	if (!r->kase || strstr(kase, r->kase))
+		row(r, name, kase, ours, -1, NULL);
 }
 
 static bool measure_op(struct run *r, enum op op, unsigned order)
@@ -231,6 +245,9 @@ static int run_all(void *arg)
 		return 0;
 	if ((!r->only || strstr(r->only, "-disjoint")) &&
 		!threads_rows(r->self, r->no_peer, threads_row, r))
+		return 1;
+	if ((!r->only || !strcmp(r->only, "getter-lockless")) &&
+		!instructions_rows(r->self, counted_row, r))
 		return 1;
 	if ((!r->only || !strcmp(r->only, "replay")) && !replay_rows(r->rows))
 		return 1;
