@@ -3,7 +3,7 @@
 # otherwise (scripts/packages).
 BUILD ?= build
 
-.PHONY: all build demo test bench check mutants necessity tsan clean
+.PHONY: all build demo test bench check mutants necessity explore tsan clean
 
 # build/pagefold and build/pagefold-judge
 all: build
@@ -40,6 +40,10 @@ mutants: all
 
 necessity: all
 	@scripts/necessity
+
+# What races, in every order within three preemptions; make test has those of each file, two mostly
+explore: build
+	@$(BUILD)/pagefold run --preemptions 3 scenarios/c2-*.pf
 
 # The library on real threads under ThreadSanitizer: `make tsan SECONDS=60`
 SECONDS ?= 10

@@ -22,6 +22,7 @@ static const char usage[] =
 	"  --fail each|N|none      make allocations fail\n"
 	"  --seed N                of the machine's choices (default 1)\n"
 	"  --schedules N           of each threads block, at most\n"
+	"  --preemptions N         in each schedule, at most\n"
 	"  --log FILE              log all that is done to the hardware (one file, one "
 	"configuration)\n"
 	"  --json                  results as JSON (docs/JSON.md)\n"
@@ -94,6 +95,13 @@ static int parse_options(int argc, char **argv, struct run_options *o, int *npat
 		} else if ((v = option_value(argv, argc, &i, "--seed"))) {
 			if (!sc_parse_number(v, &o->seed))
 				return 1 + wrong_usage("--seed is a number, not", v);
+		} else if ((v = option_value(argv, argc, &i, "--preemptions"))) {
+			uint64_t n;
+
+			if (!sc_parse_number(v, &n) || n > SC_MOST_PREEMPTIONS)
+				return 1 + wrong_usage("--preemptions is 0 to 7, not", v);
+			o->preemptions_set = true;
+			o->preemptions = (unsigned)n;
 		} else if ((v = option_value(argv, argc, &i, "--schedules"))) {
 			if (!sc_parse_number(v, &o->schedules) || !o->schedules)
 				return 1 + wrong_usage("--schedules is a number from 1, not", v);

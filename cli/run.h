@@ -40,11 +40,13 @@ struct run_config {
 	bool fold_both; /* expectations on hardware are checked only with folding */
 	uint64_t seed;
 	const char *log;
-	bool late_walks;    /* the hardware may fault once more on what has just become valid */
-	uint64_t task_size; /* the first address above user space; 0: the format's */
-	uint64_t min_addr;  /* mmap_min_addr; 0: 64K */
-	uint64_t brk_start; /* 0: as in all scenarios that do not say otherwise */
-	uint64_t schedules; /* of each search, at most; 0: as many as there are */
+	bool late_walks;      /* the hardware may fault once more on what has just become valid */
+	uint64_t task_size;   /* the first address above user space; 0: the format's */
+	uint64_t min_addr;    /* mmap_min_addr; 0: 64K */
+	uint64_t brk_start;   /* 0: as in all scenarios that do not say otherwise */
+	uint64_t schedules;   /* of each search, at most; 0: as many as there are */
+	bool preemptions_set; /* else as the file says */
+	unsigned preemptions; /* of each search */
 	/* From time to time while schedules are played; NULL. */
 	void (*progress)(void *ctx, uint64_t schedules);
 	void *progress_ctx;

@@ -217,11 +217,13 @@ static bool explore(struct exploring *e, struct explore_plan *plan)
 /* What is asked for: one schedule, or all within the bounds, or so many drawn, or both. */
 static bool explore_as_said(struct exploring *e, struct explore_plan *plan)
 {
-	const struct sc_explore *x = &e->w->cfg->file->explore;
-	const uint64_t few = e->w->cfg->schedules ? e->w->cfg->schedules : EXPLORE_FEW;
+	const struct run_config *cfg = e->w->cfg;
+	const struct sc_explore *x = &cfg->file->explore;
+	const uint64_t few = cfg->schedules ? cfg->schedules : EXPLORE_FEW;
 	struct explore_bounds *b = &plan->bounds;
 
-	*b = (struct explore_bounds){.preemptions = x->preemptions,
+	*b = (struct explore_bounds){
+		.preemptions = cfg->preemptions_set ? cfg->preemptions : x->preemptions,
 		.choices = x->choices,
 		.replay = x->replay,
 		.most = few ? few : MOST_SCHEDULES};

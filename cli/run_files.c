@@ -236,6 +236,8 @@ static void play_fold(
 		.fold_both = f->settings.fold == SC_FOLD_BOTH,
 		.seed = res->o->seed,
 		.schedules = res->o->schedules,
+		.preemptions_set = res->o->preemptions_set,
+		.preemptions = res->o->preemptions,
 		.log = res->o->log,
 		.progress = run_show_schedules,
 		.progress_ctx = res,

@@ -9,10 +9,11 @@
 
 struct run_options {
 	const char *format, *log; /* NULL: as the files say */
-	bool fold_set, fail_set, json, strace;
+	bool fold_set, fail_set, preemptions_set, json, strace;
 	enum sc_fold fold;
 	uint64_t fail, seed;
 	uint64_t schedules; /* of each search, at most; 0: all */
+	unsigned preemptions;
 };
 
 struct run_results {
