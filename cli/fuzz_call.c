@@ -15,6 +15,7 @@
 
 #include "cli/fuzz_has.h"
 #include "cli/fuzz_look.h"
+#include "cli/host_keys.h"
 
 /* By name: what comes into the table of calls is known here. */
 static const struct {
@@ -112,9 +113,10 @@ static void fill_files(const struct fuzz_area *area, const struct op *op)
 static int64_t do_syscall(const struct fuzz_area *area, const struct op *op)
 {
 	bool file = op->id == SC_MMAP && op->a[4] - RUN_FIRST_FD < area->nfiles;
+	uint64_t key = op->id == SC_PKEY_MPROTECT ? host_key(op->a[3]) : op->a[3];
 
 	errno = 0;
-	long r = syscall(number_of(op->id), op->a[0], op->a[1], op->a[2], op->a[3],
+	long r = syscall(number_of(op->id), op->a[0], op->a[1], op->a[2], key,
 		file ? op->a[4] - RUN_FIRST_FD + FIRST_FILE : op->a[4], op->a[5]);
 
 	return r == -1 && errno ? -errno : r;

@@ -31,6 +31,7 @@
 #include "cli/fuzz_call.h"
 #include "cli/fuzz_has.h"
 #include "cli/fuzz_look.h"
+#include "cli/host_keys.h"
 
 #define PID_END (PROGRAM_MAX_PID + 1)
 
@@ -432,6 +433,7 @@ static void serve(struct arena *a, pid_t judge)
 	if (getppid() != judge)
 		_exit(0);
 	a->server_pid = getpid();
+	host_take_keys();
 	try_peers(a);
 	a->has_uffd = fuzz_uffd_is_there();
 	a->has_disk = a->has_uffd && fuzz_has_disk();

@@ -24,6 +24,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "cli/host_keys.h"
 #include "cli/oracle.h"
 
 #include "beside.h"
@@ -366,7 +367,8 @@ static void do_other(void)
 		pkey = draw(2) ? -1 : pkey;
 		note("pkey_mprotect(0x%" PRIx64 ", 0x%" PRIx64 ", %u, %d)", addr, len,
 			(unsigned)prot, (int)pkey);
-		r = syscall(SYS_pkey_mprotect, addr, len, prot, pkey) ? -errno : 0;
+		r = syscall(SYS_pkey_mprotect, addr, len, prot, host_key((uint64_t)pkey)) ? -errno
+											  : 0;
 		m = oracle_pkey_mprotect(model, pid, addr, len, prot, pkey);
 	}
 	compare_result(r, m);
@@ -552,6 +554,7 @@ static int program(uint64_t seed)
 	}
 	/* A huge page makes an anon_vma on a read, and a preference in the window's place: not modelled. */
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	host_take_keys();
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
 	rng = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
