@@ -88,9 +88,10 @@ PF_INLINE pf_hw_t pf_2w_load_both(const pf_hw_t *p)
  * With the lock or without. Two rounds, accepted when they agree. Equal low words say that the high
  * word read between them was this entry's, unless the entry went away and came back with the same
  * low word meanwhile; then the first high word may be another's (that of none, say), and the second
- * one, read once the entry is back, differs from it. To deceive a reader an entry must leave and
- * return twice, with the same two pairs each time, between four loads; without a counter in the
- * entry no reader can do better. A CPU that sets A or D only costs another round.
+ * one, read once the entry is back, differs from it. To deceive a reader an entry must change three
+ * times between four loads: to another, back, and to the same other, so that every load finds the
+ * other of the two; without a counter in the entry no reader can do better. A CPU that sets A or D
+ * only costs another round.
  *
  * Pairs that are none come back as the empty entry, in whatever step they were caught.
  */
