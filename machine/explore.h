@@ -23,7 +23,7 @@
 
 /* Where each schedule takes a process of its own (apart.h), so many are tried and no more; else 0. */
 #if defined(__SANITIZE_ADDRESS__)
-#define EXPLORE_FEW 150u
+#define EXPLORE_FEW 40u
 #else
 #define EXPLORE_FEW 0u
 #endif
