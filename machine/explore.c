@@ -53,6 +53,7 @@ struct explorer {
 	unsigned running;
 	uint64_t hardware; /* hash of what walkers did, in no order */
 	uint64_t points, most_points, schedule;
+	uint64_t played; /* schedules, of all rounds */
 	uint64_t change_at[2]; /* drawn: points at which the running thread loses its priority */
 	struct object *objects;
 	unsigned nobjects;
@@ -509,22 +510,23 @@ static bool play_all(char *stacks, struct explore_result *r)
 		apart_run(play, NULL);
 		r->schedules += x->state != CUT;
 		r->cut += x->state == CUT;
+		x->played++;
 		if (!x->right) {
 			r->failed = true;
 			explore_token(x->tree, r->token);
 			return false;
 		}
-		if (plan->progress && !((r->schedules + r->cut) % 1000))
-			plan->progress(plan->ctx, r->schedules + r->cut);
-		/* What is decided where would not be the same any more. */
-		if (is_bounded() && x->missed)
-			return true;
+		if (plan->progress && !(x->played % 1000))
+			plan->progress(plan->ctx, x->played);
 		if (!explore_tree_next(x->tree))
 			return true;
-		if (plan->bounds.most && r->schedules + r->cut >= plan->bounds.most) {
+		if (plan->bounds.most && x->played >= plan->bounds.most) {
 			r->stopped = true;
 			return true;
 		}
+		/* What is decided where would not be the same any more. */
+		if (is_bounded() && x->missed)
+			return true;
 	}
 }
 

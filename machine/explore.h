@@ -23,7 +23,7 @@
 
 /* Where each schedule takes a process of its own (apart.h), so many are tried and no more; else 0. */
 #if defined(__SANITIZE_ADDRESS__)
-#define EXPLORE_FEW 40u
+#define EXPLORE_FEW 100u
 #else
 #define EXPLORE_FEW 0u
 #endif
@@ -33,7 +33,7 @@ struct explore_bounds {
 	unsigned choices;     /* hardware does what it seldom does: so often */
 	uint64_t random;      /* draw so many schedules, without these bounds; 0: play all */
 	uint64_t seed;        /* of what is drawn */
-	uint64_t most;        /* schedules after which to stop; 0: no end */
+	uint64_t most;        /* schedules after which to stop, those of all rounds; 0: no end */
 	const char *replay;   /* play just that one; NULL */
 };
 
