@@ -53,7 +53,7 @@ struct explorer {
 	unsigned running;
 	uint64_t hardware; /* hash of what walkers did, in no order */
 	uint64_t points, most_points, schedule;
-	uint64_t played; /* schedules, of all rounds */
+	uint64_t played;       /* schedules, of all rounds */
 	uint64_t change_at[2]; /* drawn: points at which the running thread loses its priority */
 	struct object *objects;
 	unsigned nobjects;
