@@ -229,13 +229,17 @@ PF_INLINE void pf_folio_clear_flags(struct pf_folio *folio, uint32_t flags)
 /*
  * What was stored by an address of the kernel's, a pin or a mapping of its own, not through an entry: release, so that who
  * takes the flag away to write the page reads what was stored before (tests/litmus: pin-dirty). Stores through entries are
- * ordered by the table's lock and the flush.
+ * ordered by the table's lock and the flush. Any context with a reference, which is kept until the flag is set.
  */
 PF_INLINE void pf_folio_mark_dirty(struct pf_folio *folio)
 {
 	pf_or_release(&folio->head.flags, PF_FOLIO_DIRTY);
 }
 
+/*
+ * The other half: acquire. For who writes the page next, and sets the flag again if that fails; folio lock. A flag set later
+ * stays. No TLB effect: the entries' right to write is taken after it.
+ */
 PF_INLINE void pf_folio_take_dirty(struct pf_folio *folio)
 {
 	pf_and_acquire(&folio->head.flags, ~PF_FOLIO_DIRTY);
