@@ -6,11 +6,11 @@
 #define _GNU_SOURCE
 #include "bench.h"
 
-#include "base/types.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "mm/mm.h"
 
 #define CALLS 10000u
 
@@ -62,16 +62,17 @@ static bool of_format(const char *program, const char *format,
 bool instructions_rows(const char *self,
 	void (*row)(void *ctx, const char *name, const char *kase, double ours), void *ctx)
 {
-	static const char *const formats[] = {"arm64-4k", "fake-inv", "fake-nz", "fake-2w"};
 	char program[4200];
 
 	if (system("valgrind --version >/dev/null 2>&1")) {
 		printf("# getter-lockless: not counted: there is no valgrind here\n");
 		return true;
 	}
-	for (unsigned i = 0; i < PF_ARRAY_SIZE(formats); i++) {
-		snprintf(program, sizeof(program), "%.4000s-getter-%s", self, formats[i]);
-		if (!of_format(program, formats[i], row, ctx)) {
+	for (const struct pf_format *const *f = pf_formats; *f; f++) {
+		const char *name = (*f)->pt->name;
+
+		snprintf(program, sizeof(program), "%.4000s-getter-%s", self, name);
+		if (!of_format(program, name, row, ctx)) {
 			fprintf(stderr, "pagefold-bench: '%s' was not counted\n", program);
 			return false;
 		}
