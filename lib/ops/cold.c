@@ -136,11 +136,11 @@ uint64_t pf_folio_run(
 	*folio = NULL;
 	if (nr || !pf_pte_offset_map_lock(&space->pt, va, &m))
 		return pf_max(nr, 1);
-	nr = pf_pte_batch(&m, pf_pte_idx(&m, va), pf_pages_in_table(va, max), 0, &pte);
+	nr = pf_folio_pte_batch(
+		space->phys, &m, pf_pte_idx(&m, va), pf_pages_in_table(va, max), 0, &pte);
 	if (pf_pte_present(pte) && !pf_pte_special(pte)) {
 		*pfn = pf_pte_pfn(pte);
 		*folio = pf_page_folio(space->phys, *pfn);
-		nr = pf_min(nr, pf_folio_nr(*folio) - pf_folio_idx(*folio, *pfn));
 		pf_folio_get(*folio, 1);
 	}
 	pf_pte_unmap_unlock(&m);

@@ -309,6 +309,19 @@ PF_INLINE unsigned pf_pages_in_table(pf_va_t va, uint64_t nr)
 	return (unsigned)pf_min(PF_TABLE_ENTRIES - pf_level_index(va, 0), nr);
 }
 
+/*
+ * pf_pte_batch() that ends with the folio, too: for who deals with one folio and then comes again for the next. A run goes on over
+ * small folios with consecutive frames, and would be read to its end each time.
+ */
+PF_INLINE unsigned pf_folio_pte_batch(const struct pf_phys *phys, struct pf_pte_map *m,
+	unsigned idx, unsigned max, unsigned flags, pf_pte_t *pte)
+{
+	*pte = pf_ptep_get(m, idx);
+	if (pf_pte_present(*pte) && !pf_pte_special(*pte))
+		max = pf_piece_one(phys, pf_pte_pfn(*pte), max).nr;
+	return pf_pte_batch(m, idx, max, flags, pte);
+}
+
 /* Lock the table of va if its entry is present and maps that frame: *pte. False: it is not locked. */
 PF_INLINE bool pf_lock_entry_of(
 	struct pf_space *space, pf_va_t va, pf_pfn_t pfn, struct pf_pte_map *m, pf_pte_t *pte)

@@ -338,12 +338,10 @@ struct pf_folio *pf_get_folio(struct pf_space *space, pf_va_t *va, uint64_t *nr)
 		pf_pte_t pte;
 
 		for (i = 0; i < n && !folio; i += k) {
-			k = pf_pte_batch(&m, idx + i, n - i, 0, &pte);
+			k = pf_folio_pte_batch(space->phys, &m, idx + i, n - i, 0, &pte);
 			if (!pf_pte_present(pte) || pf_pte_special(pte))
 				continue;
 			folio = pf_page_folio(space->phys, pf_pte_pfn(pte));
-			k = (unsigned)pf_min(
-				k, pf_folio_nr(folio) - pf_folio_idx(folio, pf_pte_pfn(pte)));
 			pf_folio_get(folio, 1);
 		}
 		pf_pte_unmap_unlock(&m);

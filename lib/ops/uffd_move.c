@@ -58,7 +58,8 @@ static enum pf_move take_folio(struct move *m, pf_pte_t pte, unsigned max)
 static enum pf_move take(struct move *m)
 {
 	pf_pte_t pte;
-	unsigned n = pf_pte_batch(&m->from, m->fidx + m->nr, m->room - m->nr, 0, &pte);
+	unsigned n = pf_folio_pte_batch(
+		m->space->phys, &m->from, m->fidx + m->nr, m->room - m->nr, 0, &pte);
 
 	switch (pf_pte_kind(pte)) {
 	case PF_PTE_NONE:

@@ -89,6 +89,28 @@ static bool softleaf_goes(const struct zap *z, pf_pte_t pte)
 	return !(z->flags & PF_ZAP_KEEP_ANON) || pf_softleaf_is_file(z->g->space, pte);
 }
 
+/*
+ * A run of pages, folio by folio: how many are done, fewer than nr when the gather is full; then the last piece's pages are not in
+ * it. The run is read once, however small its folios are.
+ */
+static unsigned zap_run(struct zap *z, struct pf_pte_map *m, unsigned idx, pf_pte_t pte,
+	unsigned nr, pf_pfn_t *pfn, uint32_t *left)
+{
+	unsigned done = 0;
+
+	while (done < nr && !*left) {
+		const struct pf_piece p =
+			pf_piece_one(z->g->space->phys, pf_pte_pfn(pte), nr - done);
+
+		*pfn = pf_pte_pfn(pte);
+		if (!zap_piece(z, m, idx + done, pte, &p))
+			*left = p.nr;
+		pte = pf_pte_advance(pte, p.nr);
+		done += p.nr;
+	}
+	return done;
+}
+
 static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, unsigned max,
 	pf_pfn_t *pfn, uint32_t *left)
 {
@@ -100,12 +122,7 @@ static unsigned zap_backed(struct zap *z, struct pf_pte_map *m, unsigned idx, un
 		unsigned n = pf_pte_batch(m, idx + done, max - done, 0, &pte);
 
 		if (pf_pte_present(pte) && !pf_pte_special(pte)) {
-			struct pf_piece p = pf_piece_one(z->g->space->phys, pf_pte_pfn(pte), n);
-
-			n = p.nr;
-			*pfn = pf_pte_pfn(pte);
-			if (!zap_piece(z, m, idx + done, pte, &p))
-				*left = n;
+			n = zap_run(z, m, idx + done, pte, n, pfn, left);
 		} else if (pf_pte_present(pte)) {
 			/* The page of zeros, which userfaultfd puts into private areas: no page, yet writes are noticed. */
 			pf_clear_ptes(m, idx + done, n);
