@@ -308,6 +308,8 @@ static int unswap(struct pf_system *sys, struct pf_swap *dev)
 			err = unswap_mm(mm, dev->id);
 		if (!err)
 			err = pf_shmem_unswap(sys, dev->id);
+		if (!err && pf_swap_free(dev) != dev->slots)
+			pf_port_relax();
 	}
 	return err;
 }
