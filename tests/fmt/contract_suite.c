@@ -68,7 +68,7 @@ static int failures_with(enum broken which, const char *part)
 	if (!pid) {
 		int failed;
 
-		suite_haste = 10;
+		suite_haste = 20;
 		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
 			_exit(0);
 		suite_broken = which;
