@@ -455,9 +455,9 @@ bool run_unchanged(struct run_world *w, const struct run_snapshot *s, unsigned b
 #define RUN_UNCOUNTED(...)                                                                         \
 	do {                                                                                       \
 		struct machine_counters counted_ = machine_counters;                               \
-		machine_adversary(false);                                                          \
+		machine_look(true);                                                                \
 		__VA_ARGS__;                                                                       \
-		machine_adversary(true);                                                           \
+		machine_look(false);                                                               \
 		machine_counters = counted_;                                                       \
 	} while (0)
 

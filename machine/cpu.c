@@ -19,19 +19,26 @@ uint64_t mj_random(void)
 	return mj.rng * UINT64_C(0x2545f4914f6cdd1d) >> 16;
 }
 
+/* Below n by the upper bits of a product: chance is asked at each event, and a division there would be what tests wait for. */
+static unsigned below(unsigned n)
+{
+	return (unsigned)((mj_random() & PF_MASK(31, 0)) * n >> 32);
+}
+
 unsigned mj_pick(unsigned n)
 {
-	return mj.explorer ? mj.explorer->choose(n) : (unsigned)(mj_random() % n);
+	return mj.explorer ? mj.explorer->choose(n) : below(n);
 }
 
 bool mj_chance(unsigned n)
 {
-	return mj.explorer ? mj.explorer->choose(2) : mj_random() % n == 0;
+	return mj.explorer ? mj.explorer->choose(2) : !below(n);
 }
 
 void mj_skip(void)
 {
-	mj.explorer->skip();
+	if (mj.explorer)
+		mj.explorer->skip();
 	mj.seq++;
 }
 
@@ -64,7 +71,7 @@ void mj_point(void)
 {
 	if (mj.point)
 		mj.point(mj.point_ctx, false);
-	if (!mj.adversary_off && !mj.explorer && mj_chance(4))
+	if (!mj.adversary_off && !mj.explorer && !mj.looking && mj_chance(4))
 		mj_speculate();
 	mj.seq++;
 }
@@ -275,6 +282,11 @@ void machine_set_schedule(void (*point)(void *ctx, bool blocked), void *ctx)
 void machine_adversary(bool on)
 {
 	mj.adversary_off = !on;
+}
+
+void machine_look(bool on)
+{
+	mj.looking = on && !mj.explorer;
 }
 
 #endif

@@ -227,7 +227,9 @@ static bool is_met(const void *p, enum mj_kind kind, const uint64_t *v)
 
 static void entry_point(const void *p, enum mj_kind kind, const uint64_t *v)
 {
-	if (mj.explorer && !is_met(p, kind, v))
+	const struct mj_table *t = mj_table_at(pf_port_phys(p));
+
+	if (mj.explorer ? !is_met(p, kind, v) : t && !may_be_seen(t))
 		mj_skip();
 	else
 		mj_point();
@@ -320,6 +322,8 @@ uint64_t machine_ev_load(const void *p, unsigned bytes)
 	struct access a;
 	uint64_t v;
 
+	if (mj.looking)
+		return bytes == 8 ? *(const uint64_t *)p : *(const uint32_t *)p;
 	entry_point(p, MJ_LOAD, NULL);
 	machine_counters.pte_load++;
 	if (!find(p, bytes, &a))

@@ -234,6 +234,7 @@ struct mj {
 	unsigned nrecent;
 	struct mj_asid globals; /* records of global translations */
 	bool adversary_off;
+	bool looking; /* machine_look(); never in an exploration */
 	bool late_walks;
 	void (*point)(void *ctx, bool blocked);
 	void *point_ctx;

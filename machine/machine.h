@@ -115,6 +115,12 @@ struct machine_fault machine_store_end(void);
 /* No walks that nobody asked for (default: on). Accesses choose among stale translations all the same. */
 void machine_adversary(bool on);
 /*
+ * A check reads entries, with the library's own walks: from here on (until `off`) loads of entries are a spectator's. They read memory as
+ * it is, are no steps and not counted, count as nobody's having seen A or D, and give the hardware no occasion to walk. Locks are taken
+ * and judged as ever, and stores are stores. Without effect in an exploration, where what is looked at while others run is a step.
+ */
+void machine_look(bool on);
+/*
  * The entry of va in the tables under root, as who has its table's lock would read it: A and D of the whole block. Nothing is changed by the
  * look, nor walked. False: somebody has that lock.
  */

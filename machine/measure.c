@@ -184,4 +184,9 @@ void machine_adversary(bool on)
 	(void)on;
 }
 
+void machine_look(bool on)
+{
+	(void)on;
+}
+
 #endif

@@ -102,10 +102,13 @@ static inline void world_stop(void)
 /* Between calls: well formed, every page found by its folio, and no rule broken. */
 static inline void world_check(const char *when)
 {
-	const char *bad = pf_mm_check(&mm);
+	const char *bad;
 
+	machine_look(true);
+	bad = pf_mm_check(&mm);
 	if (!bad)
 		bad = pf_rmap_check(&sys);
+	machine_look(false);
 	if (bad)
 		fail_msg("%s: %s", when, bad);
 	machine_check_quiescent(WORLD_ASID);

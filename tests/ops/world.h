@@ -62,8 +62,11 @@ static inline void world_start(const struct pf_format *fmt, const struct world *
 
 static inline void world_judge(const char *when)
 {
-	const char *bad = mm.vmas ? pf_mm_check(&mm) : NULL;
+	const char *bad;
 
+	machine_look(true);
+	bad = mm.vmas ? pf_mm_check(&mm) : NULL;
+	machine_look(false);
 	table_watch_judge(when);
 	if (bad)
 		fail_msg("%s: %s", when, bad);
