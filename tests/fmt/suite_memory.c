@@ -185,7 +185,8 @@ static void harvest_rounds(void)
 {
 	harvested = 0;
 	for (unsigned round = 0;
-		round < CASES(20000u) || (helper_now() < CASES(500u) && round < 4000000); round++) {
+		round < CASES(20000u) || (helper_now() < CASES(500u) && round < CASES(400000u));
+		round++) {
 		pf_hw_t v = pf_hw_encode(pf_pte_mk(round & 0xffff, PF_PTE_R | PF_PTE_W), 0, false);
 		pf_hw_t old;
 
@@ -246,8 +247,8 @@ static void *coherent_reader(void *arg)
 static void store_rounds(void)
 {
 	/* helper_count is the reader's own; reading it here only decides when there was enough */
-	for (uint32_t i = 1; i < CASES(200000u) || (helper_now() < CASES(500u) && i < 40000000);
-		i++) {
+	for (uint32_t i = 1;
+		i < CASES(200000u) || (helper_now() < CASES(500u) && i < CASES(4000000u)); i++) {
 		pf_hw_t v = pf_hw_encode(pf_pte_mk(twin_frame(i), PF_PTE_R | PF_PTE_A), 0, false);
 
 		if (i & 1)
@@ -277,8 +278,8 @@ static void c3_load_is_coherent(void **state)
  * machine. So each counts its changes and how often the other's count moved between two of its own,
  * and goes on until both have seen that.
  */
-#define CHANGES  20000u
-#define MEETINGS 200u
+#define CHANGES  CASES(20000u)
+#define MEETINGS CASES(200u)
 
 static struct party {
 	uint64_t changes, meetings, seen;
