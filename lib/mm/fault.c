@@ -28,7 +28,7 @@ static bool guarded(struct pf_mm *mm, const struct pf_vma *vma, pf_va_t va)
 {
 	struct pf_page_run run;
 
-	if (!(vma->area.flags & PF_VM_MAYBE_GUARD) || pf_load_relaxed(&vma->area.anon))
+	if (!pf_load_relaxed(&vma->had_guards) || pf_load_relaxed(&vma->area.anon))
 		return false;
 	mm->sys->fmt->page_run(&mm->space, va & -pf_mm_page(mm), 1, &run);
 	return pf_pte_guard(run.pte);

@@ -59,7 +59,7 @@ static bool has_entries(const struct pf_vma *dup)
 	if ((dup->area.flags & PF_VM_PFNMAP) && !PF_MUTANT("fork-forgets-frames"))
 		return true;
 	return dup->area.anon ||
-	       (dup->area.flags & (PF_VM_MAYBE_GUARD | PF_VM_WIPEONFORK)) == PF_VM_MAYBE_GUARD;
+	       (pf_load_relaxed(&dup->had_guards) && !(dup->area.flags & PF_VM_WIPEONFORK));
 }
 
 /*

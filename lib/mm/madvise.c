@@ -210,7 +210,7 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 	case PF_MADV_GUARD_INSTALL:
 		if (!guardable(flags, advice))
 			return -PF_EINVAL;
-		pf_or_relaxed(&vma->area.flags, PF_VM_MAYBE_GUARD);
+		pf_store_relaxed(&vma->had_guards, 1);
 		discard(mm, g, vma, start, end, advice);
 		return 0;
 	case PF_MADV_GUARD_REMOVE:

@@ -270,9 +270,11 @@ struct pf_vma *pf_vma_split(
 /* ---- merge ---- */
 
 /* What one of the two had, both have; first writes to shared memory may then need no notice. */
-static void take_sticky(struct pf_vma *vma, uint32_t flags)
+static void take_sticky(struct pf_vma *vma, const struct pf_vma *other)
 {
-	pf_or_relaxed(&vma->area.flags, flags & PF_VM_STICKY);
+	if (pf_load_relaxed(&other->had_guards))
+		pf_store_relaxed(&vma->had_guards, 1);
+	pf_or_relaxed(&vma->area.flags, other->area.flags & PF_VM_STICKY);
 	pf_store_relaxed(&vma->area.prot, pf_vma_page_prot(vma));
 }
 
@@ -290,7 +292,7 @@ static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 	pf_anon_unhook(a);
 	pf_anon_unhook(b);
 	left = pf_anon_inherit(mm->sys, a, b);
-	take_sticky(a, b->area.flags);
+	take_sticky(a, b);
 	i_mmap_unhook(b);
 	take_out(mm, b);
 	set_range(mm, a, a->area.start, end, a->area.pgoff);
@@ -327,7 +329,7 @@ static void extend(
 {
 	struct pf_anon_vma *root;
 
-	take_sticky(vma, new->area.flags);
+	take_sticky(vma, new);
 	if (new->area.start < vma->area.start)
 		pf_vma_set_range(mm, vma, new->area.start, vma->area.end, new->area.pgoff);
 	else
@@ -354,6 +356,7 @@ struct pf_vma *pf_vma_add(struct pf_mm *mm, struct pf_vma_reserve *r, const stru
 		.mapping = d->mapping,
 		.links = d->like ? d->like->links : NULL,
 		.uffd = d->like ? d->like->uffd : NULL,
+		.had_guards = d->like ? pf_load_relaxed(&d->like->had_guards) : 0,
 	};
 	struct pf_anon_vma *root;
 	struct pf_vma *vma;

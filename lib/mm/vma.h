@@ -21,12 +21,8 @@
 
 #define PF_VM_LOCKED_MASK (PF_VM_LOCKED | PF_VM_LOCKONFAULT)
 
-/*
- * Guards have been installed, ever: fork copies the entries. Set with the mmap lock for reading, hence by an atomic.
- */
-#define PF_VM_MAYBE_GUARD 0x800u
-/* Neighbours may differ in these and be one VMA, which has them if one had. */
-#define PF_VM_STICKY (PF_VM_SOFTDIRTY | PF_VM_MAYBE_GUARD)
+/* Neighbours may differ in this and be one VMA, which has it if one had; so with had_guards. */
+#define PF_VM_STICKY PF_VM_SOFTDIRTY
 
 struct pf_anon_link;
 struct pf_mm;
@@ -45,6 +41,12 @@ struct pf_vma {
 	struct pf_mapping *mapping;
 	struct pf_inode i_mmap; /* its place in the mapping's tree, by page index */
 	struct pf_uffd *uffd; /* who is told of its faults: set with any of PF_VM_UFFD, else NULL */
+	/*
+	 * Guards have been installed, ever: fork copies the entries (Linux: VM_MAYBE_GUARD). Set with the mmap lock for
+	 * reading, beside others who read flags: a word of its own, always accessed by atomics. It says nothing about
+	 * memory but entries, which their table's lock orders.
+	 */
+	uint32_t had_guards;
 };
 
 PF_INLINE struct pf_vma *pf_vma_of(const struct pf_area *a)
@@ -64,6 +66,7 @@ PF_INLINE void pf_vma_copy(struct pf_vma *dst, const struct pf_vma *src)
 		.links = src->links,
 		.mapping = src->mapping,
 		.uffd = src->uffd,
+		.had_guards = pf_load_relaxed(&src->had_guards),
 	};
 }
 
