@@ -313,7 +313,7 @@ static long faults(void)
 	struct rusage now;
 
 	getrusage(RUSAGE_SELF, &now);
-	return now.ru_minflt;
+	return now.ru_minflt + now.ru_majflt;
 }
 
 void apart_run(void (*fn)(void *arg), void *arg)
