@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,48 @@ static void goes_back(void **state)
 	apart_end();
 	kept_release();
 	free(heap);
+}
+
+/* Places far apart, in more runs of pages than are remembered, some with something in them and some never written before. */
+#define PLACES 1200u
+#define APART  ((size_t)16 * 4096)
+static char *far;
+
+struct places {
+	unsigned first, step;
+};
+
+static void spoil_places(void *arg)
+{
+	const struct places *p = arg;
+
+	for (unsigned i = p->first; i < PLACES; i += p->step) {
+		assert_int_equal(far[i * APART], i % 3 ? 0 : 1);
+		far[i * APART] = 9;
+	}
+}
+
+static void goes_back_wherever(void **state)
+{
+	struct places *kept = kept_alloc(sizeof(*kept));
+
+	(void)state;
+	far = mmap(NULL, PLACES * APART, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(far, MAP_FAILED);
+	for (unsigned i = 0; i < PLACES; i += 3)
+		far[i * APART] = 1;
+	assert_int_equal(apart_begin(), 0);
+	/* A few, others, all, and a few again. */
+	for (unsigned run = 0; run < 40; run++) {
+		*kept = (struct places){run, run % 10 == 9 ? 1 : 100};
+		apart_run(spoil_places, kept);
+		for (unsigned i = 0; run % 4 == 3 && i < PLACES; i++)
+			assert_int_equal(far[i * APART], i % 3 ? 0 : 1);
+	}
+	apart_end();
+	kept_release();
+	munmap(far, PLACES * APART);
 }
 
 /* ---- threads ---- */
@@ -239,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(goes_back),
+		cmocka_unit_test(goes_back_wherever),
 		cmocka_unit_test(lost_addition),
 		cmocka_unit_test(drawn),
 		cmocka_unit_test(independent),
