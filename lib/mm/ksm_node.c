@@ -122,7 +122,8 @@ void pf_ksm_moved(struct pf_system *sys, struct pf_folio *src, struct pf_folio *
 /*
  * A look at a frame without a reference, for that would be in the way of who moves the page. It is a folio, with a count, for as long as
  * the page lives; and it names the node from pf_ksm_begin() or pf_ksm_moved() on, under the lock that is ours, until another
- * is its page or it is free: who allocates the frame has cleared `mapping` before it is a folio again. A page that has failed
+ * is its page or it is free: who allocates the frame has cleared `mapping` before it is a folio again. Between the
+ * looks it may become another's: the flags are then those of a page that has not failed, and the next look says that it is gone. A page that has failed
  * keeps its frame; when nobody maps it nobody ever will.
  */
 static bool is_gone(const struct pf_system *sys, const struct pf_ksm_node *node)

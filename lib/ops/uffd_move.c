@@ -29,7 +29,7 @@ struct move {
 	struct pf_folio *large;
 };
 
-/* A folio of one page, or all of a large one, whose first page stands at the slot. */
+/* A folio of one page, or all of a large one, whose first page stands at the slot; max: entries of it that follow. */
 static enum pf_move take_folio(struct move *m, pf_pte_t pte, unsigned max)
 {
 	struct pf_folio *folio = pf_page_folio(m->space->phys, pf_pte_pfn(pte));
@@ -42,7 +42,6 @@ static enum pf_move take_folio(struct move *m, pf_pte_t pte, unsigned max)
 	/* One that comes without a lock from here on is looked for when the entries are gone. */
 	if (pf_folio_maybe_pinned(folio) && !PF_MUTANT("move-ignores-pins"))
 		return PF_MOVE_BUSY;
-	max = (unsigned)pf_min(max, nr - page);
 	if ((max < nr || n < nr) && !PF_MUTANT("move-part-of-folio")) {
 		m->large = folio;
 		return PF_MOVE_LARGE;

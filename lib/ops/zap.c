@@ -91,7 +91,8 @@ static bool softleaf_goes(const struct zap *z, pf_pte_t pte)
 
 /*
  * A run of pages, folio by folio: how many are done, fewer than nr when the gather is full; then the last piece's pages are not in
- * it. The run is read once, however small its folios are.
+ * it. The run is read once, however small its folios are: its table is locked, so hardware alone changes entries meanwhile, and of them
+ * A and D, which count as the clearing finds them.
  */
 static unsigned zap_run(struct zap *z, struct pf_pte_map *m, unsigned idx, pf_pte_t pte,
 	unsigned nr, pf_pfn_t *pfn, uint32_t *left)
