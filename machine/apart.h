@@ -18,7 +18,10 @@ void kept_release(void);
  * the caller. Nothing else that a process has (files, threads) is looked at: one thread, and no I/O in between. 0, or an errno.
  */
 int apart_begin(void);
-/* fn sees the state of apart_begin() in memory, and its caller's stack as it is. */
+/*
+ * fn sees the state of apart_begin() in memory, and its caller's stack as it is. It unmaps nothing that was mapped then: what it maps, or
+ * adds to the heap, it may.
+ */
 void apart_run(void (*fn)(void *arg), void *arg);
 void apart_end(void);
 

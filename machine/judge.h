@@ -272,7 +272,7 @@ void mj_did(uint64_t object, bool changed);
 void mj_did_frames(uint64_t pa, uint64_t bytes, bool changed);
 /* A point before a step that is about one object alone. */
 void mj_point_on(uint64_t object, bool changes);
-/* Under the explorer: a step that has no point before it. */
+/* A step that has no point before it: nobody can meet it. */
 void mj_skip(void);
 
 /* ---- cpu.c, for port.c ---- */

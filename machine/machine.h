@@ -115,7 +115,7 @@ struct machine_fault machine_store_end(void);
 /* No walks that nobody asked for (default: on). Accesses choose among stale translations all the same. */
 void machine_adversary(bool on);
 /*
- * A check reads entries, with the library's own walks: from here on (until `off`) loads of entries are a spectator's. They read memory as
+ * A check reads entries, with the library's own walks: from machine_look(true) to machine_look(false) loads of entries are a spectator's. They read memory as
  * it is, are no steps and not counted, count as nobody's having seen A or D, and give the hardware no occasion to walk. Locks are taken
  * and judged as ever, and stores are stores. Without effect in an exploration, where what is looked at while others run is a step.
  */

@@ -45,10 +45,13 @@ const struct suite_expect *suite_expect_find(const char *id);
 
 /* ---- random numbers, the same in every run ---- */
 extern uint64_t suite_seed;
-/* Random cases of a test are CASES(n): n, or a tenth when it is only to be shown that it can fail.
+/*
+ * Random cases of a test are CASES(n): n, or a part when it is only to be shown that it can fail. So are rounds in which a
+ * thread waits for another to get a turn, and a smaller part, for a planted mistake may keep the other from ever counting.
  */
-extern unsigned suite_haste;
-#define CASES(n) ((n) / suite_haste)
+extern unsigned suite_haste; /* 1: all */
+#define CASES(n)  ((n) / suite_haste)
+#define ROUNDS(n) ((n) / suite_haste / suite_haste)
 
 static inline uint64_t rnd(void)
 {

@@ -185,7 +185,7 @@ static void harvest_rounds(void)
 {
 	harvested = 0;
 	for (unsigned round = 0;
-		round < CASES(20000u) || (helper_now() < CASES(500u) && round < CASES(400000u));
+		round < CASES(20000u) || (helper_now() < CASES(500u) && round < ROUNDS(4000000u));
 		round++) {
 		pf_hw_t v = pf_hw_encode(pf_pte_mk(round & 0xffff, PF_PTE_R | PF_PTE_W), 0, false);
 		pf_hw_t old;
@@ -248,7 +248,7 @@ static void store_rounds(void)
 {
 	/* helper_count is the reader's own; reading it here only decides when there was enough */
 	for (uint32_t i = 1;
-		i < CASES(200000u) || (helper_now() < CASES(500u) && i < CASES(4000000u)); i++) {
+		i < CASES(200000u) || (helper_now() < CASES(500u) && i < ROUNDS(40000000u)); i++) {
 		pf_hw_t v = pf_hw_encode(pf_pte_mk(twin_frame(i), PF_PTE_R | PF_PTE_A), 0, false);
 
 		if (i & 1)

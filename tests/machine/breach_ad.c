@@ -27,6 +27,26 @@ static void d1_load_store(bool wrong)
 	unlock();
 }
 
+/* Who looks is nobody: what hardware wrote is as unseen as before. */
+static void d1_look_store(bool wrong)
+{
+	uint64_t f = rig_folio(1);
+
+	lock();
+	st(0, f | A_CLEAN);
+	publish();
+	machine_run_on(1);
+	while (machine_store(VA(0), 1).fault)
+		;
+	machine_run_on(0);
+	machine_look(wrong);
+	assert_int_equal(ld(0), f | A_DIRTY);
+	machine_look(false);
+	st(0, 0);
+	flush(0, 1);
+	unlock();
+}
+
 static void d1_untracked(bool wrong)
 {
 	uint64_t f = rig_folio(1);
@@ -276,6 +296,7 @@ static void ad1_late_d(bool wrong)
 
 const struct breach breaches_ad[] = {
 	{"D1", "d1_load_store", ARM, NEWEST, false, d1_load_store},
+	{"D1", "d1_look_store", ARM, NEWEST, false, d1_look_store},
 	{"D1", "d1_untracked", ARM, NEWEST, true, d1_untracked},
 	{"D2", "d2_mapped_dirty", ARM, NEWEST, false, d2_mapped_dirty},
 	{"D2", "d2_back", ARM, NEWEST, false, d2_back},

@@ -17,6 +17,7 @@
 #include "mm/mm.h"
 #include "mm/rmap.h"
 #include "phys/phys.h"
+#include "tests/mm_look.h"
 #include "tests/table_watch.h"
 
 #define WORLD_BYTES (UINT64_C(4) << 20)
@@ -102,13 +103,10 @@ static inline void world_stop(void)
 /* Between calls: well formed, every page found by its folio, and no rule broken. */
 static inline void world_check(const char *when)
 {
-	const char *bad;
+	const char *bad = mm_look(&mm);
 
-	machine_look(true);
-	bad = pf_mm_check(&mm);
 	if (!bad)
-		bad = pf_rmap_check(&sys);
-	machine_look(false);
+		bad = rmap_look(&sys);
 	if (bad)
 		fail_msg("%s: %s", when, bad);
 	machine_check_quiescent(WORLD_ASID);

@@ -39,14 +39,9 @@ static inline void shared(void)
 /* If there is one. */
 static inline void child_exits(void)
 {
-	const char *bad;
-
 	if (!have_child)
 		return;
-	machine_look(true);
-	bad = pf_mm_check(&child);
-	machine_look(false);
-	assert_null(bad);
+	assert_null(mm_look(&child));
 	pf_mm_exit(&child);
 	machine_retire_asid(CHILD);
 	have_child = false;

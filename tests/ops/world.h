@@ -17,6 +17,7 @@
 #include "mm/mm.h"
 #include "ops/formats.h"
 #include "phys/phys.h"
+#include "tests/mm_look.h"
 #include "tests/table_watch.h"
 
 #define P     UINT64_C(4096) /* every format there is has 4K pages; world_start says so */
@@ -62,11 +63,8 @@ static inline void world_start(const struct pf_format *fmt, const struct world *
 
 static inline void world_judge(const char *when)
 {
-	const char *bad;
+	const char *bad = mm.vmas ? mm_look(&mm) : NULL;
 
-	machine_look(true);
-	bad = mm.vmas ? pf_mm_check(&mm) : NULL;
-	machine_look(false);
 	table_watch_judge(when);
 	if (bad)
 		fail_msg("%s: %s", when, bad);
