@@ -67,14 +67,29 @@ PF_INLINE void pf_spin_wait(const volatile void *p)
  * lost. No step of the judge's: nothing depends on it.
  */
 #define pf_count(p, n)                                                                             \
-	__atomic_store_n((p), __atomic_load_n((p), __ATOMIC_RELAXED) + (n), __ATOMIC_RELAXED)
+	do {                                                                                       \
+		__typeof__(p) pf_count_at = (p);                                                   \
+                                                                                                   \
+		__atomic_store_n(pf_count_at,                                                      \
+			__atomic_load_n(pf_count_at, __ATOMIC_RELAXED) + (n), __ATOMIC_RELAXED);   \
+	} while (0)
+
+/*
+ * Loads and stores that are no step of the judge's either: of a structure that changes as a whole between two steps (a sequence number's, say),
+ * whose readers look at the number before they use anything of it.
+ */
+#define pf_quiet_load(p)             __atomic_load_n((p), __ATOMIC_RELAXED)
+#define pf_quiet_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define pf_quiet_store(p, v)         __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define pf_quiet_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 
 /*
  * Fences. pf_mb: what this thread has stored is visible before anything is loaded that comes after (Linux: smp_mb).
- * pf_rmb: what was loaded before it was loaded before what comes after (smp_rmb).
+ * pf_rmb: what was loaded before it was loaded before what comes after (smp_rmb). pf_wmb: likewise stored (smp_wmb).
  */
 #define pf_mb()  __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define pf_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define pf_wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
 /*
  * pf_mb() right behind a sequentially consistent read-modify-write of this thread (smp_mb__after_atomic). C11 orders such an operation
  * among its like, and a relaxed load behind it may still be done before its store (AArch64: LDAXR, STLXR); x86's

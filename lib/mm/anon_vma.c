@@ -133,7 +133,8 @@ static void link(const struct pf_system *sys, struct pf_anon_link *l, struct pf_
 	l->vma = vma;
 	l->anon = anon;
 	l->next = vma->links;
-	vma->links = l;
+	/* Release: a neighbour's fault may look at it already (pf_vma_forked). */
+	pf_quiet_store_release(&vma->links, l);
 	hook(sys, l);
 }
 

@@ -57,10 +57,15 @@ struct pf_anon_link {
 /* How many links a VMA has. mmap lock. */
 unsigned pf_anon_links(const struct pf_vma *vma);
 
-/* Linked to more than its own: it came by fork. mmap lock. */
+/*
+ * Linked to more than its own: it came by fork. mmap lock. Of a neighbour, a fault may be giving it its first link just now (acquire, of
+ * the release in link()): with none, or one, it is no fork's.
+ */
 PF_INLINE bool pf_vma_forked(const struct pf_vma *vma)
 {
-	return vma->links && vma->links->next;
+	const struct pf_anon_link *first = pf_quiet_load_acquire(&vma->links);
+
+	return first && first->next;
 }
 
 struct pf_anon_vma *pf_anon_object(const struct pf_system *sys, uint32_t handle);

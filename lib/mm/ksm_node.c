@@ -120,21 +120,22 @@ void pf_ksm_moved(struct pf_system *sys, struct pf_folio *src, struct pf_folio *
 /* ---- forgetting ---- */
 
 /*
- * A look at a frame without a reference, for that would be in the way of who moves the page. It is a folio, with a count, for as long as
- * the page lives; and it names the node from pf_ksm_begin() or pf_ksm_moved() on, under the lock that is ours, until another
- * is its page or it is free: who allocates the frame has cleared `mapping` before it is a folio again. Between the
- * looks it may become another's: the flags are then those of a page that has not failed, and the next look says that it is gone. A page that has failed
- * keeps its frame; when nobody maps it nobody ever will.
+ * Is the node's page another's by now, or nobody's? It names the node from pf_ksm_begin() or pf_ksm_moved() on, under the lock that
+ * is ours, until it is free: whoever has the frame then says so before it is a folio again. The frame may be a table or a tail meanwhile, so nothing
+ * but its count is read without a reference; who moves the page just now may find ours in the way, as he would a sweeper's, and tries again. A page that
+ * has failed keeps its frame; when nobody maps it nobody ever will.
  */
 static bool is_gone(const struct pf_system *sys, const struct pf_ksm_node *node)
 {
-	const struct pf_folio *folio = (const struct pf_folio *)pf_phys_frame(sys->phys, node->pfn);
-	const uint64_t c = pf_load_acquire(&folio->head.count.word);
+	struct pf_folio *folio = (struct pf_folio *)pf_phys_frame(sys->phys, node->pfn);
+	bool gone;
 
-	if (pf_count_kind(c) != PF_FRAME_FOLIO || !(c & (PF_COUNT_REF | PF_COUNT_MAP)) ||
-		pf_load_relaxed(&folio->head.mapping) != node->head.handle)
+	if (!pf_folio_try_get(folio))
 		return true;
-	return pf_folio_test_flags(folio, PF_FOLIO_HWPOISON) && !pf_folio_mapcount(folio);
+	gone = pf_load_relaxed(&folio->head.mapping) != node->head.handle ||
+	       (pf_folio_test_flags(folio, PF_FOLIO_HWPOISON) && !pf_folio_mapcount(folio));
+	pf_folio_put(sys->phys, folio, 1);
+	return gone;
 }
 
 /* Has no VMA of the family the index? Then none maps it, and none gets to by another's page: VMAs move under the family's lock. */

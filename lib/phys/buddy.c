@@ -296,11 +296,8 @@ struct pf_folio *pf_folio_alloc_where(
 	if (idx == UINT64_MAX)
 		return NULL;
 	f = frame_at(phys, idx);
-	f->index = 0;
-	f->lru_next = f->lru_prev = 0;
-	/* Whose page the frame was may look at these two without a reference, if he saw it as a folio (mm/ksm_node.c). */
-	pf_store_relaxed(&f->mapping, 0);
-	pf_store_relaxed(&f->flags, PF_FOLIO_USE(use));
+	__builtin_memset(f, 0, offsetof(struct pf_frame, count));
+	f->flags = PF_FOLIO_USE(use);
 	for (unsigned i = 1; i < 1u << order; i++) {
 		/* First tail: bitmap, slots, pins. On from the second: all have room for what few
 		 * use. */

@@ -127,9 +127,6 @@ struct pf_frame {
 PF_STATIC_ASSERT(sizeof(struct pf_frame) == 32, "the memmap's record");
 PF_STATIC_ASSERT(offsetof(struct pf_frame, count) == 24 && sizeof(struct pf_table) <= 24,
 	"a table's metadata leaves the count word alone");
-PF_STATIC_ASSERT(
-	offsetof(struct pf_frame, lru_prev) + sizeof(uint32_t) == offsetof(struct pf_frame, count),
-	"index, mapping, flags and links are all of a head: who allocates it clears these");
 
 /* A folio is its head frame, as a type of its own: a page of a folio is a pf_pfn_t, never this. */
 struct pf_folio {

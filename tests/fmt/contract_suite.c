@@ -68,7 +68,8 @@ static int failures_with(enum broken which, const char *part)
 	if (!pid) {
 		int failed;
 
-		suite_haste = 20;
+		/* The sound format has the time that it needs: on a busy machine threads wait long for each other. */
+		suite_haste = which == BROKEN_NOTHING ? 1 : 20;
 		if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
 			_exit(0);
 		suite_broken = which;
