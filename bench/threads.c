@@ -39,6 +39,7 @@ enum what { FAULT, MPROTECT, GUP };
 
 static struct {
 	struct pf_phys phys;
+	struct pf_pcp pcp[THREADS + 1]; /* who started it is one, too */
 	struct pf_system sys;
 	struct pf_mm mm;
 } world;
@@ -118,6 +119,7 @@ static bool ours_start(void)
 
 	if (!fmt || smp_start(&cfg) || !smp_enter(false) ||
 		pf_phys_init(&world.phys, SMP_RAM_BASE, cfg.memory, fmt->pt->page_shift, 11) ||
+		(pf_phys_set_cpus(&world.phys, world.pcp, THREADS + 1), false) ||
 		pf_system_init(&world.sys, fmt, &world.phys, cfg.features, PF_FOLD_LINUX) ||
 		pf_mm_init(&world.mm, &world.sys, 1)) {
 		fprintf(stderr, "pagefold-bench-threads: out of simulated memory\n");

@@ -91,7 +91,7 @@ static void note_peaks(struct replay_world *w)
 	for (const struct replay_process *p = w->processes; p; p = p->next)
 		if (p->have_mm) {
 			tables += p->mm.space.pt.stats.tables;
-			pages += (uint64_t)p->mm.space.rss_anon;
+			pages += (uint64_t)pf_rss(&p->mm.space, PF_RSS_ANON);
 		}
 	w->result->file_pages_peak = pf_max(w->result->file_pages_peak, replay_file_pages(w));
 	w->result->table_bytes = tables;
@@ -102,7 +102,7 @@ static void note_peaks(struct replay_world *w)
 static void add_stats(struct replay_result *r, const struct pf_mm *mm)
 {
 	const struct pf_pt_stats *t = &mm->space.pt.stats;
-	const struct pf_space_stats *s = &mm->space.stats;
+	const struct pf_space_stats sum = pf_space_stats(&mm->space), *s = &sum;
 
 	r->fold += t->fold;
 	r->unfold += t->unfold;

@@ -369,8 +369,7 @@ static void snap_process(struct run_snapshot *s, struct run_process *p)
 	s->processes = run_resize(s->processes, (s->nr + 1) * sizeof(*s->processes));
 	sp = &s->processes[s->nr++];
 	*sp = (struct snap_process){.pid = p->pid,
-		.rss = p->mm.space.rss_anon + p->mm.space.rss_file + p->mm.space.rss_shmem +
-		       p->mm.space.rss_swap,
+		.rss = pf_space_rss(&p->mm.space) + pf_rss(&p->mm.space, PF_RSS_SWAP),
 		.total_vm = p->mm.total_vm,
 		.brk = p->mm.brk};
 	for (uint64_t at = 0; pf_find_vma_info(&p->mm, at, &v); at = v.area.end) {

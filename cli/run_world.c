@@ -150,7 +150,7 @@ int run_fork(struct run_world *w, struct run_process *parent, unsigned pid)
 static void add_counters(const struct run_process *p, uint64_t c[SC_C_NR])
 {
 	const struct pf_pt_stats *t = &p->mm.space.pt.stats;
-	const struct pf_space_stats *s = &p->mm.space.stats;
+	const struct pf_space_stats sum = pf_space_stats(&p->mm.space), *s = &sum;
 
 	c[SC_C_FOLD] += t->fold;
 	c[SC_C_UNFOLD] += t->unfold;

@@ -346,13 +346,13 @@ static const char *check_all(struct pf_mm *mm)
 		return "locked_vm";
 	if (c.data != mm->data_vm)
 		return "data_vm";
-	if ((int64_t)c.file != mm->space.rss_file)
+	if ((int64_t)c.file != pf_rss(&mm->space, PF_RSS_FILE))
 		return "rss_file";
-	if ((int64_t)c.shmem != mm->space.rss_shmem)
+	if ((int64_t)c.shmem != pf_rss(&mm->space, PF_RSS_SHMEM))
 		return "rss_shmem";
-	if ((int64_t)c.swap != mm->space.rss_swap)
+	if ((int64_t)c.swap != pf_rss(&mm->space, PF_RSS_SWAP))
 		return "rss_swap";
-	return (int64_t)c.anon == mm->space.rss_anon ? NULL : "rss_anon";
+	return (int64_t)c.anon == pf_rss(&mm->space, PF_RSS_ANON) ? NULL : "rss_anon";
 }
 
 const char *pf_mm_check(struct pf_mm *mm)

@@ -120,7 +120,7 @@ bool pf_collapse_install(struct pf_space *space, const struct pf_area *area, pf_
 		prot |= PF_PTE_D;
 	pf_set_anon_mapping(area, folio, va);
 	pf_folio_add_new_anon_rmap(folio, pfn, PF_TABLE_ENTRIES, space->mm_id, true);
-	pf_add_relaxed(&space->rss_anon, (int64_t)PF_TABLE_ENTRIES - taken);
+	pf_rss_add(space, PF_RSS_ANON, (int64_t)PF_TABLE_ENTRIES - taken);
 	pf_set_ptes(
 		&m, 0, pf_pte_mk(pfn, prot), PF_TABLE_ENTRIES, pf_folio_extent(space->phys, folio));
 	pf_pte_unmap_unlock(&m);

@@ -103,8 +103,8 @@ static void map_new_folio(const struct fault *f, struct pf_pte_map *m, struct pf
 	pf_set_anon_mapping(f->area, folio, va);
 	/* Counted before it can be seen; exclusive, because nobody else has it. */
 	pf_folio_add_new_anon_rmap(folio, pfn, nr, f->space->mm_id, true);
-	pf_add_relaxed(&f->space->rss_anon, nr);
-	pf_count(&f->space->stats.fault_order[order], 1);
+	pf_rss_add(f->space, PF_RSS_ANON, nr);
+	pf_count(&pf_space_counters(f->space)->fault_order[order], 1);
 	pf_forget_zapped(f->space, va, nr);
 	pf_set_ptes(m, pf_pte_idx(m, va), pte, nr, pf_folio_extent(f->space->phys, folio));
 }
@@ -235,15 +235,15 @@ static void replace(
 	pf_folio_add_new_anon_rmap(copy, pfn, 1, space->mm_id, true);
 	pte = copied_pte(f, pfn, old);
 	pf_set_pte_at(m, idx, pte, pf_folio_extent(space->phys, copy));
-	pf_add_relaxed(&space->rss_anon, 1);
+	pf_rss_add(space, PF_RSS_ANON, 1);
 	if (!pf_pte_special(old)) {
 		struct pf_folio *was = pf_page_folio(space->phys, pf_pte_pfn(old));
 
-		pf_add_relaxed(pf_rss(space, f->area, pf_folio_is_file(was)), -1);
+		pf_rss_add_of(space, f->area, pf_folio_is_file(was), -1);
 		if (!PF_MUTANT("cow-drop-first"))
 			drop_old(space, pf_pte_pfn(old));
 	}
-	pf_count(&space->stats.cow, 1);
+	pf_count(&pf_space_counters(space)->cow, 1);
 }
 
 /* False: the entry is not the one that was copied from; A and D do not make it another. The table is locked. */
@@ -379,7 +379,7 @@ static enum pf_fault_result fault_access(const struct fault *f, struct pf_pte_ma
 			.local = true,
 			.asid = f->space->pt.asid};
 
-		pf_count(&f->space->stats.spurious_fault, 1);
+		pf_count(&pf_space_counters(f->space)->spurious_fault, 1);
 		if (f->write) {
 			pf_pt_format_this.tlb_issue(&f->space->pt, &req);
 			pf_pt_format_this.tlb_wait(&f->space->pt, &req);
@@ -451,7 +451,7 @@ enum pf_fault_result pf_fault(struct pf_space *space, const struct pf_area *area
 	struct pf_pte_map m;
 	pf_pte_t pte;
 
-	pf_count(&space->stats.fault, 1);
+	pf_count(&pf_space_counters(space)->fault, 1);
 	if (!look(&f, &pte))
 		return PF_FAULT_OOM;
 	if (pf_pte_vacant(pte))
@@ -503,7 +503,7 @@ enum pf_fault_result pf_cow_file(
 
 		if (pf_pte_vacant(pte)) {
 			map_new_folio(&f, &m, copy, f.va, pte);
-			pf_count(&space->stats.cow, 1);
+			pf_count(&pf_space_counters(space)->cow, 1);
 			copy = NULL;
 		}
 		pf_pte_unmap_unlock(&m);

@@ -37,7 +37,7 @@ static void map_stretch(
 		f->full = true;
 		return;
 	}
-	pf_add_relaxed(pf_rss(f->space, f->area, true), nr);
+	pf_rss_add_of(f->space, f->area, true, nr);
 	if (!pf_pte_none(old))
 		pf_clear_not_present_ptes(&f->m, pf_pte_idx(&f->m, va), 1);
 	pf_forget_zapped(f->space, va, nr);

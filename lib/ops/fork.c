@@ -224,10 +224,10 @@ int pf_copy_range(struct pf_space *dst, struct pf_space *src, const struct pf_ar
 		if (pf_pte_offset_map_lock_nested(&src->pt, va, &c.s, &c.d)) {
 			c.anon = c.file = c.swap = 0;
 			err = copy_table(&c, va, n, &done);
-			pf_add_relaxed(&dst->rss_anon, c.anon);
+			pf_rss_add(dst, PF_RSS_ANON, c.anon);
 			if (c.file)
-				pf_add_relaxed(pf_rss(dst, dst_area, true), c.file);
-			pf_add_relaxed(&dst->rss_swap, c.swap);
+				pf_rss_add_of(dst, dst_area, true, c.file);
+			pf_rss_add(dst, PF_RSS_SWAP, c.swap);
 			pf_pte_unmap_unlock(&c.s);
 		}
 		pf_pte_unmap_unlock(&c.d);

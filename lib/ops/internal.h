@@ -236,12 +236,13 @@ PF_INLINE void pf_note_peak(struct pf_space *space)
 		pf_store_relaxed(&space->peak_rss, rss);
 }
 
-/* Which sum a folio's pages mapped in this area count in. */
-PF_INLINE int64_t *pf_rss(struct pf_space *space, const struct pf_area *area, bool file)
+/* A folio's pages that are mapped in this area, or no longer. */
+PF_INLINE void pf_rss_add_of(
+	struct pf_space *space, const struct pf_area *area, bool file, int64_t pages)
 {
-	if (!file)
-		return &space->rss_anon;
-	return area->backing == PF_BACKED_SHMEM ? &space->rss_shmem : &space->rss_file;
+	const bool shmem = area->backing == PF_BACKED_SHMEM;
+
+	pf_rss_add(space, !file ? PF_RSS_ANON : shmem ? PF_RSS_SHMEM : PF_RSS_FILE, pages);
 }
 
 /*

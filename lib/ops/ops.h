@@ -3,8 +3,8 @@
  * Folio-aware loops over user mappings, compiled once per format and reached through struct
  * pf_format: one call per range, none per entry.
  *
- * Locks: every function says what its caller holds of the mmap lock; table locks are taken inside,
- * one at a time (fork and move: two, nested). None is held on return. Ranges (va, nr) lie inside
+ * Locks: every function says what its caller holds of the mmap lock; in a fault the lock of the area's VMA does
+ * instead (mm/vma_lock.h). Table locks are taken inside, one at a time (fork and move: two, nested). None is held on return. Ranges (va, nr) lie inside
  * the area.
  */
 #ifndef PF_OPS_OPS_H

@@ -30,7 +30,7 @@ int64_t pf_insert_pfns(
 		inserted += n;
 	}
 	if (PF_MUTANT("pfnmap-counts-rss"))
-		pf_add_relaxed(&space->rss_file, inserted);
+		pf_rss_add(space, PF_RSS_FILE, inserted);
 	pf_pte_unmap_unlock(&m);
 	return inserted;
 }

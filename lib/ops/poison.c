@@ -21,7 +21,7 @@ static void replace(struct pf_space *space, const struct pf_area *area, struct p
 		pf_set_pte_at(m, idx, pf_pte_hwpoison(pfn), PF_NO_EXTENT);
 	else if (pf_pte_uffd_wp(area, pte))
 		pf_set_wp_markers(m, idx, 1);
-	pf_add_relaxed(pf_rss(space, area, file), -1);
+	pf_rss_add_of(space, area, file, -1);
 	/* The caller has a reference. */
 	pf_folio_drop_rmap_ptes(space->phys, folio, pfn, 1, space->mm_id);
 }

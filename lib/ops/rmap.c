@@ -314,7 +314,7 @@ void pf_remove_migration_one(struct pf_space *space, const struct pf_area *area,
 					folio, pfn + i, n, space->mm_id, exclusive);
 			} else if (!pf_folio_add_file_rmap_ptes(folio, n, space->mm_id)) {
 				/* It can be mapped again by a fault, when fewer do. */
-				pf_add_relaxed(pf_rss(space, area, true), -(int64_t)n);
+				pf_rss_add_of(space, area, true, -(int64_t)n);
 				continue;
 			}
 			if (pf_phys_is_device(space->phys, pfn + i)) {

@@ -146,7 +146,7 @@ static void drop_device(struct pf_space *space, pf_pte_t pte)
 {
 	struct pf_folio *folio = pf_page_folio(space->phys, pf_pte_pfn(pte));
 
-	pf_add_relaxed(&space->rss_anon, -1);
+	pf_rss_add(space, PF_RSS_ANON, -1);
 	pf_folio_note_partly_mapped(space->phys, folio, 1);
 	if (!PF_MUTANT("zap-keeps-exclusive"))
 		pf_folio_drop_rmap_ptes(space->phys, folio, pf_pte_pfn(pte), 1, space->mm_id);
@@ -161,14 +161,14 @@ unsigned pf_softleaf_zap(struct pf_space *space, const struct pf_area *area, str
 		pf_clear_not_present_ptes(m, idx, n);
 		/* Its mapping went when the entry was written; what is left is the count of pages. */
 		if (pf_pte_kind(pte) == PF_PTE_MIGRATION)
-			pf_add_relaxed(pf_rss(space, area, pf_softleaf_is_file(space, pte)), -1);
+			pf_rss_add_of(space, area, pf_softleaf_is_file(space, pte), -1);
 		if (pf_pte_maps(pte))
 			drop_device(space, pte);
 		return n;
 	}
 	n = pf_swap_pte_batch(m, idx, max, pte);
 	pf_clear_not_present_ptes(m, idx, n);
-	pf_add_relaxed(&space->rss_swap, -(int64_t)n);
+	pf_rss_add(space, PF_RSS_SWAP, -(int64_t)n);
 	/* The entries' counts, so after the entries. */
 	if (!PF_MUTANT("zap-keeps-slots"))
 		pf_swap_put(pf_pte_swap_device(space, pte), pf_pte_swap_offset(pte), n);

@@ -124,8 +124,8 @@ void pf_swap_in(struct pf_space *space, const struct pf_area *area, pf_va_t va, 
 	idx = pf_pte_idx(&m, va);
 	pf_pt_set_cause(&space->pt, PF_CAUSE_OTHER);
 	pf_folio_add_anon_rmap_ptes(folio, pfn, nr, space->mm_id, swap.v & PF_PTE_EXCLUSIVE);
-	pf_add_relaxed(&space->rss_anon, nr);
-	pf_add_relaxed(&space->rss_swap, -(int64_t)nr);
+	pf_rss_add(space, PF_RSS_ANON, nr);
+	pf_rss_add(space, PF_RSS_SWAP, -(int64_t)nr);
 	/* Without an entry first: pages that may become a block are put into empty slots. */
 	pf_clear_not_present_ptes(&m, idx, nr);
 	pf_forget_zapped(space, va, nr);

@@ -80,11 +80,11 @@ int pf_uffd_fill(struct pf_space *space, const struct pf_area *area, pf_va_t va,
 		/* As in a fault: dirty before anybody can write. */
 		if (pf_pte_write(pte) || (flags & PF_FILL_DIRTY))
 			pf_folio_set_flags(folio, PF_FOLIO_DIRTY);
-		pf_add_relaxed(pf_rss(space, area, true), nr);
+		pf_rss_add_of(space, area, true, nr);
 	} else if (!zero) {
 		pf_set_anon_mapping(area, folio, va);
 		pf_folio_add_new_anon_rmap(folio, pfn, nr, space->mm_id, true);
-		pf_add_relaxed(&space->rss_anon, nr);
+		pf_rss_add(space, PF_RSS_ANON, nr);
 		/* What found no room beside it. */
 		if (nr < pf_folio_nr(folio))
 			pf_folio_queue_split(space->phys, folio);

@@ -25,7 +25,7 @@ static void restore(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr)
 /* With their references, of which the caller of unmap has one more: none is the last. */
 static void drop(struct unmap *u, pf_pfn_t pfn, unsigned nr)
 {
-	pf_add_relaxed(pf_rss(u->space, u->area, pf_folio_is_file(u->folio)), -(int64_t)nr);
+	pf_rss_add_of(u->space, u->area, pf_folio_is_file(u->folio), -(int64_t)nr);
 	pf_folio_drop_rmap_testzero(u->folio, pfn, nr, u->space->mm_id);
 }
 
@@ -80,7 +80,7 @@ static bool to_swap(struct unmap *u, unsigned idx, pf_pte_t pte, unsigned nr, bo
 	}
 	if (exclusive && !PF_MUTANT("unmap-not-exclusive"))
 		bits |= PF_PTE_EXCLUSIVE;
-	pf_add_relaxed(&u->space->rss_swap, nr);
+	pf_rss_add(u->space, PF_RSS_SWAP, nr);
 	pf_set_swap_ptes(&u->m, idx, pf_pte_swap(dev->id, slot, bits), nr);
 	drop(u, pf_pte_pfn(pte), nr);
 	return true;

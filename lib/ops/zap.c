@@ -25,7 +25,7 @@ static unsigned zap_table(struct pf_gather *g, const struct pf_area *area, struc
 			pf_clear_ptes(m, idx + done, n);
 			pf_tlb_remove_tlb_entries(g, va, n);
 			if (!pf_pte_special(pte)) {
-				pf_add_relaxed(&g->space->rss_anon, -(int64_t)n);
+				pf_rss_add(g->space, PF_RSS_ANON, -(int64_t)n);
 				*pfn = pf_pte_pfn(pte);
 				*left = pf_tlb_remove_pages(g, *pfn, n) ? 0 : n;
 			}
@@ -71,7 +71,7 @@ static bool zap_piece(
 		z->dirty = true;
 	}
 	pf_tlb_remove_tlb_entries(z->g, pf_pte_va(m, idx), p->nr);
-	pf_add_relaxed(pf_rss(z->g->space, z->area, file), -(int64_t)p->nr);
+	pf_rss_add_of(z->g->space, z->area, file, -(int64_t)p->nr);
 	/* Before the flush: who fills the slot owes one first, whether there is a marker in it or not (pf_forget_zapped). */
 	if (stays_wp(z, pte))
 		pf_set_wp_markers(m, idx, p->nr);

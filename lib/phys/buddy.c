@@ -12,10 +12,9 @@
  * Nodes begin at multiples of the largest block, and blocks are naturally aligned: so a block lies in one node, its buddy lies in
  * the same, and lists and counts are the node's of whichever frame is at hand.
  *
- * Per-CPU lists of small orders belong between these functions and their callers: pf_folio_alloc()
- * and pf_folios_free() are the only two ways in and out (tables go through the same pair of
- * statics).
+ * Pages go by the lists of CPUs (pcp.c), if there are any.
  */
+#include "phys/pcp.h"
 #include "phys/table_check.h"
 
 static struct pf_frame *frame_at(struct pf_phys *phys, uint64_t idx)
@@ -55,8 +54,7 @@ static void list_del(struct pf_phys *phys, struct pf_node *node, uint64_t idx, u
 	pf_store_relaxed(&f->count.word, 0);
 }
 
-/* Lock held. The first frame's index, or UINT64_MAX. */
-static uint64_t block_take(struct pf_phys *phys, struct pf_node *node, unsigned order)
+uint64_t pf_block_take(struct pf_phys *phys, struct pf_node *node, unsigned order)
 {
 	uint32_t fit = node->nonempty >> order;
 	unsigned o;
@@ -75,8 +73,8 @@ static uint64_t block_take(struct pf_phys *phys, struct pf_node *node, unsigned 
 	return idx;
 }
 
-/* Lock held. The block's records are nobody's any more. */
-static void block_give(struct pf_phys *phys, struct pf_node *node, uint64_t idx, unsigned order)
+/* The block's records are nobody's any more. */
+void pf_block_give(struct pf_phys *phys, struct pf_node *node, uint64_t idx, unsigned order)
 {
 	node->free_pages += PF_BIT(order);
 	while (order < phys->max_order) {
@@ -101,8 +99,10 @@ static uint64_t node_take(struct pf_phys *phys, unsigned n, unsigned order)
 {
 	uint64_t idx;
 
+	if (!order && phys->nr_pcp)
+		return pf_pcp_take(phys, n);
 	pf_node_lock(phys, n);
-	idx = block_take(phys, &phys->node[n], order);
+	idx = pf_block_take(phys, &phys->node[n], order);
 	pf_node_unlock(phys, n);
 	return idx;
 }
@@ -127,6 +127,18 @@ static bool for_device(const struct pf_phys *phys, struct pf_where where)
 	return !(where.only & ~phys->device_nodes);
 }
 
+/* Has any CPU pages of these nodes? Then others may have them. */
+static bool drain(struct pf_phys *phys, unsigned mask)
+{
+	uint64_t nr = 0;
+
+	for (unsigned n = 0; phys->nr_pcp && n < phys->nr_nodes; n++)
+		nr += mask >> n & 1 ? pf_pcp_pages(phys, n) : 0;
+	if (nr)
+		pf_phys_drain(phys);
+	return nr;
+}
+
 static uint64_t take(struct pf_phys *phys, unsigned order, struct pf_where where)
 {
 	uint64_t idx;
@@ -149,13 +161,17 @@ static uint64_t block_alloc(
 	if (order > phys->max_order || pf_port_fail_alloc(use))
 		return UINT64_MAX;
 	/*
-	 * Who wants a large folio takes a smaller one rather than wait; a table has no smaller one, and one of several
+	 * Who wants a large folio takes a smaller one rather than wait, or have every CPU's pages; a table has no smaller one, and one of several
 	 * pages may need more given up than that. An injected failure was one before this, and reaches the caller.
 	 */
 	do {
 		idx = take(phys, order, where);
-	} while (idx == UINT64_MAX && (!order || use == PF_USE_TABLE) && phys->reclaim &&
-		 !for_device(phys, where) && phys->reclaim(phys->reclaim_ctx, where.only));
+		if (PF_LIKELY(idx != UINT64_MAX) || (order && use != PF_USE_TABLE))
+			break;
+		if (drain(phys, where.only))
+			idx = take(phys, order, where);
+	} while (idx == UINT64_MAX && phys->reclaim && !for_device(phys, where) &&
+		 phys->reclaim(phys->reclaim_ctx, where.only));
 	if (idx != UINT64_MAX)
 		pf_port_note_alloc(use, (phys->first + idx) << phys->page_shift,
 			PF_BIT(order) << phys->page_shift);
@@ -325,8 +341,34 @@ static void folio_note_free(struct pf_phys *phys, struct pf_folio *folio)
 		(uint64_t)pf_folio_nr(folio) << phys->page_shift);
 }
 
+static unsigned node_of(const struct pf_phys *phys, const struct pf_folio *folio)
+{
+	return pf_phys_node(phys, pf_folio_pfn(phys, folio));
+}
+
+/* Goes to the list of a CPU. A single page is never among those to be split. */
+static bool is_listed(const struct pf_phys *phys, const struct pf_folio *folio)
+{
+	return phys->nr_pcp && !pf_folio_order(folio);
+}
+
+static void give_all(
+	struct pf_phys *phys, unsigned node, struct pf_folio *const *folios, unsigned n)
+{
+	pf_node_lock(phys, node);
+	for (unsigned i = 0; i < n; i++) {
+		if (!PF_MUTANT("free-keeps-queued"))
+			pf_folio_unqueue_split_locked(phys, folios[i]);
+		pf_block_give(phys, &phys->node[node], pf_folio_pfn(phys, folios[i]) - phys->first,
+			pf_folio_order(folios[i]));
+	}
+	pf_node_unlock(phys, node);
+}
+
 void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsigned n)
 {
+	unsigned run;
+
 	/* Before the lock: once a block is on a list it may be someone else's. */
 	for (unsigned i = 0; i < n; i++) {
 		folio_note_free(phys, folios[i]);
@@ -334,20 +376,19 @@ void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsign
 			pf_table_check_free(
 				phys->check, pf_folio_pfn(phys, folios[i]), pf_folio_nr(folios[i]));
 	}
-	for (unsigned i = 0; i < n;) {
-		const unsigned at = pf_phys_node(phys, pf_folio_pfn(phys, folios[i]));
-		pf_pfn_t pfn;
+	for (unsigned i = 0; i < n; i += run) {
+		const unsigned at = node_of(phys, folios[i]);
+		const bool listed = is_listed(phys, folios[i]);
 
 		/* One lock for as many as follow one another on a node. */
-		pf_node_lock(phys, at);
-		while (i < n && pf_phys_node(phys, pfn = pf_folio_pfn(phys, folios[i])) == at) {
-			if (!PF_MUTANT("free-keeps-queued"))
-				pf_folio_unqueue_split_locked(phys, folios[i]);
-			block_give(phys, &phys->node[at], pfn - phys->first,
-				pf_folio_order(folios[i]));
-			i++;
-		}
-		pf_node_unlock(phys, at);
+		run = 1;
+		while (i + run < n && node_of(phys, folios[i + run]) == at &&
+			is_listed(phys, folios[i + run]) == listed)
+			run++;
+		if (listed)
+			pf_pcp_give(phys, at, folios + i, run);
+		else
+			give_all(phys, at, folios + i, run);
 	}
 }
 
@@ -391,8 +432,14 @@ static void table_free(void *ctx, pf_pa_t pa, size_t bytes)
 	unsigned order = table_order(phys, bytes);
 
 	pf_port_note_free(PF_USE_TABLE, pa, PF_BIT(order) << phys->page_shift);
+	if (phys->nr_pcp && !order) {
+		struct pf_folio *page = (struct pf_folio *)pf_phys_frame(phys, pfn);
+
+		pf_pcp_give(phys, n, &page, 1);
+		return;
+	}
 	pf_node_lock(phys, n);
-	block_give(phys, &phys->node[n], pfn - phys->first, order);
+	pf_block_give(phys, &phys->node[n], pfn - phys->first, order);
 	pf_node_unlock(phys, n);
 }
 

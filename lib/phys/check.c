@@ -3,11 +3,13 @@
  * What the allocator says of itself, and the proof that it is true: a walk over every frame from
  * block to block, and over every list, at a quiescent point.
  */
+#include "phys/pcp.h"
 #include "phys/table_check.h"
 
 void pf_phys_node_stats(struct pf_phys *phys, unsigned node, struct pf_phys_stats *stats)
 {
 	const struct pf_node *n = &phys->node[node];
+	uint64_t listed;
 
 	__builtin_memset(stats, 0, sizeof(*stats));
 	stats->pages = phys->node_end[node] - (node ? phys->node_end[node - 1] : 0);
@@ -17,6 +19,12 @@ void pf_phys_node_stats(struct pf_phys *phys, unsigned node, struct pf_phys_stat
 	for (unsigned o = 0; o <= phys->max_order; o++)
 		stats->blocks[o] = n->free_nr[o];
 	pf_node_unlock(phys, node);
+	/* Pages on lists of CPUs are free ones. */
+	listed = pf_pcp_pages(phys, node);
+	stats->free += listed;
+	stats->blocks[0] += listed;
+	if (listed && stats->largest < 0)
+		stats->largest = 0;
 }
 
 void pf_phys_stats(struct pf_phys *phys, struct pf_phys_stats *stats)
@@ -170,6 +178,7 @@ int pf_phys_check(struct pf_phys *phys, pf_pfn_t *bad, const char **why)
 	uint64_t at = 0;
 
 	*why = NULL;
+	pf_phys_drain(phys);
 	while (at < phys->nr && !*why) {
 		const struct pf_frame *f = &phys->frames[at];
 		uint64_t count = pf_load_acquire(&f->count.word);

@@ -37,6 +37,20 @@ struct pf_node {
 };
 
 /*
+ * One CPU's free pages (pcp.c), of each node, under its lock. The counters are for who asks whether the lists are long enough.
+ */
+#define PF_PCP_BATCH 128u
+struct pf_pcp {
+	struct pf_spinlock lock;
+	struct {
+		uint32_t first; /* frame index + 1 */
+		uint32_t nr;
+	} list[PF_MAX_NODES];
+	uint64_t taken, refills; /* pages; times that the node's lock was taken for some */
+	uint8_t pad[40];         /* to two cache lines */
+};
+
+/*
  * One range of physical memory and its allocator. Several may exist. All fields are private to
  * lib/phys but `first`, `nr`, `page_shift`, `frames` and `nr_nodes`, which do not change after pf_phys_init() and
  * pf_phys_divide(), and the two callbacks, which are set while nobody allocates.
@@ -63,6 +77,8 @@ struct pf_phys {
 	uint32_t node_end[PF_MAX_NODES]; /* frame index behind the node's last */
 	uint8_t fallback[PF_MAX_NODES]
 			[PF_MAX_NODES]; /* all nodes, the row's own first, then the nearest */
+	struct pf_pcp *pcp;             /* by CPU; see pf_phys_set_cpus() */
+	uint32_t nr_pcp;
 	struct pf_node node[PF_MAX_NODES];
 };
 
@@ -103,6 +119,19 @@ int pf_phys_init(
  */
 int pf_phys_divide(
 	struct pf_phys *phys, const pf_pfn_t *from, unsigned nr, const uint8_t *distance);
+
+/*
+ * Give each of nr CPUs (pf_port_cpu()) a list of free pages of its own: pages are then allocated and freed without a lock
+ * that other CPUs want, but for one time in PF_PCP_BATCH. The memory is the embedder's and stays for as long as phys is used. Once, after
+ * pf_phys_divide(), while nothing is allocated by others. Without it, or where the largest block is smaller than a batch, there are no lists; what order
+ * pages come in is then a function of the calls alone.
+ */
+void pf_phys_set_cpus(struct pf_phys *phys, struct pf_pcp *lists, unsigned nr);
+/*
+ * All that CPUs have on their lists is free for everybody. The allocator does so itself before it fails; and pf_phys_check(), to see blocks.
+ * Takes PF_LOCK_PCP.
+ */
+void pf_phys_drain(struct pf_phys *phys);
 
 /* The node of a frame, which must be managed. Any context. */
 PF_INLINE unsigned pf_phys_node(const struct pf_phys *phys, pf_pfn_t pfn)
@@ -159,7 +188,7 @@ PF_INLINE struct pf_where pf_only(unsigned node)
 /*
  * A folio of 2^order pages, naturally aligned, with one reference and no mapping, AnonExclusive
  * clear, contents whatever they were. NULL: none free where it may be (no smaller or larger one is tried for the
- * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_ZONE, one node's after the other's. Of order 0, and tables: when there is
+ * caller), or pf_port_fail_alloc(use) said so. Takes PF_LOCK_PCP and PF_LOCK_ZONE, one node's after the other's. Of order 0, and tables: when there is
  * none, phys->reclaim is asked for some first, so no spinlock is held, and what the caller has seen of entries and folios
  * that it does not keep may have changed; others never sleep. Without `where`: near the CPU's node.
  */
@@ -170,7 +199,7 @@ struct pf_folio *pf_folio_alloc(struct pf_phys *phys, unsigned order, enum pf_me
 /*
  * Give folios back whose count has reached zero (pf_folio_put_testzero() and
  * pf_folio_drop_rmap_testzero() said so): resets their metadata. The caller has seen to G4: no TLB,
- * secondary MMU or lockless walker reaches them. Takes PF_LOCK_ZONE, once for all n.
+ * secondary MMU or lockless walker reaches them. Takes PF_LOCK_PCP, and PF_LOCK_ZONE once for all n.
  */
 void pf_folio_free(struct pf_phys *phys, struct pf_folio *folio);
 void pf_folios_free(struct pf_phys *phys, struct pf_folio *const *folios, unsigned n);

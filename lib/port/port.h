@@ -76,6 +76,7 @@ enum pf_mem_use { PF_USE_TABLE, PF_USE_ANON, PF_USE_META, PF_USE_FILE };
 	X(NOTIFY, "notify")                                                                        \
 	X(TREE, "tree")                                                                            \
 	X(SWAP, "swap")                                                                            \
+	X(PCP, "pcp")                                                                              \
 	X(ZONE, "zone")
 #define PF_LOCK_CLASS(name, text) PF_LOCK_##name,
 enum pf_lock_class { PF_LOCK_CLASSES(PF_LOCK_CLASS) PF_LOCK_NR };
@@ -168,6 +169,10 @@ void pf_rcu_done(struct pf_rcu_head *head);
  * void pf_port_relax(void)
  *	The caller waits for something that another CPU or thread will do, and looks again when
  *this returns. No spinlock is held: let others run.
+ *
+ * unsigned pf_port_cpu(void)
+ *	The number of the CPU that this runs on, from 0, or any other number: who is moved meanwhile, or gets one that another has, shares
+ *	lines and locks that would else be his CPU's own, and nothing worse.
  *
  * struct pf_lazy_mmu *pf_port_lazy_mmu(void)
  *	The running thread's. NULL: there is none, as in an interrupt; nothing is put off then.

@@ -220,7 +220,7 @@ void pf_tlb_flush_mmu_tlbonly(struct pf_gather *g)
 		 * space, none can learn anything of it afterwards (rule 6.6: entries have ASIDs). */
 		req.whole_asid = true;
 		g->forgotten = g->dead;
-		pf_count(&g->space->stats.flush_mm, 1);
+		pf_count(&pf_space_counters(g->space)->flush_mm, 1);
 	} else {
 		req.va = g->start;
 		req.nr = ((g->last - g->start) >> pt->fmt->page_shift) + 1;
@@ -275,7 +275,7 @@ void pf_tlb_flush_range(struct pf_space *space, pf_va_t va, uint64_t nr)
 		.va = va, .nr = nr, .asid = space->pt.asid, .hint = true, .whole_asid = !nr};
 
 	if (!nr)
-		pf_count(&space->stats.flush_mm, 1);
+		pf_count(&pf_space_counters(space)->flush_mm, 1);
 	space->pt.fmt->tlb_issue(&space->pt, &req);
 	space->pt.fmt->tlb_wait(&space->pt, &req);
 }

@@ -19,12 +19,25 @@ struct pf_space_stats {
 	uint64_t fault_order[16]; /* anonymous faults by the order of the folio they got */
 };
 
+enum pf_rss { PF_RSS_ANON, PF_RSS_FILE, PF_RSS_SHMEM, PF_RSS_SWAP, PF_RSS_NR };
+
+/*
+ * What is counted at each fault, in lines that only CPUs of one shard write: pf_port_cpu() modulo their number. A shard by itself
+ * means nothing, and may be negative; the sums do. Between what two of them count often lies what is hardly ever counted: the largest orders.
+ */
+#define PF_SPACE_SHARDS 8u
+struct pf_space_shard {
+	int64_t rss[PF_RSS_NR]; /* pages; atomic adds */
+	struct pf_space_stats stats;
+};
+
 struct pf_space {
 	struct pf_pt pt;
 	struct pf_phys *phys;
 	const struct pf_swaps *swaps; /* the machine's swap devices; NULL: none */
 	pf_pfn_t zero_pfn;            /* the shared page of zeros, mapped special */
-	struct pf_policy policy;      /* of the process: for areas that have none. mmap lock */
+	struct pf_policy
+		policy; /* of the process: for areas that have none. mmap lock, or a fault's */
 	/* Who is told of changes (ops/notify.h); NULL: nobody. Set once, with a release. */
 	struct pf_mmu_notifier_subscriptions *notifier_subscriptions;
 	uint16_t mm_id; /* who maps a large folio (lib/phys), never 0 */
@@ -37,17 +50,59 @@ struct pf_space {
 		has_pinned; /* pages have been pinned, ever: fork looks for pins (MMF_HAS_PINNED) */
 	/* Odd while fork takes W from entries (write_protect_seq): see pf_write_protect_begin(). */
 	uint32_t write_protect_seq;
-	int64_t rss_anon, rss_file, rss_shmem, rss_swap; /* pages; atomic adds */
 	/* The most that were in memory when some were about to be unmapped. A statistic: two who raise it race. */
 	int64_t peak_rss;
-	struct pf_space_stats stats;
+	struct pf_space_shard shard[PF_SPACE_SHARDS];
 };
+
+PF_INLINE struct pf_space_shard *pf_space_shard(struct pf_space *space)
+{
+	return &space->shard[pf_port_cpu() % PF_SPACE_SHARDS];
+}
+
+/* For pf_count(). */
+PF_INLINE struct pf_space_stats *pf_space_counters(struct pf_space *space)
+{
+	return &pf_space_shard(space)->stats;
+}
+
+PF_INLINE void pf_rss_add(struct pf_space *space, enum pf_rss what, int64_t pages)
+{
+	pf_add_relaxed(&pf_space_shard(space)->rss[what], pages);
+}
+
+/* Pages of one kind. Exact when nobody changes the space, else a snapshot. */
+PF_INLINE int64_t pf_rss(const struct pf_space *space, enum pf_rss what)
+{
+	int64_t sum = 0;
+
+	for (unsigned i = 0; i < PF_SPACE_SHARDS; i++)
+		sum += pf_quiet_load(&space->shard[i].rss[what]);
+	return sum;
+}
 
 /* Pages in memory. A snapshot. */
 PF_INLINE int64_t pf_space_rss(const struct pf_space *space)
 {
-	return pf_load_relaxed(&space->rss_anon) + pf_load_relaxed(&space->rss_file) +
-	       pf_load_relaxed(&space->rss_shmem);
+	return pf_rss(space, PF_RSS_ANON) + pf_rss(space, PF_RSS_FILE) +
+	       pf_rss(space, PF_RSS_SHMEM);
+}
+
+PF_INLINE struct pf_space_stats pf_space_stats(const struct pf_space *space)
+{
+	struct pf_space_stats sum = {0};
+
+	for (unsigned i = 0; i < PF_SPACE_SHARDS; i++) {
+		const struct pf_space_stats *s = &space->shard[i].stats;
+
+		sum.fault += pf_quiet_load(&s->fault);
+		sum.spurious_fault += pf_quiet_load(&s->spurious_fault);
+		sum.cow += pf_quiet_load(&s->cow);
+		sum.flush_mm += pf_quiet_load(&s->flush_mm);
+		for (unsigned o = 0; o < 16; o++)
+			sum.fault_order[o] += pf_quiet_load(&s->fault_order[o]);
+	}
+	return sum;
 }
 
 /*

@@ -168,6 +168,12 @@ PF_INLINE void pf_port_relax(void)
 	machine_ev_relax();
 }
 
+/* Which of the machine's CPUs counts what is nothing to judge. */
+PF_INLINE unsigned pf_port_cpu(void)
+{
+	return 0;
+}
+
 PF_INLINE struct pf_lazy_mmu *pf_port_lazy_mmu(void)
 {
 	return machine_lazy_mmu();
@@ -402,6 +408,11 @@ PF_INLINE void pf_port_rw_write_unlock(struct pf_rwlock *l, enum pf_lock_class c
 PF_INLINE void pf_port_relax(void)
 {
 	machine_relax();
+}
+
+PF_INLINE unsigned pf_port_cpu(void)
+{
+	return 0;
 }
 
 PF_INLINE struct pf_lazy_mmu *pf_port_lazy_mmu(void)

@@ -19,6 +19,7 @@ uint32_t smp_nr_cpus;
 
 static uint32_t cpus_in_use; /* under the threads' lock, as the slots' owners */
 static bool in_use[SMP_MAX_CPUS];
+static uint64_t numbers;    /* a bit for each that a thread has; under the threads' lock */
 static uint64_t meta_bytes; /* atomic */
 static uint64_t seeds;      /* atomic */
 static char *ram, *memmap;
@@ -136,6 +137,16 @@ static bool take_cpu(void)
 	return true;
 }
 
+/* More threads than bits share the last. */
+static uint32_t take_number(void)
+{
+	const uint64_t free = ~numbers;
+	const uint32_t n = free ? (uint32_t)__builtin_ctzll(free) : 63;
+
+	numbers |= UINT64_C(1) << n;
+	return n;
+}
+
 bool smp_enter(bool cpu)
 {
 	bool in;
@@ -145,6 +156,7 @@ bool smp_enter(bool cpu)
 	smp_threads_lock();
 	in = !cpu || take_cpu();
 	if (in) {
+		smp_self.number = take_number();
 		smp_self.next = smp_threads;
 		if (smp_threads)
 			smp_threads->prev = &smp_self;
@@ -175,6 +187,7 @@ void smp_leave(void)
 	if (smp_self.next)
 		smp_self.next->prev = smp_self.prev;
 	smp_self.cpu = NULL;
+	numbers &= ~(UINT64_C(1) << smp_self.number);
 	smp_threads_unlock();
 }
 

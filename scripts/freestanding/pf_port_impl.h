@@ -32,6 +32,7 @@ void pf_port_rw_write_lock(struct pf_rwlock *lock, enum pf_lock_class class);
 void pf_port_rw_write_unlock(struct pf_rwlock *lock, enum pf_lock_class class);
 
 void pf_port_relax(void);
+unsigned pf_port_cpu(void);
 struct pf_lazy_mmu *pf_port_lazy_mmu(void);
 
 void pf_port_rcu_read_lock(void);

@@ -169,7 +169,7 @@ static void failing_allocations(void **state)
 		before = machine_counters.allocs;
 		machine_port.fail_at = before + k;
 		if (pf_handle_mm_fault(&space[0], A, PF_FAULT_FLAG_WRITE) == PF_FAULT_OOM)
-			assert_int_equal(space[0].space.rss_anon, 0);
+			assert_int_equal(pf_rss(&space[0].space, PF_RSS_ANON), 0);
 		if (pf_fork(&space[1], &space[0], 3) == 0) {
 			check(&space[1]);
 			pf_mm_exit(&space[1]);

@@ -554,7 +554,7 @@ static void fork_vmas(void **state)
 	assert_int_equal(pf_fork(child, &mm, 2), 0);
 	/* One flush, of the parent's whole ASID. */
 	assert_int_equal(flushes(), 1);
-	assert_int_equal(mm.space.stats.flush_mm, 1);
+	assert_int_equal(pf_space_stats(&mm.space).flush_mm, 1);
 	world_check("parent");
 	assert_null(pf_mm_check(child));
 	assert_int_equal(child->map_count, 4);
@@ -584,7 +584,7 @@ static void fork_vmas(void **state)
 	machine_retire_asid(2);
 	/* Alone again: the parent writes what it has. */
 	assert_int_equal(fault(A + 5 * P, PF_FAULT_FLAG_WRITE), PF_FAULT_DONE);
-	assert_int_equal(mm.space.stats.cow, 0);
+	assert_int_equal(pf_space_stats(&mm.space).cow, 0);
 	/* Nothing to share, nothing to flush. */
 	assert_int_equal(pf_munmap(&mm, 0, sys.task_size), 0);
 	flushes();
@@ -680,20 +680,20 @@ static void populate(void **state)
 	assert_true(pf_pte_special(info.pte));
 	world_note(A, 4);
 	assert_int_equal(pf_madvise(&mm, A, 4 * P, PF_MADV_POPULATE_WRITE), 0);
-	assert_int_equal(mm.space.rss_anon, 4);
-	assert_int_equal(mm.space.stats.cow, 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 4);
+	assert_int_equal(pf_space_stats(&mm.space).cow, 1);
 	for (unsigned i = 0; i < 4; i++) {
 		pf_page_info(&mm, A + i * P, &info);
 		assert_true(pf_pte_write(info.pte));
 	}
 	/* Read-only and locked: the page of zeros; and pages, when it becomes writable. */
 	assert_int_equal(pf_mmap(&mm, B, 4 * P, PF_PROT_READ, FIXED | PF_MAP_LOCKED), B);
-	assert_int_equal(mm.space.rss_anon, 4);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 4);
 	pf_page_info(&mm, B, &info);
 	assert_true(pf_pte_special(info.pte));
 	world_note(B, 4);
 	assert_int_equal(pf_mprotect(&mm, B, 4 * P, RW), 0);
-	assert_int_equal(mm.space.rss_anon, 8);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 8);
 	world_check("populate");
 	world_stop();
 }

@@ -82,12 +82,12 @@ static void device_puts(pf_va_t va, uint64_t value)
 
 static void there_and_back(void)
 {
-	const int64_t rss = mm.space.rss_anon;
+	const int64_t rss = pf_rss(&mm.space, PF_RSS_ANON);
 
 	go(A, NR);
 	assert_int_equal(used(), NR);
 	assert_int_equal(copies, NR);
-	assert_int_equal(mm.space.rss_anon, rss);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), rss);
 	for (unsigned i = 0; i < NR; i++) {
 		const struct pf_page_info info = at_of(&mm, A + i * P);
 
@@ -113,7 +113,7 @@ static void there_and_back(void)
 	assert_int_equal(get(A + 4 * P), 78);
 	for (unsigned i = 5; i < NR; i++)
 		assert_int_equal(get(A + i * P), VALUE + i);
-	assert_int_equal(mm.space.rss_anon, rss);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), rss);
 }
 EVERYWHERE(there_and_back)
 
@@ -196,7 +196,7 @@ static void protected(void)
 		assert_int_equal(get(A + i * P), VALUE + i);
 		put(A + i * P, i);
 	}
-	assert_int_equal(mm.space.rss_anon, NR);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), NR);
 }
 EVERYWHERE(protected)
 

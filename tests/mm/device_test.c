@@ -15,7 +15,7 @@ static struct pf_mm child;
 static void made(void)
 {
 	const uint64_t unfolds = mm.space.pt.stats.unfold;
-	const int64_t rss = mm.space.rss_anon;
+	const int64_t rss = pf_rss(&mm.space, PF_RSS_ANON);
 	const bool folded = at_of(&mm, A + 5 * P).folded;
 	const pf_pte_t before = at(A + 5 * P);
 	struct pf_folio *folio;
@@ -31,7 +31,7 @@ static void made(void)
 	assert_int_equal(pf_folio_extra_ref(folio), 1);
 	assert_true(at_of(&mm, A + 5 * P).exclusive);
 	assert_true(pf_folio_test_flags(folio, PF_FOLIO_DIRTY));
-	assert_int_equal(mm.space.rss_anon, rss);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), rss);
 	world_check("locked");
 	/* One block is unfolded, and no more; its other pages are as they were. */
 	assert_int_equal(mm.space.pt.stats.unfold - unfolds, folded);
@@ -247,7 +247,7 @@ static void expect_gone(pf_va_t va, struct pf_folio *folio, unsigned left, int64
 	assert_false(is_exclusive(va));
 	assert_int_equal(pf_folio_mapcount(folio), left);
 	assert_int_equal(pf_folio_extra_ref(folio), 1);
-	assert_int_equal(mm.space.rss_anon, rss);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), rss);
 	world_check("unmapped");
 }
 

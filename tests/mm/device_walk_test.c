@@ -183,8 +183,8 @@ static void reclaimed(void)
 	machine_adversary(false);
 	reclaim_all();
 	machine_adversary(true);
-	assert_int_equal(mm.space.rss_anon, 0);
-	assert_int_equal(mm.space.rss_swap, NR);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 0);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_SWAP), NR);
 	for (unsigned i = 3; i < 5; i++) {
 		assert_int_equal(pf_pte_kind(at(A + i * P)), PF_PTE_SWAP);
 		assert_true(at(A + i * P).v & PF_PTE_EXCLUSIVE);
@@ -295,7 +295,7 @@ static void failed(void)
 	assert_int_equal(pf_pte_kind(at(A + 3 * P)), PF_PTE_HWPOISON);
 	assert_int_equal(pf_handle_mm_fault(&mm, A + 3 * P, 0), PF_FAULT_HWPOISON);
 	assert_int_equal(pf_folio_mapcount(page), 0);
-	assert_int_equal(mm.space.rss_anon, NR - 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), NR - 1);
 	assert_int_equal(pf_pagemap(&mm, A + 3 * P, 1, &told), 1);
 	assert_int_equal(told & ~PF_PM_SOFT_DIRTY, PF_PM_SWAP | pfn << PF_PM_SWAP_SHIFT | 24);
 	world_check("failed");

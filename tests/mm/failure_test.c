@@ -60,7 +60,7 @@ static void snap(struct snapshot *s, bool forked)
 					*(uint64_t *)pf_port_virt(pf_pte_pfn(info.pte) << 12);
 		}
 	s->total_vm = mm.total_vm;
-	s->rss = mm.space.rss_anon;
+	s->rss = pf_rss(&mm.space, PF_RSS_ANON);
 	s->brk = mm.brk;
 	s->map_count = mm.map_count;
 }

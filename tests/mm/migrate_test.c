@@ -21,11 +21,11 @@ static struct pf_remap remap;
 
 static bool write_page(struct pf_mm *m, pf_va_t va)
 {
-	const uint64_t cow = m->space.stats.cow;
+	const uint64_t cow = pf_space_stats(&m->space).cow;
 
 	machine_note_store(va);
 	assert_int_equal(pf_handle_mm_fault(m, va, PF_FAULT_FLAG_WRITE), PF_FAULT_DONE);
-	return m->space.stats.cow == cow;
+	return pf_space_stats(&m->space).cow == cow;
 }
 
 static struct pf_page_info at(struct pf_mm *m, pf_va_t va)
@@ -91,7 +91,7 @@ static void there_and_back(void)
 	/* Nobody maps it, so nobody is found to, though the entries name it. */
 	assert_int_equal(sys.fmt->mapped_one(&mm.space, &(struct pf_rmap_place){A, 16, pfn}), 0);
 	assert_int_equal(pf_folio_referenced(&sys, folio, NULL), 0);
-	assert_int_equal(mm.space.rss_anon, 16);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 16);
 	come_back();
 	for (unsigned i = 0; i < 16; i++) {
 		struct pf_page_info info = at(&mm, A + i * P);
@@ -148,7 +148,7 @@ static void moved_and_unmapped(void)
 	assert_int_equal(pf_mremap(&mm, A + 8 * P, 4 * P, 4 * P, MOVE, B), B);
 	assert_int_equal(pf_munmap(&mm, A + 2 * P, P), 0);
 	assert_int_equal(pf_madvise(&mm, A + 3 * P, P, PF_MADV_DONTNEED), 0);
-	assert_int_equal(mm.space.rss_anon, 14);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 14);
 	come_back();
 	assert_int_equal(pf_folio_mapcount(folio), 14);
 	assert_int_equal(pf_pte_pfn(at(&mm, B + P).pte), pfn + 9);

@@ -327,7 +327,7 @@ static void compare(const struct proc *p)
 			WANT(pf_pte_none(info.pte));
 		}
 	}
-	WANT(pf_space_rss(&p->mm->space) == copied && p->mm->space.rss_anon == copied);
+	WANT(pf_space_rss(&p->mm->space) == copied && pf_rss(&p->mm->space, PF_RSS_ANON) == copied);
 }
 
 static void step(void)

@@ -33,7 +33,7 @@ static void map_all(pf_va_t va)
 static void no_pages(void)
 {
 	assert_int_equal(pf_space_rss(&mm.space), 0);
-	assert_int_equal(mm.space.rss_swap, 0);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_SWAP), 0);
 }
 
 /* ---- at once ---- */
@@ -395,7 +395,7 @@ static void private(void)
 	assert_int_equal(put(A + 2 * P, 1), PF_FAULT_DONE);
 	world_check("copied");
 	assert_int_equal(copies, 1);
-	assert_int_equal(mm.space.rss_anon, 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 1);
 	assert_false(pf_pte_special(at(A + 2 * P).pte));
 	assert_true(at(A + 2 * P).exclusive);
 	assert_false(at(A).folded);
@@ -412,7 +412,7 @@ static void private(void)
 	assert_int_equal(put(A, 1), PF_FAULT_OOM);
 	copy_says = 0;
 	world_check("not copied");
-	assert_int_equal(mm.space.rss_anon, 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 1);
 	/* Moved, cut and protected, each page has the frame that it had. */
 	assert_int_equal(pf_mremap(&mm, A + 8 * P, 8 * P, 8 * P, MOVE, B + 3 * P), B + 3 * P);
 	world_check("moved");
@@ -431,7 +431,7 @@ static void private(void)
 	world_check("unmapped");
 	finds(A + 2 * P, 3);
 	assert_int_equal(get(A, &(uint64_t){0}), PF_FAULT_SIGBUS);
-	assert_int_equal(mm.space.rss_anon, 3);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), 3);
 	assert_int_equal(pf_remap_pfn_range(&mm, B + 3 * P, 8 * P, DEV), -PF_EBUSY);
 	pf_unmap_mapping_pages(dev, 0, 0, true);
 	assert_int_equal(get(A + 2 * P, &(uint64_t){0}), PF_FAULT_SIGBUS);
@@ -497,8 +497,8 @@ static void forked(void)
 	bad = pf_mm_check(&child);
 	if (bad)
 		fail_msg("the child: %s", bad);
-	assert_int_equal(child.space.rss_anon, 1);
-	assert_int_equal(child.space.rss_file, 0);
+	assert_int_equal(pf_rss(&child.space, PF_RSS_ANON), 1);
+	assert_int_equal(pf_rss(&child.space, PF_RSS_FILE), 0);
 	for (unsigned i = 0; i < NR; i++) {
 		const struct pf_page_info a = at_of(&child, A + i * P),
 					  b = at_of(&child, B + i * P);

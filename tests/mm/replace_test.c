@@ -130,12 +130,12 @@ static unsigned block(void)
 
 static int64_t rss_mapped(void)
 {
-	return of_disk ? mm.space.rss_file : mm.space.rss_shmem;
+	return of_disk ? pf_rss(&mm.space, PF_RSS_FILE) : pf_rss(&mm.space, PF_RSS_SHMEM);
 }
 
 static void replaced(void)
 {
-	const int64_t mapped = rss_mapped(), anon = mm.space.rss_anon;
+	const int64_t mapped = rss_mapped(), anon = pf_rss(&mm.space, PF_RSS_ANON);
 	const bool folds = sys.policy != PF_FOLD_OFF;
 	const pf_pfn_t file_page = pf_pte_pfn(at(A + 5 * P).pte);
 	const unsigned maps = pf_folio_mapcount(pf_page_folio(&phys, file_page));
@@ -146,7 +146,7 @@ static void replaced(void)
 	assert_int_equal(folded, folds ? NR : 0);
 	assert_int_equal(change(A + 5 * P + 8, 0xb1, pf_replace_page), 0);
 	world_check("replaced");
-	assert_int_equal(mm.space.rss_anon, anon + 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), anon + 1);
 	assert_int_equal(rss_mapped(), mapped - 1);
 	assert_int_equal(pf_folio_mapcount(pf_page_folio(&phys, file_page)), maps - 1);
 	assert_true(at(A + 5 * P).exclusive && !pf_pte_write(at(A + 5 * P).pte));
@@ -161,17 +161,17 @@ static void replaced(void)
 	assert_int_equal(change(A + 5 * P, 0xb2, pf_replace_page), 0);
 	world_check("twice");
 	finds(A + 5 * P, 0xb2);
-	assert_int_equal(mm.space.rss_anon, anon + 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), anon + 1);
 	/* Something else than before: still its own. */
 	assert_int_equal(change(A + 5 * P, 0xb3, pf_restore_page), 0);
 	world_check("not restored");
 	finds(A + 5 * P, 0xb3);
-	assert_int_equal(mm.space.rss_anon, anon + 1);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), anon + 1);
 	/* As before. */
 	assert_int_equal(change(A + 5 * P, 0xf005, pf_restore_page), 0);
 	world_check("restored");
 	assert_true(pf_pte_none(at(A + 5 * P).pte));
-	assert_int_equal(mm.space.rss_anon, anon);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), anon);
 	finds(A + 5 * P, 0xf005);
 	assert_int_equal(pf_pte_pfn(at(A + 5 * P).pte), file_page);
 	assert_int_equal(rss_mapped(), mapped);
@@ -271,7 +271,7 @@ static void anonymous(void)
 	world_check("written");
 	assert_int_equal(change(C + 20 * P, 20, pf_restore_page), 0);
 	finds(C + 20 * P, 20);
-	assert_int_equal(mm.space.rss_anon, NR);
+	assert_int_equal(pf_rss(&mm.space, PF_RSS_ANON), NR);
 }
 
 /* Who would be told of an empty slot is told of none; and of writes as before. */

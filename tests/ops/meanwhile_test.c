@@ -341,7 +341,7 @@ static void spurious_once(void **state)
 			assert_true(faults <= 1);
 			world_judge("the store");
 		}
-		assert_true(mm.space.stats.spurious_fault > 0);
+		assert_true(pf_space_stats(&mm.space).spurious_fault > 0);
 		world_exit(2);
 	}
 }

@@ -302,9 +302,9 @@ static void run(void *(*first)(void *), void *(*second)(void *))
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
 	assert_int_equal(bad, 0);
-	assert_int_equal(space.rss_anon, 0);
-	assert_int_equal(space.rss_file, 0);
-	assert_int_equal(space.rss_swap, 0);
+	assert_int_equal(pf_rss(&space, PF_RSS_ANON), 0);
+	assert_int_equal(pf_rss(&space, PF_RSS_FILE), 0);
+	assert_int_equal(pf_rss(&space, PF_RSS_SWAP), 0);
 	assert_int_equal(space.tlb_flush_pending, 0);
 }
 

@@ -384,7 +384,7 @@ static void forked(void **state)
 		assert_false(entry(&mm, A + i * P).v & PF_PTE_EXCLUSIVE);
 		assert_true(pf_pte_same(entry(&mm, A + i * P), entry(&child, A + i * P)));
 	}
-	assert_int_equal(child.space.rss_swap, NR);
+	assert_int_equal(pf_rss(&child.space, PF_RSS_SWAP), NR);
 	assert_null(pf_mm_check(&child));
 	/* One reads, and the other: one folio, mapped twice, read once. */
 	holds(A, 0x1000);

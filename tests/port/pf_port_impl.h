@@ -49,6 +49,8 @@ struct test_port {
 	void (*rcu_wait)(
 		void); /* RCU's other form: who frees waits for readers, by calling this; NULL: they are queued */
 	struct pf_lazy_mmu *lazy; /* of whoever runs */
+	unsigned cpu;             /* that everybody runs on */
+	void (*step)(void);       /* with PF_JUDGE: before each atomic access; NULL: nothing */
 	void (*relax)(void);      /* what the library waits for; NULL: another thread */
 };
 
@@ -240,6 +242,11 @@ static inline void pf_port_relax(void)
 		test_port.relax();
 	else
 		sched_yield();
+}
+
+static inline unsigned pf_port_cpu(void)
+{
+	return __atomic_load_n(&test_port.cpu, __ATOMIC_RELAXED);
 }
 
 static inline struct pf_lazy_mmu *pf_port_lazy_mmu(void)

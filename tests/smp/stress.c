@@ -148,6 +148,9 @@ static void start(void)
 	MUST(!smp_start(&cfg));
 	MUST(smp_enter(false));
 	MUST(!pf_phys_init(&world.phys, SMP_RAM_BASE, cfg.memory, fmt->pt->page_shift, 10));
+	/* Threads with lists of free pages of their own, or a list for some, or none. */
+	if (rnd(seed, 4))
+		pf_phys_set_cpus(&world.phys, world.pcp, 1 + rnd(seed, STRESS_LISTS));
 	maps = calloc(world.phys.nr, sizeof(*maps));
 	world.disk = calloc(DISK_SLOTS, P);
 	MUST(maps && world.disk);

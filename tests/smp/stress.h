@@ -59,8 +59,11 @@ struct thread {
 	pthread_t thread;
 };
 
+#define STRESS_LISTS 4u
+
 struct world {
 	struct pf_phys phys;
+	struct pf_pcp pcp[STRESS_LISTS];
 	struct pf_system sys;
 	struct pf_table_check check;
 	struct pf_mm mm[SHARED];

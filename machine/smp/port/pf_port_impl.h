@@ -34,6 +34,7 @@ struct smp_held;
 /* What a thread has that is in the library. */
 struct smp_thread {
 	struct pf_lazy_mmu lazy;
+	uint32_t number; /* of those that are in the library the lowest that was free */
 	uint32_t rcu_depth;
 	uint64_t rcu_since;    /* rcu.c; 0: no reader. Others read it */
 	uint64_t random;       /* failure injection */
@@ -276,6 +277,11 @@ PF_INLINE void pf_port_relax(void)
 	if (PF_UNLIKELY(smp_port.check_order))
 		smp_order_sleeps("a wait for another thread");
 	smp_relax();
+}
+
+PF_INLINE unsigned pf_port_cpu(void)
+{
+	return smp_self.number;
 }
 
 PF_INLINE struct pf_lazy_mmu *pf_port_lazy_mmu(void)
