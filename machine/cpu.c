@@ -253,11 +253,12 @@ static void leftover(struct mj_stale *r, void *ctx)
 
 uint64_t machine_check_end(void)
 {
-	uint64_t bytes = machine_meta_bytes();
+	uint64_t bytes;
 
 	mj_point();
 	mj_log("end");
 	mj_rcu_flush();
+	bytes = machine_meta_bytes();
 	mj_locks_quiescent();
 	for (struct mj_asid *a = mj.all_asids; a; a = a->next)
 		mj_stale_all(a, leftover, NULL);

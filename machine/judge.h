@@ -157,6 +157,7 @@ struct mj_lock {
 	uint64_t readers; /* rwlock */
 	int owner;        /* CPU, -1 = none */
 	int cls;
+	bool freed; /* lay in metadata that is free now */
 };
 
 /* A translation as an access uses it. */
@@ -418,6 +419,8 @@ bool mj_holds_table(unsigned cpu, uint64_t table_pa);
 void mj_locks_quiescent(void);
 /* Rule S1: what is being done may wait for another thread. */
 void mj_may_sleep(const char *what);
+/* locks.c: metadata is given back. */
+void mj_locks_freed(const void *p, size_t bytes);
 void mj_locks_stop(void);
 bool mj_reader_since(uint64_t seq);
 void mj_rcu_poll(void);

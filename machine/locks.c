@@ -172,7 +172,19 @@ void machine_ev_rw_init(struct pf_rwlock *l, enum pf_lock_class c)
 			MJ_L2, 0, "%s lock is initialised while it is held", pf_lock_class_name(c));
 	k->owner = -1;
 	k->readers = 0;
+	k->freed = false;
 	l->word[0] = l->word[1] = 0;
+}
+
+/* Nobody may want a lock that is there no more. Only small objects have locks and are freed. */
+void mj_locks_freed(const void *p, size_t bytes)
+{
+	const char *at = p;
+
+	for (size_t i = 0; i < bytes && bytes <= 512; i += sizeof(uint32_t))
+		for (struct mj_lock *l = *bucket(at + i); l; l = l->next)
+			if (l->addr == at + i)
+				l->freed = true;
 }
 
 static bool rw_free(struct mj_lock *l)
@@ -186,6 +198,9 @@ bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, b
 
 	mj_point_on((uintptr_t)l, write);
 	k = find(l, c, 0);
+	if (k->freed)
+		mj_violate(MJ_L2, 0, "%s lock is wanted by cpu %u in memory that was freed",
+			pf_lock_class_name(c), mj.cpu);
 	if (wait)
 		mj_may_sleep("a lock of a kind that is waited for");
 	else if (!(write ? rw_free : spin_free)(k)) {

@@ -237,6 +237,9 @@ void *machine_meta_alloc(size_t bytes)
 void machine_meta_free(void *p, size_t bytes)
 {
 	meta_changes_hands();
+#if PF_JUDGE
+	mj_locks_freed(p, bytes);
+#endif
 	if (p)
 		meta_bytes -= bytes;
 	free(p);

@@ -39,6 +39,7 @@ static void clear_written(struct pf_mm *mm)
 	if (!pf_mm_has_soft_dirty(mm))
 		return;
 	pf_mmap_write_lock(mm);
+	pf_vma_start_write_all(mm);
 	pf_tlb_gather_mmu(&g, &mm->space);
 	pf_notify_start(&range, &mm->space, PF_MMU_NOTIFY_SOFT_DIRTY, 0,
 		PF_MUTANT("notify-soft-dirty-forgets") ? 0 : mm->sys->task_size);

@@ -303,10 +303,15 @@ static void copy(struct collapse *c)
 static int replace(struct collapse *c)
 {
 	struct pf_mmu_notifier_range range = {0};
+	struct pf_vma *vma = pf_vma_lookup(c->mm, c->va);
 	struct pf_collapse_view scan;
-	int err = look(c, &scan);
 	unsigned taken = 0;
+	int err;
 
+	/* What is empty now is so until the folio is there. */
+	if (vma)
+		pf_vma_start_write(vma);
+	err = look(c, &scan);
 	if (!err && scan.swap)
 		err = -PF_EAGAIN;
 	if (err)

@@ -69,10 +69,46 @@ enum pf_fault_result pf_vma_fault(struct pf_mm *mm, struct pf_vma *vma, pf_va_t 
 	return result;
 }
 
+static enum pf_fault_result checked_fault(
+	struct pf_mm *mm, struct pf_vma *vma, pf_va_t va, unsigned flags)
+{
+	return access_allowed(vma, flags) ? pf_vma_fault(mm, vma, va, flags) : PF_FAULT_SIGSEGV;
+}
+
+/*
+ * Is the VMA all that the fault looks at? A first write may make an anon_vma, for which its neighbours are looked at; and a device, or whoever
+ * answers a userfaultfd, may count on the mmap lock.
+ */
+static bool vma_is_enough(const struct pf_vma *vma, unsigned flags)
+{
+	if (vma->uffd || (vma->area.flags & PF_VM_PFNMAP))
+		return false;
+	return !(flags & (PF_FAULT_FLAG_WRITE | PF_FAULT_FLAG_UNSHARE)) ||
+	       (vma->area.flags & PF_VM_SHARED) || pf_load_relaxed(&vma->area.anon);
+}
+
+/* With no lock but the VMA's. False: the mmap lock is needed. */
+static bool fault_by_vma(struct pf_mm *mm, pf_va_t va, unsigned flags, enum pf_fault_result *result)
+{
+	struct pf_vma *vma = pf_lock_vma_under_rcu(mm, va);
+	bool enough;
+
+	if (!vma)
+		return false;
+	enough = vma_is_enough(vma, flags);
+	if (enough)
+		*result = checked_fault(mm, vma, va, flags);
+	pf_vma_end_read(vma);
+	return enough;
+}
+
 enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned flags)
 {
 	enum pf_fault_result result = PF_FAULT_SIGSEGV;
 	struct pf_vma *vma;
+
+	if (fault_by_vma(mm, va, flags, &result))
+		return result;
 
 	pf_mmap_read_lock(mm);
 	vma = pf_find_vma(mm, va);
@@ -87,8 +123,8 @@ enum pf_fault_result pf_handle_mm_fault(struct pf_mm *mm, pf_va_t va, unsigned f
 		pf_mmap_read_lock(mm);
 	}
 	vma = pf_vma_lookup(mm, va);
-	if (vma && access_allowed(vma, flags))
-		result = pf_vma_fault(mm, vma, va, flags);
+	if (vma)
+		result = checked_fault(mm, vma, va, flags);
 	pf_mmap_read_unlock(mm);
 	return result;
 }

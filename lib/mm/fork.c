@@ -97,6 +97,8 @@ static int dup_mmap(struct pf_mm *child, struct pf_mm *parent, bool *flush)
 
 		if (!kept(vma))
 			continue;
+		/* What the child is given is not taken back by a fault, nor filled after it was looked at. */
+		pf_vma_start_write(vma);
 		err = dup_vma(child, vma, &dup);
 		if (!err && has_entries(dup))
 			err = copy_entries(child, parent, dup, vma, flush);

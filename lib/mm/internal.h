@@ -11,6 +11,7 @@
 #include "mm/mm.h"
 #include "mm/rmap.h"
 #include "mm/vma.h"
+#include "mm/vma_lock.h"
 #include "ops/notify.h"
 #include "ops/where.h"
 #include "phys/phys.h"
@@ -556,8 +557,10 @@ PF_INLINE void pf_mmap_write_lock(struct pf_mm *mm)
 	pf_port_rw_write_lock(&mm->mmap_lock, PF_LOCK_MMAP);
 }
 
+/* Gives up the VMAs that were locked for writing meanwhile, too (vma_lock.h). */
 PF_INLINE void pf_mmap_write_unlock(struct pf_mm *mm)
 {
+	pf_store_release(&mm->lock_seq, mm->lock_seq + 1);
 	pf_port_rw_write_unlock(&mm->mmap_lock, PF_LOCK_MMAP);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Policies of VMAs and processes. They change with the mmap lock held for writing, so who allocates for a VMA, with that lock held for
- * reading, finds one or the other.
+ * Policies of VMAs and processes. They change with the mmap lock held for writing and no fault under way (vma_lock.h), so who allocates for a VMA
+ * finds one or the other.
  */
 #include "mm/mempolicy.h"
 
@@ -142,6 +142,7 @@ int pf_set_mempolicy(struct pf_mm *mm, unsigned mode, uint64_t nodes)
 	if (err)
 		return err;
 	pf_mmap_write_lock(mm);
+	pf_vma_start_write_all(mm);
 	mm->space.policy = policy;
 	pf_store_relaxed(&mm->interleaved, 0);
 	pf_mmap_write_unlock(mm);

@@ -161,6 +161,7 @@ struct pf_mm {
 	struct pf_space space; /* first: a pf_space * of an mm is the mm */
 	struct pf_system *sys;
 	struct pf_rwlock mmap_lock;
+	uint64_t lock_seq; /* counts times that mmap_lock was had for writing (mm/vma_lock.h) */
 	struct pf_vma_tree *vmas;
 	uint32_t map_count;
 	uint64_t total_vm; /* pages mapped */

@@ -206,7 +206,7 @@ static void move_entries(struct pf_mm *mm, const struct pf_vma *old, pf_va_t fro
 static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 {
 	struct pf_mm *mm = m->mm;
-	const struct pf_vma *vma = pf_vma_lookup(mm, m->addr);
+	struct pf_vma *vma = pf_vma_lookup(mm, m->addr);
 	const uint64_t nr = m->old_len >> pf_mm_shift(mm);
 	struct pf_vma_desc d = {
 		.start = m->new_addr,
@@ -225,6 +225,8 @@ static int move_vma(const struct remap *m, struct pf_vma_reserve *r)
 
 	if (!pf_commit(mm->sys, d.flags, more))
 		return -PF_ENOMEM;
+	/* Nothing is faulted in behind what has moved. */
+	pf_vma_start_write(vma);
 	/* No page is found by its pgoff yet: it may start afresh, and so be merged more often. */
 	if (!vma->area.anon && !vma->mapping)
 		d.pgoff = m->new_addr >> pf_mm_shift(mm);

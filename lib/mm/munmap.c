@@ -85,6 +85,8 @@ static int unmap(
 	for (; vma && vma->area.start < end; vma = pf_vma_tree_next(mm->vmas, vma)) {
 		pf_va_t from = pf_max(vma->area.start, start), to = pf_min(vma->area.end, end);
 
+		/* What is emptied stays so. */
+		pf_vma_start_write(vma);
 		fmt->zap_range(&g, &vma->area, from, pf_mm_pages(mm, from, to), 0);
 	}
 	pf_notify_end(&range);

@@ -2,7 +2,7 @@
 /*
  * Subscribing. What changes entries looks once whether there are subscribers, and keeps to that until its end. So whoever
  * subscribes must have seen the end of what looked before: it holds the mmap lock, or it came by a page, and holds the anon
- * or i_mmap lock of a VMA of the address space. Passing through each of these for writing waits for the one and the other; who
+ * or i_mmap lock of a VMA of the address space, or it is a fault, and holds the VMA's own. Passing through each of these for writing waits for them all; who
  * takes one later looks later. (Linux takes them all, and holds them.)
  */
 #include "mm/notify.h"
@@ -16,6 +16,7 @@ static void pass_locks(struct pf_mm *mm)
 	struct pf_vma *vma = pf_find_vma(mm, 0);
 
 	for (; vma && !PF_MUTANT("notify-register-early"); vma = pf_vma_tree_next(mm->vmas, vma)) {
+		pf_vma_start_write(vma);
 		pf_i_mmap_lock(vma);
 		pf_i_mmap_unlock(vma);
 		pf_anon_unlock_write(pf_anon_lock_write(mm->sys, vma));

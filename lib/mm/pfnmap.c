@@ -129,7 +129,7 @@ static bool is_empty(struct pf_mm *mm, pf_va_t va, pf_va_t end)
 	return true;
 }
 
-/* The mmap lock is held for writing: nobody faults meanwhile, so what is empty stays so. */
+/* With the mmap lock and the VMA's for writing nobody faults meanwhile, so what is empty stays so. */
 static int remap(struct pf_mm *mm, pf_va_t va, uint64_t nr, pf_pfn_t pfn)
 {
 	const struct pf_format *fmt = mm->sys->fmt;
@@ -139,6 +139,7 @@ static int remap(struct pf_mm *mm, pf_va_t va, uint64_t nr, pf_pfn_t pfn)
 
 	if (!vma || !may_be_mapped(mm, pfn, nr))
 		return -PF_EINVAL;
+	pf_vma_start_write(vma);
 	if (pf_area_cow(&vma->area) && !PF_MUTANT("pfnmap-cow-part") &&
 		(va != vma->area.start || va + len != vma->area.end))
 		return -PF_EINVAL;

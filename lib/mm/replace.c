@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * uprobes' replacement of a page: a copy on write that somebody else has made. The mmap lock for writing keeps faults out, and the folio
+ * uprobes' replacement of a page: a copy on write that somebody else has made. The mmap lock and the VMA's for writing keep faults out, and the folio
  * lock who would move the old page or send it out; truncation alone may empty the entry meanwhile.
  */
 #include "mm/replace.h"
@@ -91,6 +91,7 @@ static int replace(struct replacement *r, int (*how)(const struct replacement *r
 	if (!r->vma || !pf_area_cow(&r->vma->area) || (r->vma->area.flags & PF_VM_SPECIAL) ||
 		pf_folio_order(r->by))
 		return -PF_EINVAL;
+	pf_vma_start_write(r->vma);
 	/* Before there can be a page that is found through it. */
 	if (pf_anon_prepare(r->mm, r->vma))
 		return -PF_ENOMEM;

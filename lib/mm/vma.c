@@ -103,6 +103,7 @@ void pf_vma_set_flags(struct pf_mm *mm, struct pf_vma *vma, uint32_t flags)
 {
 	const int64_t pages = (int64_t)pf_mm_pages(mm, vma->area.start, vma->area.end);
 
+	pf_vma_start_write(vma);
 	pf_vm_stat(mm, vma->area.flags, -pages);
 	pf_vm_stat(mm, flags, pages);
 	/* Who gives the flag has asked for it. */
@@ -190,7 +191,7 @@ void pf_vma_leave_mapping(struct pf_vma *vma)
 /* i_mmap lock for writing, as below. */
 static void insert(struct pf_mm *mm, struct pf_vma *vma)
 {
-	pf_vma_tree_insert(mm->vmas, vma);
+	pf_vma_attach(mm, vma);
 	mm->map_count++;
 	if (vma->mapping)
 		pf_mapping_get(vma->mapping);
@@ -204,11 +205,10 @@ void pf_vma_insert(struct pf_mm *mm, struct pf_vma *vma)
 	pf_i_mmap_unlock(vma);
 }
 
-/* Without its links, and out of its mapping. */
+/* Without its links, out of its mapping, and locked for writing. */
 static void take_out(struct pf_mm *mm, struct pf_vma *vma)
 {
-	pf_vma_tree_remove(mm->vmas, vma);
-	pf_port_meta_free(vma, sizeof(*vma));
+	pf_vma_detach(vma);
 	mm->map_count--;
 }
 
@@ -224,6 +224,7 @@ static void set_range(
 
 void pf_vma_remove(struct pf_mm *mm, struct pf_vma *vma)
 {
+	pf_vma_start_write(vma);
 	pf_vma_leave_mapping(vma);
 	pf_anon_unlink(mm->sys, vma);
 	take_out(mm, vma);
@@ -235,6 +236,7 @@ void pf_vma_set_range(
 {
 	struct pf_anon_vma *root;
 
+	pf_vma_start_write(vma);
 	pf_i_mmap_lock(vma);
 	root = pf_anon_lock_write(mm->sys, vma);
 	pf_anon_unhook(vma);
@@ -250,6 +252,7 @@ struct pf_vma *pf_vma_split(
 	struct pf_vma *rest = pf_vma_take(r);
 	struct pf_anon_vma *root;
 
+	pf_vma_start_write(vma);
 	pf_i_mmap_lock(vma);
 	root = pf_anon_lock_write(mm->sys, vma);
 	pf_vma_copy(rest, vma);
@@ -286,6 +289,8 @@ static void join(struct pf_mm *mm, struct pf_vma *a, struct pf_vma *b)
 	struct pf_anon_link *left;
 	pf_va_t end = b->area.end;
 
+	pf_vma_start_write(a);
+	pf_vma_start_write(b);
 	pf_i_mmap_lock(a);
 	/* Of one family, if both have one. */
 	root = pf_anon_lock_write(mm->sys, a->area.anon ? a : b);
@@ -329,6 +334,7 @@ static void extend(
 {
 	struct pf_anon_vma *root;
 
+	pf_vma_start_write(vma);
 	take_sticky(vma, new);
 	if (new->area.start < vma->area.start)
 		pf_vma_set_range(mm, vma, new->area.start, vma->area.end, new->area.pgoff);
@@ -427,6 +433,7 @@ void pf_vma_forget_uffd(struct pf_mm *mm, struct pf_vma *vma)
 {
 	if (!vma->uffd)
 		return;
+	pf_vma_start_write(vma);
 	vma->uffd = NULL;
 	pf_vma_set_flags(mm, vma, vma->area.flags & ~PF_VM_UFFD);
 	/* It may be like its neighbours now, and Linux does not look. */
@@ -454,6 +461,7 @@ static struct pf_vma *modify(struct pf_mm *mm, struct pf_vma_reserve *r, struct 
 		vma = pf_vma_split(mm, r, vma, start);
 	if (right)
 		pf_vma_split(mm, r, vma, end);
+	pf_vma_start_write(vma);
 	vma->uffd = piece.uffd;
 	vma->area.policy = piece.area.policy;
 	pf_vma_set_flags(mm, vma, piece.area.flags);

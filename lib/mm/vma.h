@@ -3,7 +3,8 @@
  * A VMA, and the tree that an address space keeps its VMAs in.
  *
  * Locks: reading the tree or a VMA takes the mmap lock for reading, changing either takes it for
- * writing; but for an anon_vma, which faults give it under the lock for reading (anon_vma.h).
+ * writing, and of a VMA also its own lock (vma_lock.h); but for an anon_vma, which faults give it under the lock for reading
+ * (anon_vma.h). A fault reads a VMA with no more than that VMA's lock.
  */
 #ifndef PF_MM_VMA_H
 #define PF_MM_VMA_H
@@ -30,6 +31,12 @@ struct pf_mapping;
 struct pf_uffd;
 
 struct pf_vma {
+	/* Once it is out of the tree: who looked it up without the mmap lock may still try its lock. */
+	struct pf_rcu_head rcu;
+	struct pf_rwlock lock;
+	bool attached; /* in the tree; changes while lock_seq is the mm's */
+	uint64_t
+		lock_seq; /* the mm's when it was last locked for writing; changes under the lock, atomic */
 	/*
 	 * area.anon is the VMA's anon_vma (mm/anon_vma.h): 0 until it is first written to. Only VMAs of one
 	 * anon_vma, or one with and one without, may be merged.
@@ -55,7 +62,7 @@ PF_INLINE struct pf_vma *pf_vma_of(const struct pf_area *a)
 }
 
 /*
- * All but its place in the mapping's tree, which changes under the i_mmap lock whenever a neighbour's does: the mmap lock
+ * All but its lock, and its place in the mapping's tree, which changes under the i_mmap lock whenever a neighbour's does: the mmap lock
  * for writing keeps the rest.
  */
 PF_INLINE void pf_vma_copy(struct pf_vma *dst, const struct pf_vma *src)
@@ -80,6 +87,7 @@ struct pf_vma_node;
 struct pf_vma_tree {
 	struct pf_vma_node *root; /* NULL: empty */
 	unsigned height;          /* levels of nodes */
+	uint32_t seq;             /* odd while it changes */
 	uint64_t spares;          /* nodes in `spare`: what insertions take theirs from */
 	struct pf_vma_node *spare;
 };
@@ -107,6 +115,12 @@ void pf_vma_tree_set_range(struct pf_vma_tree *t, struct pf_vma *vma, pf_va_t st
 struct pf_vma *pf_vma_tree_find(const struct pf_vma_tree *t, pf_va_t va);
 /* The last VMA that starts below va, or NULL. */
 struct pf_vma *pf_vma_tree_find_below(const struct pf_vma_tree *t, pf_va_t va);
+
+/*
+ * As pf_vma_tree_find, for an RCU reader with no lock: a VMA that was the answer a moment ago, or NULL, which says nothing. It may be
+ * out of the tree by now; its memory is a VMA's until the reader ends.
+ */
+struct pf_vma *pf_vma_tree_find_rcu(const struct pf_vma_tree *t, pf_va_t va);
 
 PF_INLINE struct pf_vma *pf_vma_tree_next(const struct pf_vma_tree *t, const struct pf_vma *vma)
 {

@@ -2,6 +2,11 @@
 /*
  * The B+tree of VMAs.
  *
+ * Who looks up without the mmap lock (pf_vma_tree_find_rcu) may be in a node that changes. What he reads there he uses only if the
+ * tree's number has not changed since he began: then each node was what he took it for, and what he read of it belongs together.
+ * Until he has looked at the number he follows no pointer. So a node may be changed in place, and be another part of the tree next, but its memory
+ * stays for as long as he is an RCU reader. All that he may read is stored by atomics; who has the mmap lock reads plainly.
+ *
  * A node has n entries in address order. An entry of a leaf is a VMA and its range; one of an inner
  * node is a child with the range from its first start to its last end, and the largest hole between
  * entries below it. Holes between two entries of one node are seen in the node itself, so a change
@@ -14,9 +19,9 @@
 #include "mm/vma.h"
 
 #include "base/err.h"
-#include "port/port.h"
+#include "pt/rcu.h"
 
-#define LEAF_MAX  21u
+#define LEAF_MAX  20u
 #define INNER_MAX 15u
 /* Below a third a node is joined with a neighbour, or takes from it. */
 #define LEAF_MIN  7u
@@ -36,15 +41,19 @@ struct inner {
 };
 
 struct pf_vma_node {
+	/* Of one that is in no tree: no reader looks at these. */
+	union {
+		struct pf_rcu_head rcu;
+		struct pf_vma_node *next; /* spare */
+	};
 	uint8_t nr;
 	uint8_t level; /* 0: a leaf */
 	union {
 		struct leaf leaf;
 		struct inner inner;
-		struct pf_vma_node *next; /* spare */
 	};
 };
-PF_STATIC_ASSERT(sizeof(struct pf_vma_node) == 512, "eight cache lines");
+PF_STATIC_ASSERT(sizeof(struct pf_vma_node) <= 512, "eight cache lines");
 
 /* From the root to a leaf: which entry of each node. By level. */
 struct path {
@@ -83,23 +92,61 @@ static unsigned first_above(const struct pf_vma_node *n, pf_va_t va)
 	return i;
 }
 
+/* ---- changes ---- */
+
+/*
+ * Around all changes of what readers without the lock may read. Release behind the first store: who reads any of the changes (acquire, in
+ * pf_vma_tree_find_rcu) reads the odd number, or a later one, at his next look.
+ */
+static void change_begin(struct pf_vma_tree *t)
+{
+	pf_store_relaxed(&t->seq, t->seq + 1);
+	pf_wmb();
+}
+
+static void change_end(struct pf_vma_tree *t)
+{
+	pf_store_release(&t->seq, t->seq + 1);
+}
+
+static void set_nr(struct pf_vma_node *n, unsigned nr)
+{
+	pf_quiet_store(&n->nr, (uint8_t)nr);
+}
+
+static void set_root(struct pf_vma_tree *t, struct pf_vma_node *root)
+{
+	pf_quiet_store_release(&t->root, root);
+}
+
 /* ---- entries ---- */
+
+static void move_entry(
+	struct pf_vma_node *dst, unsigned to, const struct pf_vma_node *src, unsigned from)
+{
+	if (src->level) {
+		pf_quiet_store(&dst->inner.end[to], src->inner.end[from]);
+		pf_quiet_store(&dst->inner.start[to], src->inner.start[from]);
+		dst->inner.gap[to] = src->inner.gap[from];
+		/* Release: whoever finds the pointer here finds what it points to as it was made. */
+		pf_quiet_store_release(&dst->inner.child[to], src->inner.child[from]);
+	} else {
+		pf_quiet_store(&dst->leaf.end[to], src->leaf.end[from]);
+		pf_quiet_store(&dst->leaf.start[to], src->leaf.start[from]);
+		pf_quiet_store_release(&dst->leaf.vma[to], src->leaf.vma[from]);
+	}
+}
 
 /* Entries [from, from + nr) of src to slot `to` of dst: nodes of one level, or one node. */
 static void move_entries(struct pf_vma_node *dst, unsigned to, const struct pf_vma_node *src,
 	unsigned from, unsigned nr)
 {
-	if (src->level) {
-		memmove(&dst->inner.end[to], &src->inner.end[from], nr * sizeof(pf_va_t));
-		memmove(&dst->inner.start[to], &src->inner.start[from], nr * sizeof(pf_va_t));
-		memmove(&dst->inner.gap[to], &src->inner.gap[from], nr * sizeof(uint64_t));
-		memmove(&dst->inner.child[to], &src->inner.child[from],
-			nr * sizeof(struct pf_vma_node *));
-	} else {
-		memmove(&dst->leaf.end[to], &src->leaf.end[from], nr * sizeof(pf_va_t));
-		memmove(&dst->leaf.start[to], &src->leaf.start[from], nr * sizeof(pf_va_t));
-		memmove(&dst->leaf.vma[to], &src->leaf.vma[from], nr * sizeof(struct pf_vma *));
-	}
+	if (dst == src && to > from)
+		while (nr--)
+			move_entry(dst, to + nr, src, from + nr);
+	else
+		for (unsigned i = 0; i < nr; i++)
+			move_entry(dst, to + i, src, from + i);
 }
 
 static uint64_t largest_hole(const struct pf_vma_node *n)
@@ -119,8 +166,8 @@ static void summarize(struct pf_vma_node *parent, unsigned i)
 {
 	const struct pf_vma_node *c = parent->inner.child[i];
 
-	parent->inner.start[i] = starts(c)[0];
-	parent->inner.end[i] = ends(c)[c->nr - 1];
+	pf_quiet_store(&parent->inner.start[i], starts(c)[0]);
+	pf_quiet_store(&parent->inner.end[i], ends(c)[c->nr - 1]);
 	parent->inner.gap[i] = largest_hole(c);
 }
 
@@ -138,8 +185,8 @@ static struct pf_vma_node *take_spare(struct pf_vma_tree *t, unsigned level)
 
 	t->spare = n->next;
 	t->spares--;
-	n->nr = 0;
-	n->level = (uint8_t)level;
+	set_nr(n, 0);
+	pf_quiet_store(&n->level, (uint8_t)level);
 	return n;
 }
 
@@ -157,7 +204,7 @@ static void trim_spares(struct pf_vma_tree *t, uint64_t keep)
 
 		t->spare = n->next;
 		t->spares--;
-		pf_port_meta_free(n, sizeof(*n));
+		pf_meta_free_rcu(n, sizeof(*n));
 	}
 }
 
@@ -248,6 +295,41 @@ struct pf_vma *pf_vma_tree_find_below(const struct pf_vma_tree *t, pf_va_t va)
 	return NULL;
 }
 
+struct pf_vma *pf_vma_tree_find_rcu(const struct pf_vma_tree *t, pf_va_t va)
+{
+	const uint32_t seq = pf_load_acquire(&t->seq);
+	const struct pf_vma_node *n = pf_quiet_load_acquire(&t->root);
+	struct pf_vma *vma = NULL;
+	bool leaf;
+
+	if (seq & 1)
+		return NULL;
+	/* A node that is another by now may say anything: nothing outside of it is read by that. */
+	do {
+		const pf_va_t *end;
+		unsigned nr, i = 0;
+
+		if (!n)
+			return NULL;
+		leaf = !pf_quiet_load(&n->level);
+		end = leaf ? n->leaf.end : n->inner.end;
+		nr = (unsigned)pf_min(pf_quiet_load(&n->nr), leaf ? LEAF_MAX : INNER_MAX);
+		while (i < nr && pf_quiet_load(&end[i]) <= va)
+			i++;
+		if (i == nr)
+			return NULL;
+		if (leaf)
+			vma = pf_load_acquire(&n->leaf.vma[i]);
+		else
+			n = pf_load_acquire(&n->inner.child[i]);
+		/* Acquire: what was read before it was read before the number is. */
+		pf_rmb();
+		if (pf_load_relaxed(&t->seq) != seq && !PF_MUTANT("vma-tree-unchecked"))
+			return NULL;
+	} while (!leaf);
+	return vma;
+}
+
 /*
  * The path to where a VMA that starts at va is, or belongs: to the leaf entry that ends above va,
  * or behind the last leaf's last entry.
@@ -278,11 +360,11 @@ static void split_node(struct pf_vma_tree *t, struct pf_vma_node *parent, unsign
 	unsigned keep = n->nr / 2;
 
 	move_entries(upper, 0, n, keep, n->nr - keep);
-	upper->nr = (uint8_t)(n->nr - keep);
-	n->nr = (uint8_t)keep;
+	set_nr(upper, n->nr - keep);
+	set_nr(n, keep);
 	move_entries(parent, idx + 2, parent, idx + 1, parent->nr - (idx + 1));
-	parent->inner.child[idx + 1] = upper;
-	parent->nr++;
+	pf_quiet_store_release(&parent->inner.child[idx + 1], upper);
+	set_nr(parent, parent->nr + 1u);
 	summarize(parent, idx);
 	summarize(parent, idx + 1);
 }
@@ -294,8 +376,9 @@ void pf_vma_tree_insert(struct pf_vma_tree *t, struct pf_vma *vma)
 	struct pf_vma_node *leaf;
 	unsigned i;
 
+	change_begin(t);
 	if (!t->root) {
-		t->root = take_spare(t, 0);
+		set_root(t, take_spare(t, 0));
 		t->height = 1;
 	}
 	descend(t, va, &p);
@@ -310,10 +393,10 @@ void pf_vma_tree_insert(struct pf_vma_tree *t, struct pf_vma *vma)
 		if (top + 1 == t->height) {
 			struct pf_vma_node *root = take_spare(t, t->height);
 
-			root->nr = 1;
-			root->inner.child[0] = t->root;
+			set_nr(root, 1);
+			pf_quiet_store_release(&root->inner.child[0], t->root);
 			summarize(root, 0);
-			t->root = root;
+			set_root(t, root);
 			t->height++;
 			p.node[top + 1] = root;
 			p.idx[top + 1] = 0;
@@ -324,11 +407,12 @@ void pf_vma_tree_insert(struct pf_vma_tree *t, struct pf_vma *vma)
 	leaf = p.node[0];
 	i = p.idx[0];
 	move_entries(leaf, i + 1, leaf, i, leaf->nr - i);
-	leaf->leaf.start[i] = va;
-	leaf->leaf.end[i] = vma->area.end;
-	leaf->leaf.vma[i] = vma;
-	leaf->nr++;
+	pf_quiet_store(&leaf->leaf.start[i], va);
+	pf_quiet_store(&leaf->leaf.end[i], vma->area.end);
+	pf_quiet_store_release(&leaf->leaf.vma[i], vma);
+	set_nr(leaf, leaf->nr + 1u);
 	summarize_up(t, &p, 0);
+	change_end(t);
 }
 
 /* ---- removal ---- */
@@ -337,7 +421,7 @@ void pf_vma_tree_insert(struct pf_vma_tree *t, struct pf_vma *vma)
 static void remove_entry(struct pf_vma_node *n, unsigned i)
 {
 	move_entries(n, i, n, i + 1, n->nr - (i + 1));
-	n->nr--;
+	set_nr(n, n->nr - 1u);
 }
 
 /* Child idx of the parent has too few entries: join it with a neighbour, or even the two out. */
@@ -349,7 +433,7 @@ static void refill(struct pf_vma_tree *t, struct pf_vma_node *parent, unsigned i
 
 	if (sum <= node_max(left)) {
 		move_entries(left, left->nr, right, 0, right->nr);
-		left->nr = (uint8_t)sum;
+		set_nr(left, sum);
 		remove_entry(parent, l + 1);
 		put_spare(t, right);
 		summarize(parent, l);
@@ -366,8 +450,8 @@ static void refill(struct pf_vma_tree *t, struct pf_vma_node *parent, unsigned i
 		move_entries(right, n, right, 0, right->nr);
 		move_entries(right, 0, left, half, n);
 	}
-	left->nr = (uint8_t)half;
-	right->nr = (uint8_t)(sum - half);
+	set_nr(left, half);
+	set_nr(right, sum - half);
 	summarize(parent, l);
 	summarize(parent, l + 1);
 }
@@ -377,6 +461,7 @@ void pf_vma_tree_remove(struct pf_vma_tree *t, struct pf_vma *vma)
 	struct path p;
 	unsigned level;
 
+	change_begin(t);
 	descend(t, vma->area.start, &p);
 	remove_entry(p.node[0], p.idx[0]);
 	for (level = 0; level + 1 < t->height; level++) {
@@ -390,27 +475,30 @@ void pf_vma_tree_remove(struct pf_vma_tree *t, struct pf_vma *vma)
 	while (t->height > 1 && t->root->nr == 1) {
 		struct pf_vma_node *old = t->root;
 
-		t->root = old->inner.child[0];
+		set_root(t, old->inner.child[0]);
 		t->height--;
 		put_spare(t, old);
 	}
 	if (!t->root->nr) {
 		put_spare(t, t->root);
-		t->root = NULL;
+		set_root(t, NULL);
 		t->height = 0;
 	}
+	change_end(t);
 }
 
 void pf_vma_tree_set_range(struct pf_vma_tree *t, struct pf_vma *vma, pf_va_t start, pf_va_t end)
 {
 	struct path p;
 
+	change_begin(t);
 	descend(t, vma->area.start, &p);
-	p.node[0]->leaf.start[p.idx[0]] = start;
-	p.node[0]->leaf.end[p.idx[0]] = end;
+	pf_quiet_store(&p.node[0]->leaf.start[p.idx[0]], start);
+	pf_quiet_store(&p.node[0]->leaf.end[p.idx[0]], end);
 	vma->area.start = start;
 	vma->area.end = end;
 	summarize_up(t, &p, 0);
+	change_end(t);
 }
 
 /* ---- holes ---- */

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of a table's life. Compiled once: it knows sizes, not formats.
+ * The end of a table's life, and of metadata that is found without a lock. Compiled once: it knows sizes, not formats.
+ *
+ * A head that waits has one word to say what it is the head of: a table's is where its memory comes from, which has an even address;
+ * metadata's are its bytes, and an odd number.
  */
+#include "pt/rcu.h"
+
 #include "pt/lazy.h"
 #include "pt/table.h"
 
@@ -44,10 +49,22 @@ void pf_table_free_rcu(struct pf_pt *pt, struct pf_table *table)
 	pf_port_call_rcu(&table->rcu);
 }
 
+void pf_meta_free_rcu(void *p, size_t bytes)
+{
+	struct pf_rcu_head *head = p;
+
+	head->ctx = (void *)((uintptr_t)bytes << 1 | 1);
+	pf_port_call_rcu(head);
+}
+
 void pf_rcu_done(struct pf_rcu_head *head)
 {
 	struct pf_table *table = PF_CONTAINER_OF(head, struct pf_table, rcu);
 	const struct pf_table_mem *mem = head->ctx;
 
+	if ((uintptr_t)head->ctx & 1) {
+		pf_port_meta_free(head, (uintptr_t)head->ctx >> 1);
+		return;
+	}
 	mem->free(mem->ctx, pf_table_pa(table), (size_t)1 << table->level);
 }

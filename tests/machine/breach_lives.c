@@ -296,6 +296,28 @@ static void l2_deadlock(bool wrong)
 	unlock();
 }
 
+/* Who looked up what has a lock, and comes for the lock when it is freed. */
+static void l2_freed(bool wrong)
+{
+	struct pf_rwlock *l = pf_port_meta_alloc(sizeof(*l));
+
+	pf_port_rw_init(l, PF_LOCK_VMA);
+	if (wrong) {
+		pf_port_meta_free(l, sizeof(*l));
+		machine_run_on(1);
+	}
+	if (pf_port_rw_read_trylock(l, PF_LOCK_VMA))
+		pf_port_rw_read_unlock(l, PF_LOCK_VMA);
+	if (!wrong)
+		pf_port_meta_free(l, sizeof(*l));
+	/* Its next user's. */
+	l = pf_port_meta_alloc(sizeof(*l));
+	pf_port_rw_init(l, PF_LOCK_VMA);
+	pf_port_rw_write_lock(l, PF_LOCK_VMA);
+	pf_port_rw_write_unlock(l, PF_LOCK_VMA);
+	pf_port_meta_free(l, sizeof(*l));
+}
+
 /* ---- lazy-MMU sections ---- */
 
 static void s1_allocates(bool wrong)
@@ -382,6 +404,7 @@ const struct breach breaches_lives[] = {
 	{"L2", "l2_held", ARM, NEWEST, false, l2_held},
 	{"L2", "l2_not_ours", ARM, NEWEST, false, l2_not_ours},
 	{"L2", "l2_deadlock", ARM, NEWEST, false, l2_deadlock},
+	{"L2", "l2_freed", ARM, NEWEST, false, l2_freed},
 	{"S1", "s1_allocates", ARM, NEWEST, false, s1_allocates},
 	{"S1", "s1_locks", ARM, NEWEST, false, s1_locks},
 	{"S1", "s1_left_open", ARM, NEWEST, false, s1_left_open},

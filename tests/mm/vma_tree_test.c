@@ -283,6 +283,103 @@ static void many(void **state)
 	}
 }
 
+/* ---- lookups without a lock ---- */
+
+/* Another CPU's turn before each of the lookup's steps: it changes the tree, which by that becomes another, or gets its nodes for other uses. */
+static struct {
+	unsigned step;  /* before which it changes */
+	unsigned taken; /* so far */
+	unsigned changes;
+} turn;
+
+/* VMAs that were in the tree at some time of the lookup: the memory of all stays. */
+static struct pf_vma *gone[4096];
+static unsigned nr_gone;
+
+static void other_cpu(void)
+{
+	void (*step)(void) = test_port.step;
+
+	if (turn.taken++ != turn.step)
+		return;
+	test_port.step = NULL;
+	for (unsigned i = 0; i < turn.changes; i++) {
+		const bool grow = rnd(2);
+
+		/* All that there is, or a lot that there was not: leaves become inner nodes, and the other way. */
+		if (!grow)
+			while (count && nr_gone < PF_ARRAY_SIZE(gone)) {
+				const unsigned at = (unsigned)rnd(count);
+
+				gone[nr_gone++] = array[at];
+				pf_vma_tree_remove(&tree, array[at]);
+				count--;
+				memmove(&array[at], &array[at + 1],
+					(count - at) * sizeof(array[0]));
+			}
+		else
+			for (unsigned n = 40 + (unsigned)rnd(400); n--;) {
+				const pf_va_t va = (UINT64_C(1) << 20) + rnd(1 << 16) * 16;
+
+				insert(va, va + 1 + rnd(15));
+			}
+	}
+	test_port.step = step;
+}
+
+static bool was_there(const struct pf_vma *vma)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (array[i] == vma)
+			return true;
+	for (unsigned i = 0; i < nr_gone; i++)
+		if (gone[i] == vma)
+			return true;
+	return false;
+}
+
+/*
+ * Whatever happens between two of its steps, the lookup follows no pointer that is none and finds a VMA, the right one if nothing
+ * changed, or nothing. The tree's own memory is kept meanwhile, as RCU does.
+ */
+static void looked_up_beside_changes(void **state)
+{
+	unsigned found = 0, nothing = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < 3000; round++) {
+		const pf_va_t va = (UINT64_C(1) << 20) + rnd(1 << 16) * 16;
+		struct pf_vma *vma;
+
+		start(round + 1);
+		nr_gone = 0;
+		for (unsigned n = (unsigned)rnd(600); n--;) {
+			const pf_va_t at = (UINT64_C(1) << 20) + rnd(1 << 16) * 16;
+
+			insert(at, at + 1 + rnd(15));
+		}
+		assert_ptr_equal(pf_vma_tree_find_rcu(&tree, va), pf_vma_tree_find(&tree, va));
+		turn.step = (unsigned)rnd(8);
+		turn.taken = 0;
+		turn.changes = 1 + (unsigned)rnd(4);
+		pf_port_rcu_read_lock();
+		test_port.step = other_cpu;
+		vma = pf_vma_tree_find_rcu(&tree, va);
+		test_port.step = NULL;
+		if (vma)
+			assert_true(was_there(vma));
+		if (turn.taken > turn.step)
+			*(vma ? &found : &nothing) += 1;
+		pf_port_rcu_read_unlock();
+		for (unsigned i = 0; i < nr_gone; i++)
+			free(gone[i]);
+		stop();
+	}
+	/* What came before the first look at the tree's number is no matter; the rest is noticed. */
+	assert_true(found > 100);
+	assert_true(nothing > 100);
+}
+
 /* Holes at the very top of the address space; nothing wraps. */
 static void the_last_address(void **state)
 {
@@ -312,6 +409,7 @@ int main(void)
 		cmocka_unit_test(random_operations),
 		cmocka_unit_test(a_reservation_is_enough),
 		cmocka_unit_test(many),
+		cmocka_unit_test(looked_up_beside_changes),
 		cmocka_unit_test(the_last_address),
 	};
 
