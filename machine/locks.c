@@ -198,9 +198,15 @@ bool machine_ev_rw_lock(struct pf_rwlock *l, enum pf_lock_class c, bool write, b
 
 	mj_point_on((uintptr_t)l, write);
 	k = find(l, c, 0);
-	if (k->freed)
+	if (k->freed) {
 		mj_violate(MJ_L2, 0, "%s lock is wanted by cpu %u in memory that was freed",
 			pf_lock_class_name(c), mj.cpu);
+		/* Whoever waits gets it, as after any rule that is broken; but the memory is nobody's to write to. */
+		if (!wait) {
+			mj_did((uintptr_t)l, false);
+			return false;
+		}
+	}
 	if (wait)
 		mj_may_sleep("a lock of a kind that is waited for");
 	else if (!(write ? rw_free : spin_free)(k)) {
