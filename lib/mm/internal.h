@@ -271,6 +271,7 @@ struct pf_advising {
 	int advice;
 	bool by_flags; /* it changes VMAs: the mmap lock is held for writing, else for reading */
 	struct pf_gather gather;
+	bool gathers; /* the gather is open */
 };
 
 /* Takes the mmap lock; end gives it back, and no TLB holds a right then that was taken away. */

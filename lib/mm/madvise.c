@@ -206,6 +206,8 @@ static int advise_vma(struct pf_mm *mm, struct pf_vma_reserve *r, struct pf_gath
 			((flags & PF_VM_LOCKED) && advice == PF_MADV_DONTNEED))
 			return -PF_EINVAL;
 		discard(mm, g, vma, start, end, advice);
+		/* Linux's CONFIG_PT_RECLAIM. */
+		mm->sys->fmt->reclaim_tables(g, start, pf_mm_pages(mm, start, end));
 		return 0;
 	case PF_MADV_GUARD_INSTALL:
 		if (!guardable(flags, advice))
@@ -292,6 +294,12 @@ static bool locks_itself(int advice)
 	       advice == PF_MADV_SOFT_OFFLINE;
 }
 
+static void gather(struct pf_advising *a)
+{
+	pf_tlb_gather_mmu(&a->gather, &a->mm->space);
+	a->gathers = true;
+}
+
 /*
  * Advice that changes VMAs takes the lock for writing; what changes entries at most takes it for reading, as in Linux. One
  * flush for all ranges and VMAs.
@@ -308,8 +316,9 @@ void pf_advise_begin(struct pf_advising *a, struct pf_mm *mm, int advice)
 		pf_mmap_write_lock(mm);
 	else
 		pf_mmap_read_lock(mm);
-	if (!a->by_flags && !populates(advice))
-		pf_tlb_gather_mmu(&a->gather, &mm->space);
+	/* Guards want tables first, and who makes a table while a gather is open flushes. */
+	if (!a->by_flags && !populates(advice) && advice != PF_MADV_GUARD_INSTALL)
+		gather(a);
 }
 
 void pf_advise_end(struct pf_advising *a)
@@ -320,7 +329,7 @@ void pf_advise_end(struct pf_advising *a)
 		pf_mmap_write_unlock(a->mm);
 		return;
 	}
-	if (!populates(a->advice))
+	if (a->gathers)
 		pf_tlb_finish_mmu(&a->gather);
 	pf_mmap_read_unlock(a->mm);
 }
@@ -335,8 +344,11 @@ static int advise_pages(struct pf_advising *a, pf_va_t start, pf_va_t end)
 		return pf_madvise_inject(a->mm, start, end, a->advice == PF_MADV_SOFT_OFFLINE);
 	if (populates(a->advice))
 		return pf_populate_locked(a->mm, start, end, a->advice == PF_MADV_POPULATE_WRITE);
-	if (a->advice == PF_MADV_GUARD_INSTALL)
+	if (a->advice == PF_MADV_GUARD_INSTALL) {
 		err = guard_reserve(a->mm, start, end);
+		if (!err)
+			gather(a);
+	}
 	return err ? err : walk(a->mm, NULL, &a->gather, start, end, a->advice);
 }
 

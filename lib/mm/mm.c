@@ -133,6 +133,7 @@ int pf_mm_init(struct pf_mm *mm, struct pf_system *sys, uint16_t asid)
 		&mm->space.pt, &sys->table_mem, sys->features, asid, 0, sys->policy);
 	if (err)
 		goto no_tables;
+	mm->space.pt.flush_pending = &mm->space.tlb_flush_pending;
 	mm->space.pt.check = sys->phys->check ? &sys->phys->check->told : NULL;
 	mm->space.mm_id = mm_id_get(sys);
 	if (!mm->space.mm_id) {

@@ -129,6 +129,7 @@ const struct pf_format pf_format_this = {
 	.mkclean_range = pf_mkclean_range,
 	.move_range = pf_move_range,
 	.free_tables = pf_free_tables,
+	.reclaim_tables = pf_reclaim_tables,
 	.follow_pages = pf_follow_pages,
 	.follow_pages_fast = pf_follow_pages_fast,
 	.mapped_one = pf_mapped_one,

@@ -9,7 +9,7 @@ int pf_alloc_tables(struct pf_space *space, pf_va_t va, uint64_t nr)
 {
 	while (nr) {
 		const unsigned n = pf_pages_in_table(va, nr);
-		const int err = pf_pte_alloc(&space->pt, va);
+		const int err = pf_pte_alloc_kept(&space->pt, va);
 
 		if (err)
 			return err;

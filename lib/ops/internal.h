@@ -32,6 +32,7 @@
 #define pf_remove_migration_one PF_FN(remove_migration_one)
 #define pf_get_folio            PF_FN(get_folio)
 #define pf_free_tables          PF_FN(free_tables)
+#define pf_reclaim_tables       PF_FN(reclaim_tables)
 #define pf_follow_pages         PF_FN(follow_pages)
 #define pf_follow_pages_fast    PF_FN(follow_pages_fast)
 #define pf_swap_look_at         PF_FN(swap_look_at)
@@ -122,6 +123,7 @@ void pf_get_page_run(struct pf_space *space, pf_va_t va, uint64_t max, struct pf
 void pf_clear_refs(struct pf_space *space, pf_va_t va, uint64_t nr);
 void pf_clear_soft_dirty(struct pf_gather *g, const struct pf_area *area, pf_va_t va, uint64_t nr);
 void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+void pf_reclaim_tables(struct pf_gather *g, pf_va_t va, uint64_t nr);
 struct pf_folio *pf_lock_private(struct pf_space *space, pf_va_t va);
 bool pf_make_exclusive(struct pf_space *space, pf_va_t va, pf_pfn_t pfn);
 bool pf_end_exclusive(struct pf_space *space, const struct pf_area *area, pf_va_t va);

@@ -390,7 +390,7 @@ struct pf_format {
 	/*
 	 * MADV_GUARD_INSTALL: what is mapped goes as by zap_range, and every slot gets a guard
 	 * marker: faults there are PF_FAULT_SIGSEGV. Needs its tables, which alloc_tables makes
-	 * beforehand (0, or -PF_ENOMEM with some of them made, empty), and does not fail.
+	 * beforehand (0, or -PF_ENOMEM with some of them made, empty), to stay until they are unmapped, and does not fail.
 	 * MADV_GUARD_REMOVE: markers become empty. mmap lock, any way.
 	 */
 	int (*alloc_tables)(struct pf_space *space, pf_va_t va, uint64_t nr);
@@ -431,6 +431,12 @@ struct pf_format {
 	 * pf_free_pgtables. */
 	void (*free_tables)(
 		struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr);
+
+	/*
+	 * Leaf tables of the range that zap_range has left empty go with the gather, beside faults. Those that alloc_tables has made
+	 * stay. See pf_reclaim_pgtables. mmap lock, any way.
+	 */
+	void (*reclaim_tables)(struct pf_gather *g, pf_va_t va, uint64_t nr);
 
 	/*
 	 * What the reverse map does with one area. The lock under which the area was found is held (mm/rmap.h), which

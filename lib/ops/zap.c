@@ -189,3 +189,8 @@ void pf_free_tables(struct pf_gather *g, pf_va_t va, uint64_t nr, pf_va_t floor,
 	pf_tlb_start_vma(g);
 	pf_free_pgtables(&g->space->pt, va, nr, floor, floor_nr, table_unlinked, g);
 }
+
+void pf_reclaim_tables(struct pf_gather *g, pf_va_t va, uint64_t nr)
+{
+	pf_reclaim_pgtables(&g->space->pt, va, nr, table_unlinked, g);
+}

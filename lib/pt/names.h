@@ -16,12 +16,14 @@
 
 /* lib/pt */
 #define pf_pte_alloc                  PF_FN(pte_alloc)
+#define pf_pte_alloc_kept             PF_FN(pte_alloc_kept)
 #define pf_pte_offset_map_lock        PF_FN(pte_offset_map_lock)
 #define pf_pte_offset_map_lock_nested PF_FN(pte_offset_map_lock_nested)
 #define pf_pte_unmap_unlock           PF_FN(pte_unmap_unlock)
 #define pf_pte_hole                   PF_FN(pte_hole)
 #define pf_pt_has_table               PF_FN(pt_has_table)
 #define pf_free_pgtables              PF_FN(free_pgtables)
+#define pf_reclaim_pgtables           PF_FN(reclaim_pgtables)
 #define pf_ptep_get                   PF_FN(ptep_get)
 #define pf_pte_batch                  PF_FN(pte_batch)
 #define pf_pte_offset_map             PF_FN(pte_offset_map)

@@ -51,6 +51,8 @@ PF_INLINE pf_va_t pf_pte_va(const struct pf_pte_map *m, unsigned idx)
  * held. Walkers see a new table only after its initialisation (store release).
  */
 int pf_pte_alloc(struct pf_pt *pt, pf_va_t va);
+/* The same, and the table stays, empty or not, until pf_free_pgtables(). Takes PF_LOCK_TABLE. */
+int pf_pte_alloc_kept(struct pf_pt *pt, pf_va_t va);
 
 /*
  * Find and lock the leaf table of va. False if there is none (never existed, was freed, or a higher
@@ -78,6 +80,15 @@ bool pf_pt_has_table(struct pf_pt *pt, pf_va_t va, unsigned level);
  * gives it to pf_table_free() or pf_table_free_rcu().
  */
 void pf_free_pgtables(struct pf_pt *pt, pf_va_t va, uint64_t nr, pf_va_t floor, uint64_t floor_nr,
+	void (*unlinked)(void *ctx, struct pf_table *table, pf_va_t va), void *ctx);
+
+/*
+ * Unlink every leaf table that lies wholly within the range, is empty and not in use by others, who may use the range meanwhile: fill the table
+ * first, or have it made anew. Who finds it dead begins again (pf_pte_offset_map_lock, pf_pte_alloc); who links another in its place
+ * flushes first, while pt->flush_pending says that somebody has yet to. So that is above zero from before this call until the caller has flushed;
+ * `unlinked` is as pf_free_pgtables() says, and the table then goes by pf_table_free_rcu(). No lock held but the mmap lock, any way.
+ */
+void pf_reclaim_pgtables(struct pf_pt *pt, pf_va_t va, uint64_t nr,
 	void (*unlinked)(void *ctx, struct pf_table *table, pf_va_t va), void *ctx);
 
 /* ---- reading ---- */

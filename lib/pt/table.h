@@ -119,7 +119,7 @@ struct pf_pt_check {
 };
 
 /*
- * A tree of tables. Filled by pf_pt_init(); root, asid and flags do not change afterwards, nor does check, which
+ * A tree of tables. Filled by pf_pt_init(); root, asid and flags do not change afterwards, nor do check and flush_pending, which
  * the owner may set before the first entry.
  */
 struct pf_pt {
@@ -132,6 +132,8 @@ struct pf_pt {
 	uint8_t cause; /* enum pf_cause */
 	const struct pf_table_mem *mem;
 	struct pf_pt_check *check; /* NULL: nobody is told */
+	/* Who may have changed tables and not flushed yet (tlb/space.h); NULL: nobody does that beside others. */
+	const uint32_t *flush_pending;
 	struct pf_pt_stats stats;
 };
 

@@ -80,16 +80,26 @@ struct pf_leaves pf_table_leaves(struct pf_pt *pt, pf_pa_t pa, unsigned level, p
 	};
 }
 
-bool pf_table_lock(struct pf_leaves *t)
+/* With the lock: the recheck of what the descent found without. */
+static bool stays_locked(struct pf_leaves *t)
 {
-	bool alive;
+	const bool alive = !(t->table->flags & PF_TABLE_DEAD) || PF_MUTANT("lock-dead-table");
 
-	pf_port_spin_lock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table));
-	/* The recheck of what the descent found without the lock */
-	alive = !(t->table->flags & PF_TABLE_DEAD) || PF_MUTANT("lock-dead-table");
 	if (!alive)
 		pf_table_unlock(t);
 	return alive;
+}
+
+bool pf_table_lock(struct pf_leaves *t)
+{
+	pf_port_spin_lock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table));
+	return stays_locked(t);
+}
+
+static bool table_trylock(struct pf_leaves *t)
+{
+	return pf_port_spin_trylock(&t->table->lock, PF_LOCK_TABLE, pf_table_pa(t->table)) &&
+	       stays_locked(t);
 }
 
 void pf_table_unlock(struct pf_leaves *t)
@@ -111,6 +121,21 @@ void pf_table_link(struct pf_leaves *t, unsigned idx, pf_pa_t child)
 	t->table->live++;
 }
 
+/*
+ * A table is about to stand where one may just have been taken away by somebody who has not flushed yet (pf_reclaim_pgtables): walk caches
+ * must forget the old one first. He was counted before he unlinked it, under the lock that we have now.
+ */
+static void forget_unlinked(struct pf_pt *pt, pf_va_t va)
+{
+	struct pf_tlb_req req = {.va = va, .nr = 1, .tables = true, .asid = pt->asid};
+
+	if (!pt->flush_pending || !pf_load_relaxed(pt->flush_pending) ||
+		PF_MUTANT("link-ignores-pending"))
+		return;
+	pf_hw_tlb_issue(pt->features, &req);
+	pf_hw_tlb_wait(false);
+}
+
 /* Make the table below t[idx] exist and return it; 0 without memory, PF_TABLE_IS_LEAF over a leaf.
  */
 static pf_pa_t child_or_new(struct pf_leaves *t, unsigned idx)
@@ -130,8 +155,10 @@ static pf_pa_t child_or_new(struct pf_leaves *t, unsigned idx)
 		}
 		hw = pf_hw_load(&t->base[idx]);
 		/* Recheck: another may have linked one. */
-		if (pf_hw_none(hw))
+		if (pf_hw_none(hw)) {
+			forget_unlinked(t->pt, pf_leaf_va(t, idx));
 			pf_table_link(t, idx, child);
+		}
 		pf_table_unlock(t);
 		if (pf_hw_none(hw))
 			return child;
@@ -165,6 +192,22 @@ again:
 int pf_pte_alloc(struct pf_pt *pt, pf_va_t va)
 {
 	return pf_pt_alloc_path(pt, va, 0);
+}
+
+int pf_pte_alloc_kept(struct pf_pt *pt, pf_va_t va)
+{
+	struct pf_pte_map m;
+
+	do {
+		const int err = pf_pte_alloc(pt, va);
+
+		if (err)
+			return err;
+	} while (!pf_pte_offset_map_lock(pt, va, &m));
+	if (!PF_MUTANT("reclaim-takes-kept"))
+		m.table->flags |= PF_TABLE_KEPT;
+	pf_pte_unmap_unlock(&m);
+	return 0;
 }
 
 bool pf_table_find(struct pf_pt *pt, pf_va_t va, unsigned level, struct pf_leaves *t)
@@ -251,29 +294,70 @@ bool pf_pt_has_table(struct pf_pt *pt, pf_va_t va, unsigned level)
 /*
  * Unlink the empty table below t[idx]. Its own lock is taken inside the parent's (upper before
  * lower, docs/LOCKING.md), so that whoever holds it, or waits for it, finds it either linked or
- * dead.
+ * dead. The range is the caller's alone; or it is `shared`: then the table's lock is only tried, for whoever has it
+ * uses the table, and may want one of lower address next.
  */
-bool pf_table_unlink(struct pf_leaves *t, unsigned idx, struct pf_table *child)
+static bool unlink_table(struct pf_leaves *t, unsigned idx, struct pf_table *child, bool shared)
 {
 	struct pf_leaves c = {.table = child};
-	bool dead;
+	bool dead = false;
 
 	if (!pf_table_lock(t))
 		return false;
-	if (!pf_table_lock(&c)) {
+	if (!(shared ? table_trylock(&c) : pf_table_lock(&c))) {
 		pf_table_unlock(t);
 		return false;
 	}
 	/* Recheck: it may have been filled since. */
-	if (!child->live || PF_MUTANT("unlink-no-recheck")) {
+	if ((!child->live || PF_MUTANT("unlink-no-recheck")) &&
+		!(shared && (child->flags & PF_TABLE_KEPT))) {
+		dead = true;
 		child->flags |= PF_TABLE_DEAD;
 		pf_hw_store(&t->base[idx], pf_hw_empty());
 		t->table->live--;
 	}
-	dead = child->flags & PF_TABLE_DEAD;
 	pf_table_unlock(&c);
 	pf_table_unlock(t);
 	return dead;
+}
+
+bool pf_table_unlink(struct pf_leaves *t, unsigned idx, struct pf_table *child)
+{
+	return unlink_table(t, idx, child, false);
+}
+
+/* The leaf table of va, unlinked if it is empty; else NULL. */
+static struct pf_table *reclaim_one(struct pf_pt *pt, pf_va_t va)
+{
+	struct pf_table *table = NULL;
+	struct pf_leaves t;
+
+	/* Keeps the tables that are found: others may unlink them, too. */
+	pf_port_rcu_read_lock();
+	if (pf_table_find(pt, va, 1, &t)) {
+		const unsigned idx = pf_level_index(va, 1);
+		pf_hw_t hw = pf_hw_load_acquire(&t.base[idx]);
+
+		if (!pf_hw_none(hw) && pf_hw_table(hw, 1))
+			table = pf_table_of(pf_hw_table_pa(hw));
+		if (table && !unlink_table(&t, idx, table, true))
+			table = NULL;
+	}
+	pf_port_rcu_read_unlock();
+	return table;
+}
+
+void pf_reclaim_pgtables(struct pf_pt *pt, pf_va_t va, uint64_t nr,
+	void (*unlinked)(void *ctx, struct pf_table *table, pf_va_t va), void *ctx)
+{
+	const pf_va_t end = va + (nr << PF_PAGE_SHIFT), span = PF_LEVEL_SIZE(1);
+
+	for (va = pf_align_up(va, span); va < end && end - va >= span; va += span) {
+		struct pf_table *table = reclaim_one(pt, va);
+
+		if (table)
+			unlinked(ctx, table, va);
+	}
 }
 
 struct free_ctx {

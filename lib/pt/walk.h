@@ -10,6 +10,8 @@
 
 /* struct pf_table.flags: unlinked; set under its lock, for ever. */
 #define PF_TABLE_DEAD 1u
+/* Somebody counts on it: pf_reclaim_pgtables() leaves it. Set under its lock. */
+#define PF_TABLE_KEPT 2u
 
 /* Table memory comes in whole pages, even where a table is smaller. */
 #define PF_TABLE_MEM_BYTES (PF_TABLE_BYTES > PF_PAGE_SIZE ? PF_TABLE_BYTES : PF_PAGE_SIZE)
