@@ -346,7 +346,8 @@ static int advise_pages(struct pf_advising *a, pf_va_t start, pf_va_t end)
 		return pf_populate_locked(a->mm, start, end, a->advice == PF_MADV_POPULATE_WRITE);
 	if (a->advice == PF_MADV_GUARD_INSTALL) {
 		err = guard_reserve(a->mm, start, end);
-		if (!err)
+		/* Of several ranges the first opens it. */
+		if (!err && !a->gathers)
 			gather(a);
 	}
 	return err ? err : walk(a->mm, NULL, &a->gather, start, end, a->advice);
