@@ -74,7 +74,13 @@ struct pf_vma *pf_lock_vma_under_rcu(struct pf_mm *mm, pf_va_t va)
 	return vma;
 }
 
+/*
+ * Once it is given up, whoever waits for the lock may have the VMA out of the tree and its memory given back, while the port has yet to
+ * wake him: until that is done we are an RCU reader.
+ */
 void pf_vma_end_read(struct pf_vma *vma)
 {
+	pf_port_rcu_read_lock();
 	pf_port_rw_read_unlock(&vma->lock, PF_LOCK_VMA);
+	pf_port_rcu_read_unlock();
 }
