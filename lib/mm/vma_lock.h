@@ -38,6 +38,7 @@ void pf_vma_detach(struct pf_vma *vma);
  * wants to: the mmap lock tells. Never waits.
  */
 struct pf_vma *pf_lock_vma_under_rcu(struct pf_mm *mm, pf_va_t va);
+/* Gives the lock up, as an RCU reader: the VMA may be freed at once. */
 void pf_vma_end_read(struct pf_vma *vma);
 
 #endif
